@@ -1,0 +1,1 @@
+"""What every service shares: settings, messages, streams, catalog, objects, health, logs."""

@@ -1,0 +1,48 @@
+"""Errors whose text is meant for people, and the one that is nobody's fault.
+
+Every `FacesError` says what went wrong, with which file or setting, and what to do.
+"""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """What the `faces` command answers to the shell."""
+
+    DONE = 0
+    USAGE = 2
+    SOME_FAILED = 3
+    UNREACHABLE = 4
+    INTERRUPTED = 130
+
+
+class FacesError(Exception):
+    """A failure that a person can act on; its text is one clear line."""
+
+    exit_status: Exit = Exit.USAGE
+
+
+class SettingsError(FacesError):
+    """A setting has a value that cannot be used."""
+
+
+class ModelMissing(FacesError):
+    """The weights of a model are not on this machine, or are not what they should be."""
+
+
+class Unreachable(FacesError):
+    """A server or a disk does not answer: nobody's message is to blame, so wait and go on.
+
+    A handler that raises this keeps its messages: they are neither acknowledged nor counted as
+    failed, and the runner tries them again until the server is back or the drain ends.
+    """
+
+    exit_status = Exit.UNREACHABLE
+
+
+class InvalidMessage(FacesError):
+    """A stream entry is not a message that this version can read; it never will be."""
+
+
+class NewerMessage(FacesError):
+    """A stream entry was written by a newer version: leave it for a newer consumer."""

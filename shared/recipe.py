@@ -1,0 +1,52 @@
+"""A recipe: the model, its version and every parameter that changes what is found or drawn.
+
+It travels in each message, so that all detectors agree, and its identity is part of a row's key.
+"""
+
+import hashlib
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Mode(StrEnum):
+    """What is drawn where a face was found."""
+
+    BOX = "box"
+    BLUR = "blur"
+    PIXELATE = "pixelate"
+    SOLID = "solid"
+    NONE = "none"
+
+
+class Recipe(BaseModel):
+    """How pictures are searched and drawn. Equal recipes give equal results.
+
+    The default of a field never changes and a new field's default is what was done before it
+    existed: fields at their default do not enter the identity, so old rows stay recognised.
+    (The command line may choose other values than these defaults.)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    model: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$")]
+    model_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._]{1,32}$")]
+    detect_size: int = Field(640, ge=64, le=8192, description="Longest side searched, in pixels.")
+    accurate: bool = Field(False, description="Search at two scales and merge.")
+    min_score: float = Field(0.7, ge=0, le=1, description="Least score of a face.")
+    mode: Mode = Field(Mode.BOX, description="What is drawn on faces.")
+    margin: float = Field(0.1, ge=0, le=2, description="Hidden border, as a part of the face.")
+    strength: float = Field(0.5, gt=0, le=1, description="How coarse a blur or mosaic is.")
+    labels: bool = Field(False, description="Draw the score beside each face.")
+    crops: bool = Field(False, description="Keep each face as a picture of its own.")
+    jpeg_quality: int = Field(90, ge=1, le=100, description="Quality of annotated JPEGs.")
+    keep_location: bool = Field(False, description="Keep GPS metadata in annotated pictures.")
+
+    @cached_property
+    def id(self) -> str:
+        """Short name, safe in paths: the model and 10 hex digits of a hash over the rest."""
+        told = self.model_dump_json(exclude_defaults=True)
+        digest = hashlib.sha256(told.encode()).hexdigest()
+        return f"{self.model}-{digest[:10]}"

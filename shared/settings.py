@@ -1,0 +1,183 @@
+"""Every setting of the suite: one class, read from `FACES_*`; a wrong value ends at once."""
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from shared.errors import SettingsError
+
+MEBIBYTE = 1 << 20
+
+
+class LogFormat(StrEnum):
+    """How log lines are written; `auto` is readable on a terminal and JSON elsewhere."""
+
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class PicturesBy(StrEnum):
+    """Which service puts annotated pictures into the object store.
+
+    `detector` moves no pixels through Redis, but every detector must reach the store (a bucket,
+    a folder on this host, a ReadWriteMany volume). `writer` asks that of the writer alone.
+    """
+
+    DETECTOR = "detector"
+    WRITER = "writer"
+
+
+class Settings(BaseSettings):
+    """The settings, with their documentation; the README's table is made from this class."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FACES_", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="Redis or Valkey: `redis://`, `rediss://` (TLS) or `unix://`.",
+    )
+    database_url: SecretStr = Field(
+        SecretStr("sqlite:///faces.db"),
+        description="Catalog, as an SQLAlchemy URL: `sqlite:///file` on one host, "
+        "`postgresql://user:password@host/name` for more than one.",
+    )
+    objects_url: str = Field(
+        "file://./objects",
+        description="Where annotated pictures are kept: `file://`, `s3://`, `gs://`, `az://`.",
+    )
+    pictures_by: PicturesBy = Field(
+        PicturesBy.WRITER,
+        description="Who puts pictures into the object store: `writer`, or `detector` where "
+        "every detector reaches the store (then no pixels pass through Redis).",
+    )
+    prefix: str = Field(
+        "faces",
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="Prefix of all Redis keys; several suites can share one Redis.",
+    )
+    model: str = Field("yunet", description="Face detection model: see `faces models list`.")
+    models_dir: Path = Field(
+        Path("models"), description="Folder with the models' weights; `faces models pull` fills it."
+    )
+    slots: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Detector processes; by default the CPU limit of the container, rounded down.",
+    )
+    slot_memory_bytes: int = Field(
+        3 * 1024 * MEBIBYTE,
+        ge=512 * MEBIBYTE,
+        description="Address space of one detector process; what needs more fails alone.",
+    )
+    max_pixels: int = Field(
+        120_000_000,
+        ge=1,
+        description="Pictures with more pixels fail before they are decoded.",
+    )
+    max_file_bytes: int = Field(
+        256 * MEBIBYTE, ge=1, description="Files larger than this fail before they are read."
+    )
+    lease_seconds: float = Field(
+        30,
+        gt=0,
+        le=3600,
+        description="A consumer silent for this long loses its entries to others.",
+    )
+    task_timeout_seconds: float = Field(
+        60, gt=0, description="Time limit of one picture; then its process is replaced."
+    )
+    max_attempts: int = Field(
+        3, ge=1, le=20, description="Attempts before an entry becomes a dead letter."
+    )
+    max_deliveries: int = Field(
+        50,
+        ge=2,
+        description="Deliveries before an entry counts as the killer of whoever takes it.",
+    )
+    drain_seconds: float = Field(
+        25, ge=0, description="After SIGTERM: time to finish and hand off what was started."
+    )
+    high_water: int = Field(
+        2000, ge=1, description="Entries at which a stream takes no more and its producers wait."
+    )
+    high_water_bytes: int | None = Field(
+        None,
+        ge=1,
+        description="Bytes at which the image stream takes no more (results: half of it); by "
+        "default half of Redis' maxmemory, or 1 GiB where Redis has no limit.",
+    )
+    inline_limit_bytes: int = Field(
+        32 * MEBIBYTE,
+        ge=1,
+        le=512 * MEBIBYTE,
+        description="Largest picture that may travel through Redis.",
+    )
+    source_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (),
+        description="Folders below which pictures may be read by reference, joined by `:`; "
+        "none by default.",
+    )
+    writer_batch: int = Field(
+        500, ge=1, le=500, description="Most results committed in one transaction."
+    )
+    writer_linger_seconds: float = Field(
+        0.02, ge=0, le=10, description="How long the writer waits for a batch to fill."
+    )
+    http_host: str = Field(
+        "127.0.0.1", description="Address of the health and metrics port; 0.0.0.0 in the image."
+    )
+    http_port: int = Field(
+        0, ge=0, le=65535, description="Health and metrics port; 0 picks a free one."
+    )
+    log_format: LogFormat = Field(
+        LogFormat.AUTO, description="`json`, `console`, or `auto`: console on a terminal."
+    )
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="Least level that is logged."
+    )
+
+    @field_validator("source_roots", mode="before")
+    @classmethod
+    def _split_roots(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(Path(part) for part in value.split(os.pathsep) if part)
+        return value
+
+    @field_validator("source_roots")
+    @classmethod
+    def _absolute_roots(cls, roots: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(root.resolve() for root in roots)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.inline_limit_bytes > self.max_file_bytes:
+            raise ValueError("FACES_INLINE_LIMIT_BYTES is more than FACES_MAX_FILE_BYTES")
+        return self
+
+    @classmethod
+    def load(cls, overrides: Mapping[str, Any] | None = None) -> Self:  # Any: any field's value
+        """Read the environment; `overrides` (command line flags) win where they are not None.
+
+        Raises:
+            SettingsError: one line a wrong value, naming its variable, without its value.
+        """
+        given = {name: value for name, value in (overrides or {}).items() if value is not None}
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            lines = (
+                f"FACES_{'_'.join(map(str, detail['loc'])).upper()}: {detail['msg']}"
+                if detail["loc"]
+                else detail["msg"]
+                for detail in error.errors(include_url=False, include_input=False)
+            )
+            raise SettingsError("; ".join(lines)) from None

@@ -1,0 +1,1 @@
+"""Everything about Redis Streams, once, for all three services."""

@@ -1,0 +1,59 @@
+"""What a service is: a function from messages to outcomes, one outcome a message."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from shared.messages import Body, Message
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True)
+class Work(Generic[M]):
+    """One delivered message, and what a handler may want to know about its delivery.
+
+    `attempt` counts from 1 and rises only when this message's own handling failed.
+    """
+
+    message: M
+    attempt: int
+    consumer: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """A message for the stream that its class names, with the bytes of its new bodies.
+
+    Bodies that the input already owned are passed on by naming them; they need no bytes here.
+    """
+
+    message: Message
+    payloads: dict[Body, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Done:
+    """The message is finished; its outputs are added in the same script that acknowledges it."""
+
+    outputs: tuple[Output, ...] = ()
+
+
+@dataclass(frozen=True)
+class Retry:
+    """The attempt failed in a way that may pass; after the last attempt it is a dead letter."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Dead:
+    """The message can never be handled: a dead letter at once."""
+
+    reason: str
+
+
+Outcome = Done | Retry | Dead
+
+Handler = Callable[[Sequence[Work[M]]], Awaitable[Sequence[Outcome]]]
+"""Handles a batch; raises `Unreachable` to keep all of it until a server is back."""
