@@ -1,0 +1,86 @@
+"""Connections to Redis, and what counts as "Redis is away" rather than as a mistake."""
+
+from pydantic import SecretStr
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    TryAgainError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from shared.errors import SettingsError, Unreachable
+
+BLOCK_MS = 1000
+"""How long a read waits for entries; a drain waits for it, since it must not be cancelled."""
+
+REDIS_AWAY = (
+    RedisConnectionError,  # also BusyLoadingError: still reading its append-only file
+    RedisTimeoutError,  # not a ConnectionError in redis-py
+    OutOfMemoryError,  # refuses additions until something is finished
+    ReadOnlyError,  # a replica, during a failover
+    ClusterDownError,
+    MasterDownError,
+    TryAgainError,
+)
+"""Errors that pass by waiting. The scripts are conditional, so trying again repeats nothing."""
+
+
+def connect(url: SecretStr, *, timeout: float = 10) -> Redis:
+    """A client that returns bytes and never resends by itself: who calls decides that.
+
+    redis-py would otherwise resend any command whose reply was lost, also those that add.
+
+    Raises:
+        SettingsError: the URL cannot be read (its text is not shown; it may hold a password).
+    """
+    try:
+        return Redis.from_url(
+            url.get_secret_value(),
+            decode_responses=False,
+            protocol=2,
+            socket_timeout=timeout,
+            socket_connect_timeout=5,
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),
+            retry_on_error=[],
+        )
+    except ValueError as error:
+        raise SettingsError(f"FACES_REDIS_URL cannot be read: {error}") from None
+
+
+def describe(error: RedisError) -> str:
+    """One line for people about why Redis does not do what it should."""
+    match error:
+        case AuthenticationError():
+            return "Redis refuses the user or password of FACES_REDIS_URL"
+        case BusyLoadingError():
+            return "Redis is still loading its data"
+        case OutOfMemoryError():
+            return "Redis is full (maxmemory); waiting until results are written"
+        case RedisTimeoutError():
+            return "Redis does not answer in time"
+        case RedisConnectionError():
+            return "Redis cannot be reached; check FACES_REDIS_URL and that the server runs"
+        case _:
+            return f"Redis: {error}"
+
+
+async def check(client: Redis) -> None:
+    """Ask Redis for a sign of life.
+
+    Raises:
+        Unreachable: with one clear line, without the URL's password.
+    """
+    try:
+        await client.ping()
+    except RedisError as error:
+        raise Unreachable(describe(error)) from None

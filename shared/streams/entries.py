@@ -1,0 +1,45 @@
+"""Entries as they are delivered, and how much they weigh."""
+
+from dataclasses import dataclass
+
+from shared.messages import Message
+from shared.streams.marks import ENTRY_OVERHEAD_BYTES
+
+PAYLOAD_FIELD = b"m"
+WEIGHT_FIELD = b"n"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One entry delivered to this consumer. With `deliveries` it names the delivery itself."""
+
+    id: bytes
+    deliveries: int
+    failed_attempts: int
+    payload: bytes
+    weight: int
+
+    @property
+    def added_ms(self) -> int:
+        """When the entry was added, in milliseconds since 1970, by the server's clock."""
+        return int(self.id.split(b"-")[0])
+
+
+def weight_of(message: Message, payload: bytes) -> int:
+    """Bytes that an entry counts for: its payload, its bodies, and Redis' own overhead."""
+    return ENTRY_OVERHEAD_BYTES + len(payload) + sum(body.size for body in message.bodies)
+
+
+def delivery(
+    entry_id: bytes, fields: dict[bytes, bytes], deliveries: int = 1, failed_attempts: int = 0
+) -> Delivery:
+    """Read an entry's fields; one that was added by hand may lack any of them."""
+    payload = fields.get(PAYLOAD_FIELD, b"")
+    weight = fields.get(WEIGHT_FIELD, b"0")
+    return Delivery(
+        id=entry_id,
+        deliveries=deliveries,
+        failed_attempts=failed_attempts,
+        payload=payload,
+        weight=int(weight) if weight.isdigit() else 0,
+    )

@@ -1,0 +1,152 @@
+"""Ending deliveries: one script call that adds outputs and finishes entries, for many at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import structlog
+from redis.asyncio import Redis
+
+from shared.messages import Body, Message
+from shared.streams.entries import Delivery, weight_of
+from shared.streams.intake import Membership
+from shared.streams.keys import Keys
+from shared.streams.marks import Marks
+from shared.streams.outcome import Done, Output
+from shared.streams.scripts import Scripts, Value
+
+BODY_EXPIRY_SECONDS = 3600
+"""A body whose entry was never added goes by itself after this long."""
+
+OUTPUTS_AT_ONCE = 500
+"""Outputs added by one script at most (but never less than one item): a few milliseconds."""
+
+log = structlog.get_logger()
+
+
+class Answer(IntEnum):
+    """What the script says of each item."""
+
+    DONE = 1
+    LOST = 0
+    FULL = -1
+    BODY_MISSING = -2
+    WRONG_TYPE = -3
+
+
+@dataclass(eq=False)
+class Item:
+    """One delivery to finish, with the message that was read from it and its outcome."""
+
+    delivery: Delivery
+    message: Message
+    outcome: Done
+
+    @property
+    def size(self) -> int:
+        """How much this item adds to a script call."""
+        return 1 + len(self.outcome.outputs)
+
+
+@dataclass
+class _Call:
+    """Keys and arguments of one call, in the order in which handoff.lua reads them."""
+
+    keys: list[Value] = field(default_factory=list)
+    arguments: list[Value] = field(default_factory=list)
+
+
+class HandOff:
+    """Finishes deliveries of one consumer; every item wholly or not at all."""
+
+    def __init__(
+        self, client: Redis, scripts: Scripts, keys: Keys, marks: Marks, membership: Membership
+    ) -> None:
+        self._client = client
+        self._scripts = scripts
+        self._keys = keys
+        self._marks = marks
+        self._membership = membership
+
+    async def send(self, items: Sequence[Item]) -> list[Answer]:
+        """Set the new bodies, then run the script; one answer an item, in order."""
+        await self._set_bodies([out for item in items for out in item.outcome.outputs])
+        call = self._plan(items)
+        answers = await self._scripts.handoff(keys=call.keys, args=call.arguments)
+        return [Answer(answer) for answer in answers]
+
+    async def _set_bodies(self, outputs: Sequence[Output]) -> None:
+        payloads = [pair for output in outputs for pair in output.payloads.items()]
+        if not payloads:
+            return
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for body, payload in payloads:
+                pipeline.set(self._keys.body(body.id), payload, ex=BODY_EXPIRY_SECONDS)
+            await pipeline.execute()
+
+    def _plan(self, items: Sequence[Item]) -> _Call:
+        names = sorted({out.message.stream for item in items for out in item.outcome.outputs})
+        stream = self._membership.stream
+        call = _Call(
+            keys=[
+                stream,
+                self._keys.bytes,
+                self._keys.flights,
+                self._membership.history,
+                self._keys.rate,
+                *map(self._keys.stream, names),
+            ],
+            arguments=[self._membership.group, self._membership.consumer, len(names)],
+        )
+        for name in names:
+            mark = self._marks.of_stream(name)
+            call.arguments += (mark.entries, mark.bytes)
+        call.arguments.append(len(items))
+        for item in items:
+            self._plan_item(call, item, names)
+        return call
+
+    def _plan_item(self, call: _Call, item: Item, names: list[str]) -> None:
+        outputs = item.outcome.outputs
+        carried = {
+            body for out in outputs for body in out.message.bodies if body not in out.payloads
+        }
+        dropped = [body for body in item.message.bodies if body not in carried]
+        call.keys += self._body_keys(dropped)
+        call.arguments += (
+            item.delivery.id,
+            item.delivery.deliveries,
+            item.delivery.weight,
+            item.message.flight,
+            len(dropped),
+            len(outputs),
+        )
+        for output in outputs:
+            payload = output.message.encode()
+            fresh = list(output.payloads)
+            passed_on = [body for body in output.message.bodies if body not in output.payloads]
+            call.keys += self._body_keys(fresh) + self._body_keys(passed_on)
+            call.arguments += (
+                names.index(output.message.stream) + 1,
+                payload,
+                weight_of(output.message, payload),
+                output.message.flight,
+                len(fresh),
+                len(passed_on),
+            )
+
+    def _body_keys(self, bodies: Sequence[Body]) -> list[str]:
+        return [self._keys.body(body.id) for body in bodies]
+
+
+def in_calls(items: Sequence[Item]) -> list[list[Item]]:
+    """Split items into calls that each keep Redis busy for a few milliseconds at most."""
+    calls: list[list[Item]] = [[]]
+    size = 0
+    for item in items:
+        if calls[-1] and size + item.size > OUTPUTS_AT_ONCE:
+            calls.append([])
+            size = 0
+        calls[-1].append(item)
+        size += item.size
+    return calls if calls[0] else []

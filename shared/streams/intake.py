@@ -1,0 +1,114 @@
+"""Where deliveries come from: new entries, and entries whose consumer fell silent."""
+
+from dataclasses import dataclass, field
+from typing import cast
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from shared.streams.client import BLOCK_MS
+from shared.streams.entries import Delivery, delivery
+from shared.streams.scripts import Scripts
+
+CLAIM_AT_MOST = 100
+"""Entries reclaimed by one script; keeps it under a millisecond or two."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Membership:
+    """This consumer's place in its group: where it reads, and as whom."""
+
+    stream: str
+    group: str
+    consumer: str
+    history: str
+
+
+@dataclass
+class Intake:
+    """Reads new entries and reclaims abandoned ones for one consumer of one group."""
+
+    client: Redis
+    scripts: Scripts
+    membership: Membership
+    lease_ms: int
+    _cursor: bytes = field(default=b"0-0", init=False)
+
+    async def join(self) -> None:
+        """Create the group, and the stream with it, at its very beginning; once is enough.
+
+        Starting at `0` and deleting what is finished, a group that was lost and is made again
+        delivers exactly the unfinished work.
+        """
+        try:
+            await self.client.xgroup_create(
+                self.membership.stream, self.membership.group, id="0", mkstream=True
+            )
+            log.info("group created", stream=self.membership.stream)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    async def read(self, count: int) -> list[Delivery]:
+        """Up to `count` entries that nobody has had yet; waits up to BLOCK_MS for the first.
+
+        Never cancel this: entries that the server has already delivered would be seen by nobody
+        until their lease ends.
+        """
+        try:
+            answer = await self.client.xreadgroup(
+                self.membership.group,
+                self.membership.consumer,
+                {self.membership.stream: ">"},
+                count=count,
+                block=BLOCK_MS,
+            )
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+            log.warning("group is gone (was Redis emptied?); making it again")
+            await self.join()
+            return []
+        # redis-py types the answer for all protocols at once; with protocol 2 it is this.
+        streams = cast("list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]", answer or [])
+        return [delivery(*entry) for _, entries in streams for entry in entries]
+
+    async def reclaim(self, count: int) -> list[Delivery]:
+        """Up to `count` entries whose lease has ended, from where the last scan stopped.
+
+        XAUTOCLAIM looks at ten times COUNT entries at most: a scan that always began at the
+        front would never see past many live leases.
+        """
+        try:
+            cursor, *claimed = await self.scripts.claim(
+                keys=[self.membership.stream, self.membership.history],
+                args=[
+                    self.membership.group,
+                    self.membership.consumer,
+                    self.lease_ms,
+                    self._cursor,
+                    min(count, CLAIM_AT_MOST),
+                ],
+            )
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+            await self.join()
+            return []
+        self._cursor = cursor
+        return [
+            delivery(entry_id, _pairs(fields), deliveries, failed)
+            for entry_id, deliveries, failed, fields in claimed
+        ]
+
+    @property
+    def scanned_all(self) -> bool:
+        """Whether the last reclaim reached the end of the pending list."""
+        return self._cursor == b"0-0"
+
+
+def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))

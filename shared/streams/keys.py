@@ -1,0 +1,46 @@
+"""The names of all Redis keys of one suite. They share a hash tag, so scripts may touch several."""
+
+from dataclasses import dataclass
+
+SOURCES = "sources"
+IMAGES = "images"
+RESULTS = "results"
+DEAD = "dead"
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Keys below one prefix: with the prefix `faces`, the image stream is `{faces}:images`."""
+
+    prefix: str
+
+    def stream(self, name: str) -> str:
+        """A stream: `sources`, `images`, `results` or `dead`."""
+        return f"{{{self.prefix}}}:{name}"
+
+    def body(self, identity: str) -> str:
+        """Bytes of one picture; expires until an entry owns it."""
+        return f"{{{self.prefix}}}:body:{identity}"
+
+    def once(self, token: str) -> str:
+        """Marks one `add` as done, so that resending it adds nothing."""
+        return f"{{{self.prefix}}}:once:{token}"
+
+    def history(self, name: str) -> str:
+        """Hash of entry id to the JSON list of that entry's failed attempts."""
+        return f"{{{self.prefix}}}:history:{name}"
+
+    @property
+    def bytes(self) -> str:
+        """Hash of stream key to the bytes of its entries and their bodies."""
+        return f"{{{self.prefix}}}:bytes"
+
+    @property
+    def flights(self) -> str:
+        """Set of the images that are under way between ingest and commit."""
+        return f"{{{self.prefix}}}:flights"
+
+    @property
+    def rate(self) -> str:
+        """Hash of recent counts of finished entries, in slots of 5 seconds."""
+        return f"{{{self.prefix}}}:rate"

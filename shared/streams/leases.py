@@ -1,0 +1,107 @@
+"""What this consumer holds, and how it keeps or gives back the leases on it."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+import structlog
+from redis.exceptions import RedisError
+
+from shared.streams.client import describe
+from shared.streams.entries import Delivery
+from shared.streams.intake import Membership
+from shared.streams.scripts import Scripts
+
+RENEW_AT_ONCE = 250
+"""Leases renewed by one script; more are renewed by several, so that none blocks Redis long."""
+
+log = structlog.get_logger()
+
+
+class Leases:
+    """The entries held by this consumer, up to `capacity`, each with a lease to renew."""
+
+    def __init__(
+        self, scripts: Scripts, membership: Membership, lease_ms: int, capacity: int
+    ) -> None:
+        self._scripts = scripts
+        self._membership = membership
+        self._lease_ms = lease_ms
+        self._capacity = capacity
+        self._held: dict[bytes, Delivery] = {}
+        self._changed = asyncio.Condition()
+        self.lost = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def room(self) -> int:
+        """How many more entries this consumer can start soon."""
+        return self._capacity - len(self._held)
+
+    async def wait_for_room(self, stop: asyncio.Event) -> int:
+        """How many entries may be read, as soon as that is any, or `stop` is set (and `wake`)."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.room > 0 or stop.is_set())
+            return self.room
+
+    async def wake(self) -> None:
+        """Let whoever waits for room look again."""
+        async with self._changed:
+            self._changed.notify_all()
+
+    def take(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
+        """Begin to hold these. One that is held already (its own lapsed lease, reclaimed by
+        this same consumer) is held under its new delivery; its first handling will be refused
+        at the fence and this one stands."""
+        taken = list(deliveries)
+        self._held.update((one.id, one) for one in taken)
+        return taken
+
+    async def let_go(self, deliveries: Iterable[Delivery]) -> None:
+        """Stop holding these: they are finished, or put back."""
+        async with self._changed:
+            for one in deliveries:
+                if self._held.get(one.id) is one:
+                    del self._held[one.id]
+            self._changed.notify_all()
+
+    async def renew(self) -> None:
+        """Renew every lease that is still ours; forget those that are not."""
+        lost = await self._set_idle(list(self._held.values()), 0)
+        if lost:
+            self.lost += len(lost)
+            log.warning("leases lost to other consumers", entries=len(lost))
+            async with self._changed:
+                for entry_id in lost:
+                    self._held.pop(entry_id, None)
+                self._changed.notify_all()
+
+    async def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Let others claim these at once, without waiting for the lease to end."""
+        try:
+            await self._set_idle(deliveries, self._lease_ms)
+        except RedisError as error:
+            # Nothing is lost: the leases end by themselves.
+            log.warning("could not give entries back", reason=describe(error))
+        await self.let_go(deliveries)
+
+    async def give_back_all(self) -> None:
+        """Let others claim all that is held."""
+        await self.give_back(list(self._held.values()))
+
+    async def _set_idle(self, deliveries: Sequence[Delivery], idle_ms: int) -> list[bytes]:
+        lost: list[bytes] = []
+        remaining = iter(deliveries)
+        while some := list(islice(remaining, RENEW_AT_ONCE)):
+            arguments: list[str | bytes | int] = [
+                self._membership.group,
+                self._membership.consumer,
+                idle_ms,
+                len(some),
+            ]
+            for one in some:
+                arguments += (one.id, one.deliveries)
+            lost += await self._scripts.renew(keys=[self._membership.stream], args=arguments)
+        return lost

@@ -1,0 +1,25 @@
+-- Add a producer's message, once however often this is sent.
+-- KEYS  bytes, flights, once, the stream, its new bodies.
+-- ARGV  marks of the stream (entries, bytes), payload, weight, flight, seconds to remember,
+--       number of new bodies.
+-- Returns 1 added, 0 it was added before or is under way, -1 full, -2 a body is missing, -3 the
+--       key holds something else than a stream.
+local bytes_key, flights, once = key(), key(), key()
+local mark = read_mark(bytes_key)
+local payload, weight, flight, seconds = arg(), number(), arg(), arg()
+local bodies = keys(number())
+
+if redis.call('EXISTS', once) == 1 then return 0 end
+if mark.problem ~= 0 then return mark.problem end
+if is_full(mark) then return -1 end
+for _, body in ipairs(bodies) do
+  if redis.call('EXISTS', body) == 0 then return -2 end
+end
+if flight ~= '' and redis.call('SADD', flights, flight) == 0 then
+  for _, body in ipairs(bodies) do redis.call('UNLINK', body) end
+  return 0
+end
+add(mark, bytes_key, payload, weight)
+for _, body in ipairs(bodies) do redis.call('PERSIST', body) end
+redis.call('SET', once, '', 'EX', seconds)
+return 1

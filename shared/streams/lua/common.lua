@@ -1,0 +1,84 @@
+-- Put in front of every script. KEYS and ARGV are read in order, each value once.
+local key_at, arg_at = 0, 0
+
+local function key()
+  key_at = key_at + 1
+  return KEYS[key_at]
+end
+
+local function arg()
+  arg_at = arg_at + 1
+  return ARGV[arg_at]
+end
+
+local function number()
+  return tonumber(arg())
+end
+
+local function keys(count)
+  local list = {}
+  for i = 1, count do list[i] = key() end
+  return list
+end
+
+-- The fence: is this entry still pending for this very delivery? Names of consumers are random
+-- for each process start, and the delivery count tells an old delivery from a newer one.
+local function owned(stream, group, consumer, id, deliveries)
+  local pending = redis.pcall('XPENDING', stream, group, id, id, 1)
+  if pending.err then return false end
+  local entry = pending[1]
+  return entry and entry[2] == consumer and entry[4] == deliveries
+end
+
+-- How far a stream may fill: {key, entries, bytes}. An empty stream always takes one, and an
+-- empty stream holds no bytes, whatever a lost or edited counter says.
+local function read_mark(bytes_key)
+  local mark = {key = key(), entries = number(), bytes = number(), problem = 0}
+  local kind = redis.call('TYPE', mark.key).ok
+  if kind == 'none' then
+    mark.length, mark.held = 0, 0
+  elseif kind == 'stream' then
+    mark.length = redis.call('XLEN', mark.key)
+    mark.held = tonumber(redis.call('HGET', bytes_key, mark.key) or '0')
+  else
+    mark.problem = -3
+  end
+  return mark
+end
+
+local function is_full(mark)
+  if mark.length == 0 then return false end
+  return mark.length >= mark.entries or mark.held >= mark.bytes
+end
+
+local function add(mark, bytes_key, payload, weight)
+  local id = redis.call('XADD', mark.key, '*', 'm', payload, 'n', weight)
+  if mark.length == 0 then
+    redis.call('HSET', bytes_key, mark.key, weight)
+    mark.held = weight
+  else
+    redis.call('HINCRBY', bytes_key, mark.key, weight)
+    mark.held = mark.held + weight
+  end
+  mark.length = mark.length + 1
+  return id
+end
+
+-- Acknowledge and delete an entry. XADD comes before this in every script: an acknowledgement
+-- first would lose the entry where the addition is refused, since nothing is rolled back.
+local function finish(stream, group, id, weight, bytes_key, history)
+  redis.call('XACK', stream, group, id)
+  redis.call('XDEL', stream, id)
+  redis.call('HINCRBY', bytes_key, stream, -weight)
+  redis.call('HDEL', history, id)
+end
+
+-- Finished entries in slots of 5 seconds, 16 of them in a ring, for the rate of the last minute.
+local function count_finished(rate, stream, count)
+  if count == 0 then return end
+  local slot = math.floor(tonumber(redis.call('TIME')[1]) / 5)
+  local field = stream .. '#' .. (slot % 16)
+  local seen, before = string.match(redis.call('HGET', rate, field) or '', '^(%d+) (%d+)$')
+  if tonumber(seen) == slot then count = count + tonumber(before) end
+  redis.call('HSET', rate, field, string.format('%d %d', slot, count))
+end

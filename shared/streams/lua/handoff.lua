@@ -1,0 +1,76 @@
+-- Hand off: for each item, add its outputs and finish its entry, wholly or not at all.
+-- KEYS  stream, bytes, flights, history, rate, the output streams; then, item by item, the bodies
+--       to drop and, output by output, its new bodies and its carried bodies.
+-- ARGV  group, consumer, number of output streams, for each its marks (entries, bytes); number of
+--       items; for each: id, deliveries, weight, flight, number of bodies to drop, number of
+--       outputs; for each output: index of its stream, payload, weight, flight, numbers of new
+--       and of carried bodies.
+-- Returns one number an item: 1 done, 0 no longer ours, -1 full, -2 a new body is missing,
+--       -3 an output key holds something else than a stream.
+local stream, bytes_key, flights, history, rate = key(), key(), key(), key(), key()
+local group, consumer = arg(), arg()
+
+local marks = {}
+for i = 1, number() do marks[i] = read_mark(bytes_key) end
+
+local function read_item()
+  local item = {id = arg(), deliveries = number(), weight = number(), flight = arg()}
+  local drops, outputs = number(), number()
+  item.drop, item.outputs = keys(drops), {}
+  for i = 1, outputs do
+    local output = {mark = marks[number()], payload = arg(), weight = number(), flight = arg()}
+    local fresh, carried = number(), number()
+    output.fresh, output.carried = keys(fresh), keys(carried)
+    item.outputs[i] = output
+  end
+  return item
+end
+
+local function judge(item)
+  if not owned(stream, group, consumer, item.id, item.deliveries) then return 0 end
+  for _, output in ipairs(item.outputs) do
+    local mark = output.mark
+    if mark.problem ~= 0 then return mark.problem end
+    -- An entry that goes round its own stream takes the place that it frees.
+    if mark.key ~= stream and is_full(mark) then return -1 end
+    for _, body in ipairs(output.fresh) do
+      if redis.call('EXISTS', body) == 0 then return -2 end
+    end
+  end
+  return 1
+end
+
+local function drop(bodies)
+  for _, body in ipairs(bodies) do redis.call('UNLINK', body) end
+end
+
+local function perform(item)
+  local carried_on = false
+  for _, output in ipairs(item.outputs) do
+    local goes_on = output.flight == item.flight
+    carried_on = carried_on or (goes_on and output.flight ~= '')
+    if output.flight == '' or goes_on or redis.call('SADD', flights, output.flight) == 1 then
+      add(output.mark, bytes_key, output.payload, output.weight)
+      for _, body in ipairs(output.fresh) do redis.call('PERSIST', body) end
+    else
+      -- The same image is under way already: one of them is enough.
+      drop(output.fresh)
+      drop(output.carried)
+    end
+  end
+  finish(stream, group, item.id, item.weight, bytes_key, history)
+  drop(item.drop)
+  if item.flight ~= '' and not carried_on then redis.call('SREM', flights, item.flight) end
+end
+
+local answers, finished = {}, 0
+for i = 1, number() do
+  local item = read_item()
+  answers[i] = judge(item)
+  if answers[i] == 1 then
+    perform(item)
+    finished = finished + 1
+  end
+end
+count_finished(rate, stream, finished)
+return answers

@@ -1,0 +1,52 @@
+"""How far each stream may fill before its producers wait: in entries and in bytes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from shared.settings import Settings
+from shared.streams.keys import IMAGES, RESULTS, SOURCES
+
+GIBIBYTE = 1 << 30
+
+ENTRY_OVERHEAD_BYTES = 150
+"""What one entry costs in Redis beyond its payload and bodies (measured: 100 to 150 bytes for
+the entry, its pending record and its member of the flights set)."""
+
+UNLIMITED = 1 << 52
+"""A mark that is never reached; Lua numbers are exact up to 2**53."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The length and the weight in bytes at which a stream counts as full."""
+
+    entries: int
+    bytes: int
+
+
+class Marks:
+    """The marks of all streams, from the settings and the server's own memory limit.
+
+    Images may take half of the memory, sources and results a quarter each at most, so that
+    finishing what is there always has room. A mark may be overshot by what is added at once.
+    """
+
+    def __init__(self, settings: Settings, maxmemory: int) -> None:
+        half = settings.high_water_bytes or (maxmemory or 2 * GIBIBYTE) // 2
+        self._marks = {
+            SOURCES: Mark(settings.high_water, half // 4),
+            IMAGES: Mark(settings.high_water, half),
+            RESULTS: Mark(settings.high_water, half // 2),
+        }
+
+    @classmethod
+    async def of(cls, client: Redis, settings: Settings) -> "Marks":
+        """Ask the server for its limit, by INFO, which managed services allow too."""
+        memory: dict[str, Any] = await client.info("memory")  # Any: INFO's values differ in type
+        return cls(settings, int(memory.get("maxmemory", 0)))
+
+    def of_stream(self, name: str) -> Mark:
+        """The mark of a stream; dead letters have none."""
+        return self._marks.get(name, Mark(UNLIMITED, UNLIMITED))

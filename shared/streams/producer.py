@@ -1,0 +1,109 @@
+"""Adding messages from outside the stages: `submit` and `run`. Waits where the stream is full."""
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.backoff import backoff
+from shared.errors import FacesError, Unreachable
+from shared.messages import Body, Message, new_token
+from shared.settings import Settings
+from shared.streams.client import REDIS_AWAY, describe
+from shared.streams.entries import weight_of
+from shared.streams.handoff import BODY_EXPIRY_SECONDS, Answer
+from shared.streams.keys import Keys
+from shared.streams.marks import Marks
+from shared.streams.patience import CAP_SECONDS, FIRST_SECONDS
+from shared.streams.scripts import Scripts
+
+REMEMBER_SECONDS = 3600
+"""How long a repeated send of the same addition is recognised."""
+
+GIVE_UP_SECONDS = 30.0
+"""How long an addition waits for a server that is away before it says so."""
+
+log = structlog.get_logger()
+
+
+class Producer:
+    """Adds messages, each exactly once however often a lost reply makes it send again."""
+
+    def __init__(self, client: Redis, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._keys = Keys(settings.prefix)
+        self._scripts = Scripts(client)
+        self._marks: Marks | None = None
+
+    async def add(self, message: Message, payloads: Mapping[Body, bytes] | None = None) -> bool:
+        """Add a message with the bytes of its bodies; waits as long as its stream is full.
+
+        Returns:
+            False if the same image was under way already.
+
+        Raises:
+            Unreachable: Redis stays away for GIVE_UP_SECONDS.
+            FacesError: the stream's key holds something else.
+        """
+        token = new_token()
+        away_since: float | None = None
+        attempts = 0
+        clock = asyncio.get_running_loop().time
+        while True:
+            attempts += 1
+            try:
+                answer = await self._send(message, payloads or {}, token)
+                away_since = None
+            except REDIS_AWAY as error:
+                away_since = away_since or clock()
+                if clock() - away_since > GIVE_UP_SECONDS:
+                    raise Unreachable(describe(error)) from None
+                answer = Answer.FULL
+            except RedisError as error:
+                raise Unreachable(describe(error)) from None
+            if answer in (Answer.DONE, Answer.LOST):
+                return answer is Answer.DONE
+            if answer is Answer.WRONG_TYPE:
+                key = self._keys.stream(message.stream)
+                raise FacesError(f"Redis key {key} is not a stream; set FACES_PREFIX or delete it")
+            await asyncio.sleep(backoff(attempts, FIRST_SECONDS, CAP_SECONDS))
+
+    async def _send(self, message: Message, payloads: Mapping[Body, bytes], token: str) -> Answer:
+        if self._marks is None:
+            self._marks = await Marks.of(self._client, self._settings)
+        mark = self._marks.of_stream(message.stream)
+        stream = self._keys.stream(message.stream)
+        if payloads:
+            # Do not even send the bytes while there is no room for them.
+            held = int(await self._client.hget(self._keys.bytes, stream) or 0)
+            if held >= mark.bytes and await self._client.xlen(stream) > 0:
+                return Answer.FULL
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for body, payload in payloads.items():
+                    key = self._keys.body(body.id)
+                    # Never over one that an entry owns already: an earlier reply may be lost.
+                    pipeline.set(key, payload, ex=BODY_EXPIRY_SECONDS, nx=True)
+                await pipeline.execute()
+        payload = message.encode()
+        code = await self._scripts.add(
+            keys=[
+                self._keys.bytes,
+                self._keys.flights,
+                self._keys.once(token),
+                stream,
+                *(self._keys.body(body.id) for body in payloads),
+            ],
+            args=[
+                mark.entries,
+                mark.bytes,
+                payload,
+                weight_of(message, payload),
+                message.flight,
+                REMEMBER_SECONDS,
+                len(payloads),
+            ],
+        )
+        return Answer(code)

@@ -1,0 +1,218 @@
+"""The stage runner: a consumer of one group that reads, handles, hands off and drains.
+
+A service gives it a function from messages to outcomes; everything about delivery is here and in
+the modules beside this one. `Stage.run` reads as the list of what goes on at the same time.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Generic
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.health import Health
+from shared.metrics import HELD, LEASES_LOST, REDELIVERED
+from shared.settings import Settings
+from shared.streams.batches import Batches
+from shared.streams.client import BLOCK_MS, REDIS_AWAY, connect
+from shared.streams.failure import Failure
+from shared.streams.gauges import measure
+from shared.streams.handoff import HandOff
+from shared.streams.intake import CLAIM_AT_MOST, Intake, Membership
+from shared.streams.keys import Keys
+from shared.streams.leases import Leases
+from shared.streams.marks import Marks
+from shared.streams.outcome import M
+from shared.streams.patience import Patience
+from shared.streams.scripts import Scripts
+from shared.streams.settling import Settling
+from shared.streams.spec import StageSpec
+
+RENEWALS_A_LEASE = 4
+READ_AT_MOST = 500
+GONE_AFTER_LEASES = 20
+"""A consumer that is idle this many leases long, and holds nothing, is taken off the group."""
+
+log = structlog.get_logger()
+
+
+class Stage(Generic[M]):
+    """One consumer of a service's group, from joining to leaving."""
+
+    def __init__(
+        self,
+        spec: StageSpec[M],
+        settings: Settings,
+        client: Redis,
+        reader: Redis,
+        health: Health,
+    ) -> None:
+        """`reader` is a client of its own: its blocking reads would hold others up."""
+        keys = Keys(settings.prefix)
+        self.spec = spec
+        self.consumer = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._settings = settings
+        self._client = client
+        self._scripts = Scripts(client)
+        self._membership = Membership(
+            keys.stream(spec.stream), spec.name, self.consumer, keys.history(spec.stream)
+        )
+        lease_ms = int(settings.lease_seconds * 1000)
+        self._intake = Intake(reader, self._scripts, self._membership, lease_ms)
+        self._leases = Leases(self._scripts, self._membership, lease_ms, spec.capacity)
+        self._batches = Batches(spec.batch, spec.linger)
+        self._keys = keys
+        self._patience = Patience(spec.name, health)
+        self._stopping = asyncio.Event()
+        self._look = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then drain: finish what was started, give back the rest."""
+        self._stopping = stop
+        await self._patience.until_done(self._intake.join, stop)
+        marks = await self._patience.until_done(
+            partial(Marks.of, self._client, self._settings), stop
+        )
+        if marks is None:
+            return
+        settling = self._settling(marks)
+        self._patience.ready()
+        log.info("consuming", stage=self.spec.name, consumer=self.consumer)
+        async with asyncio.TaskGroup() as tasks:
+            upkeep = tasks.create_task(self._keep_leases())
+            measuring = tasks.create_task(self._keep_gauges())
+            sources = [tasks.create_task(self._read()), tasks.create_task(self._reclaim())]
+            workers = [
+                tasks.create_task(self._work(settling)) for _ in range(self.spec.concurrency)
+            ]
+            await stop.wait()
+            await self._drain(sources, workers)
+            measuring.cancel()
+            upkeep.cancel()
+        await self._leave()
+
+    def _settling(self, marks: Marks) -> Settling[M]:
+        return Settling(
+            self.spec,
+            HandOff(self._client, self._scripts, self._keys, marks, self._membership),
+            Failure(self._scripts, self._keys, marks, self._membership, self._settings),
+            self._leases,
+            self._patience,
+            self._settings,
+            self.consumer,
+            self._look_again_in,
+        )
+
+    async def _read(self) -> None:
+        """Read new entries, never more than can be started soon."""
+        while not self._stopping.is_set():
+            room = await self._leases.wait_for_room(self._stopping)
+            if self._stopping.is_set():
+                return
+            try:
+                entries = await self._intake.read(min(room, READ_AT_MOST))
+            except RedisError as error:
+                await self._patience.wait(error, self._stopping)
+                continue
+            self._patience.ready()
+            self._batches.put(self._leases.take(entries))
+
+    async def _reclaim(self) -> None:
+        """Take over what others let lapse, and what was put back after its delay."""
+        interval = self._settings.lease_seconds / RENEWALS_A_LEASE
+        while not self._stopping.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._look.wait(), interval)
+            self._look.clear()
+            await self._reclaim_all()
+
+    async def _reclaim_all(self) -> None:
+        while not self._stopping.is_set() and (room := self._leases.room) > 0:
+            try:
+                await self._leases.renew()  # or this consumer would reclaim from itself
+                entries = await self._intake.reclaim(min(room, CLAIM_AT_MOST))
+            except RedisError as error:
+                await self._patience.wait(error, self._stopping)
+                return
+            if entries:
+                log.info("reclaimed", stage=self.spec.name, entries=len(entries))
+                REDELIVERED.labels(self.spec.name).inc(len(entries))
+                self._batches.put(self._leases.take(entries))
+            if self._intake.scanned_all:
+                return
+
+    def _look_again_in(self, seconds: float) -> None:
+        """An entry was put back: look for it when its delay is over, not a quarter lease later."""
+        asyncio.get_running_loop().call_later(seconds + 0.01, self._look.set)
+
+    async def _keep_leases(self) -> None:
+        """Renew all leases, also while draining, until the last batch is settled."""
+        while True:
+            await asyncio.sleep(self._settings.lease_seconds / RENEWALS_A_LEASE)
+            before = self._leases.lost
+            with suppress(*REDIS_AWAY):  # the reader says so; leases live on in Redis meanwhile
+                await self._leases.renew()
+            LEASES_LOST.labels(self.spec.name).inc(self._leases.lost - before)
+
+    async def _keep_gauges(self) -> None:
+        while True:
+            HELD.labels(self.spec.name).set(len(self._leases))
+            with suppress(RedisError):  # figures for people; nothing depends on them
+                await measure(self._client, self.spec.name, self._membership.stream)
+                await self._tidy()
+            await asyncio.sleep(5)
+
+    async def _tidy(self) -> None:
+        limit = int(self._settings.lease_seconds * 1000 * GONE_AFTER_LEASES)
+        await self._scripts.tidy(
+            keys=[self._membership.stream], args=[self._membership.group, limit]
+        )
+
+    async def _work(self, settling: Settling[M]) -> None:
+        """Handle batch after batch until there are none left after a stop."""
+        while batch := await self._batches.next():
+            await settling.handle_and_settle(batch)
+
+    async def _drain(
+        self, sources: Sequence["asyncio.Task[None]"], workers: Sequence["asyncio.Task[None]"]
+    ) -> None:
+        """Stop reading, give back what was not started, finish the rest in time."""
+        log.info("draining", stage=self.spec.name, held=len(self._leases))
+        self._look.set()
+        await self._leases.wake()
+        await self._leases.give_back(self._batches.close())
+        await asyncio.wait(sources)  # a read in flight is never cancelled
+        await self._leases.give_back(self._batches.close())
+        _, late = await asyncio.wait(workers, timeout=self._settings.drain_seconds)
+        for worker in late:
+            log.warning("drain limit reached; others will finish this", stage=self.spec.name)
+            worker.cancel()
+        if late:
+            await asyncio.wait(late)
+
+    async def _leave(self) -> None:
+        await self._leases.give_back_all()
+        with suppress(RedisError):  # whoever is left takes this consumer off the group later
+            await self._scripts.leave(
+                keys=[self._membership.stream], args=[self._membership.group, self.consumer]
+            )
+        log.info("left", stage=self.spec.name, consumer=self.consumer)
+
+
+@asynccontextmanager
+async def open_stage(
+    spec: StageSpec[M], settings: Settings, health: Health, client: Redis
+) -> AsyncIterator[Stage[M]]:
+    """A stage with a connection of its own for reading; `client` serves everything else."""
+    reader = connect(settings.redis_url, timeout=BLOCK_MS / 1000 + 10)
+    try:
+        yield Stage(spec, settings, client, reader, health)
+    finally:
+        await reader.aclose()

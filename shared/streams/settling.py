@@ -1,0 +1,186 @@
+"""From a batch of deliveries to their end: decode, handle, hand off or fail."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic
+
+import structlog
+
+from shared.backoff import backoff
+from shared.errors import InvalidMessage, NewerMessage, Unreachable
+from shared.messages import Message
+from shared.metrics import ENTRIES, ENTRY_AGE_SECONDS, FULL_SECONDS, HANDLE_SECONDS
+from shared.settings import Settings
+from shared.streams.entries import Delivery
+from shared.streams.failure import Failure
+from shared.streams.handoff import Answer, HandOff, Item, in_calls
+from shared.streams.leases import Leases
+from shared.streams.outcome import Dead, Done, M, Outcome, Retry, Work
+from shared.streams.patience import Patience
+from shared.streams.spec import StageSpec
+
+FULL_FIRST_SECONDS = 0.02
+FULL_CAP_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+@dataclass(eq=False)
+class _Read(Generic[M]):
+    """A delivery and the message in it."""
+
+    delivery: Delivery
+    message: M
+
+
+class Settling(Generic[M]):
+    """Handles batches for one consumer and brings every delivery to an end."""
+
+    def __init__(
+        self,
+        spec: StageSpec[M],
+        handoff: HandOff,
+        failure: Failure,
+        leases: Leases,
+        patience: Patience,
+        settings: Settings,
+        consumer: str,
+        look_again_in: Callable[[float], None],
+    ) -> None:
+        self._spec = spec
+        self._handoff = handoff
+        self._failure = failure
+        self._leases = leases
+        self._patience = patience
+        self._settings = settings
+        self._consumer = consumer
+        self._look_again_in = look_again_in
+
+    async def handle_and_settle(self, deliveries: Sequence[Delivery]) -> None:
+        """The whole way of one batch; when it returns, none of it is held any more."""
+        read = [one for delivery in deliveries if (one := await self._read(delivery))]
+        if not read:
+            return
+        outcomes = await self._handle(read)
+        done: list[Item] = []
+        for one, outcome in zip(read, outcomes, strict=True):
+            match outcome:
+                case Done():
+                    done.append(Item(one.delivery, one.message, outcome))
+                case Retry(reason):
+                    await self._fail(one.delivery, one.message, reason, final=False)
+                case Dead(reason):
+                    await self._fail(one.delivery, one.message, reason, final=True)
+        await self._hand_off(done)
+
+    async def _read(self, delivery: Delivery) -> _Read[M] | None:
+        """The message of a delivery; None where it was dealt with because it has none for us."""
+        try:
+            message = self._spec.decode(delivery.payload)
+        except NewerMessage as error:
+            log.warning("left for a newer consumer", stage=self._spec.name, reason=str(error))
+            await self._leases.let_go([delivery])
+            return None
+        except InvalidMessage as error:
+            await self._fail(delivery, None, str(error), final=True)
+            return None
+        if delivery.deliveries > self._settings.max_deliveries:
+            reason = f"delivered {delivery.deliveries} times: whoever takes it does not survive it"
+            await self._fail(delivery, message, reason, final=True)
+            return None
+        return _Read(delivery, message)
+
+    async def _handle(self, read: Sequence[_Read[M]]) -> Sequence[Outcome]:
+        works = [
+            Work(one.message, one.delivery.failed_attempts + 1, self._consumer) for one in read
+        ]
+        while True:
+            began = time.perf_counter()
+            try:
+                outcomes = await self._spec.handle(works)
+            except Unreachable as error:
+                await self._patience.wait(error)
+            except Exception as error:  # whatever a handler's bug raises must not stop the stage
+                log.exception("handler failed", stage=self._spec.name, messages=len(works))
+                return [Retry(f"{type(error).__name__}: {error}")] * len(works)
+            else:
+                self._patience.ready()
+                HANDLE_SECONDS.labels(self._spec.name).observe(time.perf_counter() - began)
+                return outcomes
+
+    async def _hand_off(self, items: Sequence[Item]) -> None:
+        """Hand off until every item is done or no longer ours; waits where there is no room."""
+        waits = 0
+        while items:
+            again: list[Item] = []
+            problems: set[Answer] = set()
+            for call in in_calls(items):
+                answers = await self._patience.until_done(partial(self._handoff.send, call))
+                by_answer: dict[Answer, list[Item]] = {}
+                for item, answer in zip(call, answers or (), strict=True):
+                    by_answer.setdefault(answer, []).append(item)
+                for answer, answered in by_answer.items():
+                    if answer in (Answer.DONE, Answer.LOST):
+                        await self._ended([i.delivery for i in answered], answer.name.lower())
+                    else:
+                        again += answered
+                        problems.add(answer)
+            items = again
+            if items:
+                waits += 1
+                await self._wait_for_room(problems, waits)
+
+    async def _wait_for_room(self, problems: set[Answer], waits: int) -> None:
+        if Answer.WRONG_TYPE in problems:
+            log.error(
+                "a key that should be a stream holds something else; rename or delete it",
+                stage=self._spec.name,
+                prefix=self._settings.prefix,
+            )
+        delay = backoff(waits, FULL_FIRST_SECONDS, FULL_CAP_SECONDS)
+        FULL_SECONDS.labels(self._spec.name).inc(delay)
+        await asyncio.sleep(delay)
+
+    async def _fail(
+        self, delivery: Delivery, message: M | None, reason: str, *, final: bool
+    ) -> None:
+        attempts = delivery.failed_attempts + 1
+        result: Message | None = None
+        if message is not None:
+            result = self._spec.failed(message, reason, attempts, self._consumer)
+        send = partial(
+            self._failure.send, delivery, reason, final=final, message=message, result=result
+        )
+        waits = 0
+        while True:
+            failed = await self._patience.until_done(send)
+            if failed is None or failed.verdict not in ("full", "wrong_type"):
+                break
+            waits += 1
+            await self._wait_for_room({Answer.FULL}, waits)
+        if failed is None:
+            return
+        log.warning(
+            "attempt failed" if failed.verdict == "retry" else "dead letter",
+            stage=self._spec.name,
+            entry=delivery.id.decode(),
+            verdict=failed.verdict,
+            attempts=failed.attempts,
+            reason=reason,
+        )
+        if failed.verdict == "retry":
+            self._look_again_in(failed.delay)
+        await self._ended([delivery], failed.verdict)
+
+    async def _ended(self, deliveries: Sequence[Delivery], outcome: str) -> None:
+        ENTRIES.labels(self._spec.name, outcome).inc(len(deliveries))
+        if outcome == "lost":
+            log.info("others finished these", entries=[one.id.decode() for one in deliveries])
+        else:
+            ages = ENTRY_AGE_SECONDS.labels(self._spec.name)
+            for one in deliveries:
+                ages.observe(max(0.0, time.time() - one.added_ms / 1000))
+        await self._leases.let_go(deliveries)
