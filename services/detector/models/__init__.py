@@ -1,0 +1,55 @@
+"""The face models behind one protocol, loaded by name from a folder of weights."""
+
+import hashlib
+from pathlib import Path
+
+from services.detector.models.protocol import Detections, Model, Picture
+from shared.errors import ModelMissing, SettingsError
+from shared.model_table import MODELS, ModelEntry
+
+__all__ = ["Detections", "Model", "Picture", "load"]
+
+
+def load(name: str, models_dir: Path) -> Model:
+    """Load a model of `shared.model_table`. Nothing is ever downloaded here.
+
+    Raises:
+        SettingsError: there is no such model.
+        ModelMissing: its weights are absent, or are not what the table says.
+    """
+    entry = MODELS.get(name)
+    if entry is None:
+        raise SettingsError(f"model {name!r}: there is {', '.join(MODELS)}")
+    # Each model is imported where it is chosen: a slot pays only for the libraries that it uses.
+    if entry.name == "haar":
+        from services.detector.models.haar import Haar  # noqa: PLC0415 - see above
+
+        return Haar()
+    weights = _checked(entry, models_dir)
+    if entry.name == "centerface":
+        from services.detector.models.centerface import CenterFace  # noqa: PLC0415
+
+        return CenterFace(weights)
+    from services.detector.models.yunet import YuNet  # noqa: PLC0415
+
+    return YuNet(weights)
+
+
+def _checked(entry: ModelEntry, models_dir: Path) -> Path:
+    file = models_dir / entry.file
+    command = f"faces models pull {entry.name}"
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        raise ModelMissing(
+            f"model {entry.name}: {file} is not there; run `{command}`, or set FACES_MODELS_DIR "
+            f"to a folder that has it"
+        ) from None
+    except OSError as error:
+        raise ModelMissing(f"model {entry.name}: {file}: {error.strerror or error}") from None
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise ModelMissing(
+            f"model {entry.name}: {file} is damaged or another version (its SHA-256 is not "
+            f"{entry.sha256[:12]}...); remove it and run `{command}`"
+        )
+    return file

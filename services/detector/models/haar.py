@@ -1,0 +1,54 @@
+"""The tutorial's Haar cascade, out of OpenCV's own wheel: no download, least accurate."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from services.detector.models.protocol import Detections, Picture
+from shared.errors import ModelMissing
+from shared.model_table import MODELS
+
+TUTORIAL_SCALE = 1.2
+TUTORIAL_NEIGHBOURS = 2
+TUTORIAL_LEAST_SIDE = 50
+LEAST_SIDE = 24
+"""The cascade's own window: the smallest face that it knows."""
+
+
+class Haar:
+    """The frontal face cascade. It knows no landmarks; its score is made of its neighbours."""
+
+    name = "haar"
+
+    def __init__(self, least_side: int = LEAST_SIDE) -> None:
+        cascades = getattr(cv2, "data", None)
+        file = Path(cascades.haarcascades) / MODELS["haar"].file if cascades else Path()
+        if not file.is_file():
+            raise ModelMissing(
+                "this OpenCV brings no Haar cascade: install opencv-python-headless 4.x, "
+                "or use another model (faces models pull)"
+            )
+        self._cascade = cv2.CascadeClassifier(str(file))
+        self._least_side = least_side
+
+    def detect(self, picture: Picture, min_score: float) -> Detections:
+        """See `Model.detect`."""
+        grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+        boxes, neighbours = self._cascade.detectMultiScale2(
+            grey,
+            scaleFactor=TUTORIAL_SCALE,
+            minNeighbors=TUTORIAL_NEIGHBOURS,
+            flags=cv2.CASCADE_DO_CANNY_PRUNING,
+            minSize=(self._least_side, self._least_side),
+        )
+        if len(boxes) == 0:
+            return Detections.none(landmarks=0)
+        counted = np.asarray(neighbours, np.float32)
+        scores = counted / (counted + TUTORIAL_NEIGHBOURS)
+        best = np.argsort(-scores, kind="stable")
+        best = best[scores[best] >= min_score]
+        found = Detections(
+            np.asarray(boxes, np.float32), scores, np.zeros((len(scores), 0), np.float32)
+        )
+        return found.take(best)

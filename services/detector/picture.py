@@ -1,0 +1,122 @@
+"""What a slot does with one picture: bytes in; faces, and a picture that shows them, out."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from services.detector.decode import decode, reduction
+from services.detector.draw import draw_boxes
+from services.detector.encode import encode_jpeg
+from services.detector.header import BadPicture, Header, read_header
+from services.detector.models.protocol import Detections, Model
+from services.detector.orient import upright, upright_size
+from services.detector.search import search
+from shared.messages import FACES_LIMIT, Face
+from shared.recipe import Mode, Recipe
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a picture may claim: `max_pixels` is width times height."""
+
+    max_pixels: int
+
+
+@dataclass(frozen=True)
+class Processed:
+    """What became of one picture.
+
+    `width` and `height` are of the upright picture (0 where the header could not be read);
+    `annotated` is a JPEG where something was drawn; `crops` are JPEGs, one a face, in the order
+    of `faces`; `steps_ms` is the wall time of each step that ran.
+    """
+
+    status: Literal["faces", "no_faces", "failed"]
+    reason: str = ""
+    width: int = 0
+    height: int = 0
+    format: str = ""
+    faces: tuple[Face, ...] = ()
+    annotated: bytes | None = None
+    crops: tuple[bytes, ...] = ()
+    steps_ms: dict[str, float] = field(default_factory=dict)
+
+
+class Steps:
+    """A stopwatch for the named steps of one picture."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to the step's."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.ms[name] = self.ms.get(name, 0.0) + (time.perf_counter() - start) * 1000
+
+
+def process(content: bytes, recipe: Recipe, model: Model, limits: Limits) -> Processed:
+    """Find the faces of one picture, and draw on it as the recipe says.
+
+    A bad picture is an answer (`failed`, with the reason), never an exception.
+
+    Raises:
+        MemoryError: this process may not use as much memory as the picture needs.
+    """
+    steps = Steps()
+    header: Header | None = None
+    try:
+        with steps.step("header"):
+            header = read_header(content, limits.max_pixels)
+        return _searched(content, header, recipe, model, steps)
+    except BadPicture as bad:
+        width, height, name = 0, 0, ""
+        if header is not None:
+            width, height = upright_size(header.width, header.height, header.orientation)
+            name = header.format
+        return Processed("failed", str(bad), width, height, name, steps_ms=steps.ms)
+
+
+def _searched(
+    content: bytes, header: Header, recipe: Recipe, model: Model, steps: Steps
+) -> Processed:
+    size = upright_size(header.width, header.height, header.orientation)
+    reduced = reduction(header, recipe.detect_size)
+    with steps.step("decode"):
+        stored = decode(content, header, reduced)
+    with steps.step("detect"):
+        found = search(
+            model, upright(stored, header.orientation), size, recipe.detect_size, recipe.min_score
+        )
+    faces = _faces(found)
+    if not faces:
+        return Processed("no_faces", "", *size, header.format, steps_ms=steps.ms)
+    annotated = None
+    if recipe.mode is not Mode.NONE:
+        if reduced > 1:
+            with steps.step("decode_full"):
+                stored = decode(content, header)
+        with steps.step("draw"):
+            picture = upright(stored, header.orientation)
+            draw_boxes(picture, faces)
+        with steps.step("encode"):
+            annotated = encode_jpeg(picture, recipe.jpeg_quality)
+    return Processed("faces", "", *size, header.format, faces, annotated, (), steps.ms)
+
+
+def _faces(found: Detections) -> tuple[Face, ...]:
+    rows = zip(
+        found.boxes.round(2).tolist(),
+        found.scores.tolist(),
+        found.landmarks.round(2).tolist(),
+        strict=True,
+    )
+    return tuple(
+        Face(x=x, y=y, w=w, h=h, score=min(1.0, score), landmarks=tuple(landmarks))
+        for (x, y, w, h), score, landmarks in list(rows)[:FACES_LIMIT]
+    )
