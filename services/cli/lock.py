@@ -1,0 +1,57 @@
+"""One `run` at a time in an output folder; a second one says who holds it, and waits."""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from shared.errors import FacesError
+
+POLL_SECONDS = 0.2
+
+
+@contextmanager
+def hold(out: Path, say: Callable[[str], None]) -> Iterator[Path]:
+    """Hold `out` (made where missing) and give its private folder, `out/.faces`.
+
+    The lock is the system's, so it ends with its process, however that dies.
+
+    Raises:
+        FacesError: the folder cannot be made or written.
+    """
+    private = out / ".faces"
+    try:
+        private.mkdir(parents=True, exist_ok=True)
+        file = (private / "run.lock").open("a+")
+    except OSError as error:
+        raise FacesError(
+            f"cannot write in the output folder {out}: {error.strerror or error}; "
+            "choose another with -o"
+        ) from None
+    with file:
+        told = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not told:
+                    say(
+                        f"{out} is in use by {_holder(private)}; waiting until it has finished "
+                        "(Ctrl-C to give up)"
+                    )
+                    told = True
+                time.sleep(POLL_SECONDS)
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield private
+
+
+def _holder(private: Path) -> str:
+    try:
+        return f"another faces run, process {int((private / 'run.lock').read_text())}"
+    except (OSError, ValueError):
+        return "another faces run"
