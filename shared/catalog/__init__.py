@@ -1,0 +1,29 @@
+"""The catalog: what was submitted, where every image stands, and what was found."""
+
+from shared.catalog.catalog import Catalog
+from shared.catalog.values import (
+    CANCELLED,
+    CommitReport,
+    Decision,
+    FaceRow,
+    FailedPart,
+    ImageRow,
+    Progress,
+    QueuedImage,
+    Refused,
+    Step,
+)
+
+__all__ = [
+    "CANCELLED",
+    "Catalog",
+    "CommitReport",
+    "Decision",
+    "FaceRow",
+    "FailedPart",
+    "ImageRow",
+    "Progress",
+    "QueuedImage",
+    "Refused",
+    "Step",
+]

@@ -1,0 +1,129 @@
+"""The catalog as the services use it: one class, one transaction a method."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.catalog import committing, progress, queueing
+from shared.catalog.engine import Database
+from shared.catalog.values import CommitReport, Decision, Progress, Step
+from shared.messages import ResultMessage, SourceFailedMessage, now
+
+T = TypeVar("T")
+
+DEADLOCKS = ("40P01", "40001")
+"""PostgreSQL gave this transaction up for another's sake: it may simply be done again."""
+
+DEADLOCK_TRIES = 5
+
+
+class Catalog:
+    """Where every image stands. Methods raise `Unreachable` if the database does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    async def open(cls, url: str) -> "Catalog":
+        """Open, create or upgrade the catalog at a `sqlite:///` or `postgresql://` URL.
+
+        Raises:
+            SettingsError: the URL cannot be used, or a newer program made the catalog.
+            Unreachable: the server or the disk does not answer.
+        """
+        return cls(await Database.open(url))
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self._database.close()
+
+    async def open_submission(
+        self, submission: str, name: str, created_at: datetime, parts: int | None = None
+    ) -> None:
+        """Make a submission known; `parts` as in `seal`. Repeating it changes nothing."""
+
+        async def work(connection: AsyncConnection) -> None:
+            key, _ = await queueing.submission_key(connection, submission, name, created_at)
+            if parts is not None:
+                await queueing.seal(connection, key, parts)
+
+        await self._write(work)
+
+    async def queue(self, step: Step) -> list[Decision]:
+        """Write one step of an expansion, in one transaction; one decision an image, in order.
+
+        Raises:
+            Refused: the database refuses some row of the step.
+        """
+        return await self._write(lambda connection: queueing.queue(connection, step))
+
+    async def seal(
+        self, submission: str, parts: int, name: str = "", created_at: datetime | None = None
+    ) -> None:
+        """Say how many parts a submission has: without that it is never complete.
+
+        `name` and `created_at` are used if the end arrives before any of the parts did.
+        """
+        await self.open_submission(submission, name, created_at or now(), parts)
+
+    async def fail_part(self, submission: str, part: int, uri: str | None, reason: str) -> None:
+        """Close a part that cannot be expanded; a part that was closed before stays as it is."""
+
+        async def work(connection: AsyncConnection) -> None:
+            key, _ = await queueing.submission_key(connection, submission, "", now())
+            await queueing.fail_part(connection, key, part, uri, reason)
+
+        await self._write(work)
+
+    async def commit(
+        self,
+        results: Sequence[ResultMessage],
+        failures: Sequence[SourceFailedMessage] = (),
+        uri_of: Callable[[str], str] = str,
+    ) -> CommitReport:
+        """Write results and failed parts, in one transaction, or none of them.
+
+        A row ends by the first result of its own generation; any other is late and changes
+        nothing. `uri_of` makes of an object's key what the row keeps: a URI to open.
+
+        Raises:
+            Refused: the database refuses some row of them.
+        """
+        return await self._write(
+            lambda connection: committing.commit(connection, results, failures, uri_of)
+        )
+
+    async def progress(self, submission: str) -> Progress:
+        """Where a submission stands; the cost does not depend on its size.
+
+        Raises:
+            FacesError: the catalog does not know it.
+        """
+        async with self._database.reading() as connection:
+            return await progress.progress(connection, submission)
+
+    async def submissions(self, limit: int = 50, before: datetime | None = None) -> list[Progress]:
+        """The newest submissions, each with its progress."""
+        async with self._database.reading() as connection:
+            return await progress.list_submissions(connection, limit, before)
+
+    async def _write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        for attempt in range(1, DEADLOCK_TRIES + 1):
+            try:
+                async with self._database.writing() as connection:
+                    return await work(connection)
+            except Exception as error:
+                cause = error.__cause__
+                deadlock = (
+                    isinstance(cause, DBAPIError)
+                    and getattr(cause.orig, "sqlstate", None) in DEADLOCKS
+                )
+                if not deadlock or attempt == DEADLOCK_TRIES:
+                    raise
+            await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311 - jitter
+        raise AssertionError("the last attempt returns or raises")

@@ -1,0 +1,192 @@
+"""Opening a database: its URL, its connections, and its errors in plain words."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+import asyncpg  # type: ignore[import-untyped]
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from shared.catalog.migrations import migrate
+from shared.catalog.values import Refused
+from shared.errors import SettingsError, Unreachable
+
+BUSY_SECONDS = 30
+"""How long a writer of SQLite waits for the writers of other processes."""
+
+POSTGRES_CONNECT_SECONDS = 10
+POSTGRES_COMMAND_SECONDS = 120
+
+REFUSING_SQLSTATES = ("22", "23")
+"""Classes of PostgreSQL's error codes that blame the data: data exception, integrity."""
+
+SQLITE_WAITS = ("locked", "busy", "full", "disk i/o", "unable to open", "readonly", "read-only")
+"""Words of SQLite's operational errors that blame the disk or another process."""
+
+_writer_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+
+class Database:
+    """One open database. `reading` and `writing` give a connection inside a transaction."""
+
+    def __init__(self, engine: AsyncEngine, place: str) -> None:
+        self.engine = engine
+        self.place = place
+        self.postgres = engine.dialect.name == "postgresql"
+        # SQLite has one writer at a time: queueing here is fair and wakes at once, whereas its
+        # own busy handler sleeps. Shared by all that open the file in this process.
+        self._writer = _writer_locks.setdefault(place, asyncio.Lock())
+
+    @classmethod
+    async def open(cls, url: str) -> "Database":
+        """Connect, and bring the schema up to date.
+
+        Raises:
+            SettingsError: the URL cannot be used, or the catalog is of a newer program.
+            Unreachable: the server or the disk does not answer.
+        """
+        parsed = _parse(url)
+        if parsed.drivername == "sqlite+aiosqlite":
+            database = cls(_sqlite(parsed), str(parsed.database))
+        else:
+            database = cls(_postgres(parsed), f"PostgreSQL at {parsed.host}:{parsed.port or 5432}")
+        try:
+            async with database.writing() as connection:
+                await migrate(connection)
+        except BaseException:
+            await database.close()
+            raise
+        return database
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that sees one state and changes nothing."""
+        with self._plain_errors():
+            async with self.engine.connect() as connection, connection.begin():
+                yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that is committed at the end of the block, or leaves nothing behind."""
+        with self._plain_errors():
+            if self.postgres:
+                async with self.engine.begin() as connection:
+                    yield connection
+                return
+            async with self._writer, self.engine.connect() as connection:
+                await connection.execution_options(faces_writes=True)
+                async with connection.begin():
+                    yield connection
+
+    @contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise self._explain(error.orig or error, lost=error.connection_invalidated) from error
+        except OverflowError as error:  # sqlite3's for integers of more than 64 bits
+            raise Refused(f"the catalog refuses a value: {error}") from error
+        except (OSError, TimeoutError, PoolTimeout, asyncpg.PostgresError) as error:
+            raise self._explain(error, lost=True) from error
+        except SQLAlchemyError as error:
+            raise Unreachable(f"the catalog ({self.place}) fails: {_line(error)}") from error
+
+    def _explain(self, error: BaseException, lost: bool) -> Exception:
+        state = str(getattr(error, "sqlstate", None) or "")
+        what = _line(error)
+        if isinstance(error, sqlite3.Error):
+            waits = isinstance(error, sqlite3.OperationalError) and any(
+                word in what.lower() for word in SQLITE_WAITS
+            )
+            refuses = not waits and not isinstance(error, sqlite3.OperationalError)
+            if isinstance(error, sqlite3.DatabaseError) and "not a database" in what:
+                return SettingsError(f"FACES_DATABASE_URL: {self.place} is not a SQLite database")
+        else:
+            by_driver = isinstance(error.__cause__, asyncpg.DataError | asyncpg.InterfaceError)
+            refuses = state[:2] in REFUSING_SQLSTATES or (by_driver and not state and not lost)
+        if refuses:
+            return Refused(f"the catalog refuses the data: {what}")
+        if state[:2] in ("28", "3D"):
+            return SettingsError(f"FACES_DATABASE_URL: {self.place} says: {what}")
+        return Unreachable(f"the catalog ({self.place}) does not answer: {what}")
+
+
+def _line(error: BaseException) -> str:
+    """The first line of an error, without the class names that drivers put in front."""
+    text = (str(error) or type(error).__name__).splitlines()[0]
+    return text.rpartition(">: ")[2][:300]
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise SettingsError(
+            "FACES_DATABASE_URL: not a URL; write sqlite:///file or "
+            "postgresql://user:password@host/name"
+        ) from None
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise SettingsError("FACES_DATABASE_URL: name a file: sqlite:///faces.db")
+        path = Path(parsed.database).absolute()
+        return parsed.set(drivername="sqlite+aiosqlite", database=str(path))
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+asyncpg")
+    raise SettingsError(
+        f"FACES_DATABASE_URL: cannot use {backend}; use sqlite:///file or "
+        "postgresql://user:password@host/name"
+    )
+
+
+def _postgres(url: URL) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=4,
+        max_overflow=4,
+        hide_parameters=True,
+        connect_args={
+            "timeout": POSTGRES_CONNECT_SECONDS,
+            "command_timeout": POSTGRES_COMMAND_SECONDS,
+            "server_settings": {"application_name": "faces", "timezone": "UTC"},
+        },
+    )
+
+
+def _sqlite(url: URL) -> AsyncEngine:
+    engine = create_async_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the transactions are begun by `_begin_sqlite`
+    cursor = connection.cursor()
+    # WAL: readers of other processes go on while one writes.
+    cursor.execute("PRAGMA journal_mode = WAL")
+    # In WAL mode NORMAL keeps the file whole through a crash of the machine, but may lose the
+    # last transactions of such a crash (never of a killed process). What is lost is queued or
+    # unknown again, so a rerun does it again; FULL would cost an fsync for each batch.
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA cache_size = -65536")  # 64 MiB: the index of a million images
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("faces_writes")
+    # IMMEDIATE: a reader that becomes a writer half way could only fail, not wait.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

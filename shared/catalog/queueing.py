@@ -1,0 +1,250 @@
+"""Writing what submissions name: queued rows, memberships, and how far each part has come."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Table, case, func, literal, select, update
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.catalog import bulk, counters
+from shared.catalog.schema import UtcTime, forgotten, images, parts, recipes, submissions
+from shared.catalog.texts import safe
+from shared.catalog.values import CANCELLED, Decision, Step
+from shared.messages import Status, now
+from shared.recipe import Recipe
+
+QUEUE_COLUMNS = (
+    "id recipe generation submission_id source_uri source_version name bytes status queued_at"
+)
+
+
+async def submission_key(
+    connection: AsyncConnection, submission: str, name: str, created_at: datetime
+) -> tuple[int, bool]:
+    """Key of a submission, made where it is not there yet; and whether it was cancelled."""
+    values: dict[str, object] = {"id": submission, "name": safe(name), "created_at": created_at}
+    await _add(connection, submissions, values)
+    found = await connection.execute(
+        select(submissions.c.pk, submissions.c.cancelled_at).where(submissions.c.id == submission)
+    )
+    key, cancelled_at = found.one()
+    return key, cancelled_at is not None
+
+
+async def add_recipe(connection: AsyncConnection, recipe: Recipe) -> None:
+    """Remember what a recipe's short name stands for."""
+    await _add(connection, recipes, {"id": recipe.id, "json": recipe.model_dump_json()})
+
+
+async def seal(connection: AsyncConnection, key: int, number: int) -> None:
+    """Say how many parts a submission has."""
+    await connection.execute(
+        update(submissions).where(submissions.c.pk == key).values(parts=number)
+    )
+    await _close_if_expanded(connection, key)
+
+
+async def fail_part(
+    connection: AsyncConnection, key: int, part: int, uri: str | None, reason: str
+) -> bool:
+    """Close a part with the reason why it cannot be expanded; False if it was closed already."""
+    await _open_part(connection, key, part, uri, "")
+    return await _close_part(connection, key, part, None, safe(reason))
+
+
+async def queue(connection: AsyncConnection, step: Step) -> list[Decision]:
+    """Write one step: its queued rows, its memberships, and its part's next position.
+
+    Repeating a step counts nothing twice, since memberships are what is counted, and moves no
+    position, since that moves only from where the step began.
+    """
+    key, cancelled = await submission_key(
+        connection, step.submission, step.submission_name, step.submitted_at
+    )
+    if cancelled:
+        await _open_part(connection, key, step.part, step.uri, step.position)
+        await _close_part(connection, key, step.part, step.position, "")
+        return [Decision(1, send=False) for _ in step.images]
+    await add_recipe(connection, step.recipe)
+    barred = await _insert_rows(connection, step)
+    decisions, change = await _join(connection, step, key, barred)
+    await _open_part(connection, key, step.part, step.uri, step.position)
+    if step.next_position is None:
+        await _close_part(connection, key, step.part, step.position, "")
+    else:
+        await connection.execute(
+            update(parts)
+            .where(parts.c.submission == key, parts.c.part == step.part)
+            .where(parts.c.position == step.position, parts.c.closed_at.is_(None))
+            .values(position=step.next_position)
+        )
+    await counters.apply(connection, {key: change})
+    return decisions
+
+
+async def _insert_rows(connection: AsyncConnection, step: Step) -> set[str]:
+    """Insert what is new; returns what was forgotten after this submission was made.
+
+    What was forgotten before it has been named anew on purpose: it returns under a generation
+    that results still under way do not have.
+    """
+    recipe = step.recipe.id
+    found = await connection.execute(
+        select(forgotten.c.id, forgotten.c.generation, forgotten.c.forgotten_at)
+        .where(forgotten.c.recipe == recipe)
+        .where(forgotten.c.id.in_([image.id for image in step.images]))
+    )
+    graves = found.all()
+    barred = {grave.id for grave in graves if grave.forgotten_at >= step.submitted_at}
+    generations = {grave.id: grave.generation + 1 for grave in graves}
+    moment = now()
+    rows = {
+        image.id: (
+            image.id,
+            recipe,
+            generations.get(image.id, 1),
+            step.submission,
+            image.source_uri and safe(image.source_uri),
+            safe(image.source_version),
+            safe(image.name),
+            image.bytes,
+            Status.QUEUED.value,
+            moment,
+        )
+        for image in step.images
+        if image.id not in barred
+    }
+    # In one order everywhere: two steps naming the same images then cannot wait for each other.
+    ordered = [rows[id_] for id_ in sorted(rows)]
+    await bulk.insert(connection, images, QUEUE_COLUMNS, ordered, ignore=True)
+    return barred
+
+
+async def _join(
+    connection: AsyncConnection, step: Step, key: int, barred: set[str]
+) -> tuple[list[Decision], counters.Change]:
+    """Make the step's images members of the submission; decide which of them are handed on."""
+    wanted = sorted({image.id for image in step.images} - barred)
+    found = await bulk.select(
+        connection,
+        [("id", "text")],
+        [(id_,) for id_ in wanted],
+        "SELECT images.pk, images.id, images.generation, images.status, images.reason, "  # noqa: S608
+        "images.face_count FROM {given} JOIN images ON images.id = given.id "
+        f"AND images.recipe = '{step.recipe.id}' ORDER BY images.pk {{lock}}",
+    )
+    revived = [row for row in found if row[3] == Status.FAILED and row[4] == CANCELLED]
+    await requeue(connection, [(row[0], row[2], row[3], row[5]) for row in revived])
+    again = {row[0] for row in revived}
+    rows = [
+        (pk, id_, generation + 1, Status.QUEUED, 0)
+        if pk in again
+        else (pk, id_, generation, status, faces)
+        for pk, id_, generation, status, _, faces in found
+    ]
+    joined = await bulk.select(
+        connection,
+        [("image", "bigint")],
+        [(pk,) for pk, *_ in rows],
+        "INSERT INTO memberships (submission, image) "  # noqa: S608 - a number of ours
+        f"SELECT {key}, given.image FROM {{given}} WHERE true "
+        "ON CONFLICT DO NOTHING RETURNING image",
+    )
+    fresh = {image for (image,) in joined}
+    change = counters.Change(named=len(fresh))
+    for pk, _, _, status, face_count in rows:
+        if pk in fresh and status != Status.QUEUED:
+            change.skipped += 1
+            change.add(status, face_count)
+    by_id = {
+        id_: Decision(generation, send=status == Status.QUEUED)
+        for _, id_, generation, status, _ in rows
+    }
+    left = Decision(1, send=False)
+    return [by_id.get(image.id, left) for image in step.images], change
+
+
+async def requeue(connection: AsyncConnection, rows: Sequence[tuple[int, int, str, int]]) -> None:
+    """Queue ended (and locked) rows again, given as key, generation, status, face count."""
+    moment = now()
+    columns = (
+        "pk generation status face_count best_score least_score reason attempts consumer "
+        "annotated_uri queued_at detected_at committed_at detect_ms"
+    )
+    nothing = (Status.QUEUED.value, 0, None, None, "", 0, "", None, moment, None, None, None)
+    await bulk.update(
+        connection, images, columns, [(pk, generation + 1, *nothing) for pk, generation, *_ in rows]
+    )
+    await bulk.select(
+        connection,
+        [("image", "bigint")],
+        [(pk,) for pk, *_ in rows],
+        "DELETE FROM found_faces WHERE image IN (SELECT image FROM {given}) RETURNING n",
+    )
+    await counters.turned(
+        connection,
+        [
+            counters.Turn(pk, (status, face_count), (Status.QUEUED, 0))
+            for pk, _, status, face_count in rows
+        ],
+    )
+
+
+async def _open_part(
+    connection: AsyncConnection, key: int, part: int, uri: str | None, position: str
+) -> None:
+    """Make a part's row where there is none (at its first step, or after a restored backup)."""
+    row = {
+        "submission": key,
+        "part": part,
+        "uri": uri and safe(uri),
+        "position": position,
+        "reason": "",
+    }
+    if await _add(connection, parts, row):
+        await connection.execute(
+            update(submissions)
+            .where(submissions.c.pk == key)
+            .values(parts_opened=submissions.c.parts_opened + 1, closed_at=None)
+        )
+
+
+async def _close_part(
+    connection: AsyncConnection, key: int, part: int, position: str | None, reason: str
+) -> bool:
+    where = [parts.c.submission == key, parts.c.part == part, parts.c.closed_at.is_(None)]
+    if position is not None:
+        where.append(parts.c.position == position)
+    closed = await connection.execute(
+        update(parts).where(*where).values(closed_at=now(), reason=reason)
+    )
+    if not closed.rowcount:
+        return False
+    await connection.execute(
+        update(submissions)
+        .where(submissions.c.pk == key)
+        .values(parts_closed=submissions.c.parts_closed + 1)
+    )
+    await _close_if_expanded(connection, key)
+    return True
+
+
+async def _close_if_expanded(connection: AsyncConnection, key: int) -> None:
+    table = submissions.c
+    moment = literal(now(), UtcTime)
+    expanded = (table.parts_closed >= table.parts) & (table.parts_closed >= table.parts_opened)
+    await connection.execute(
+        update(submissions)
+        .where(table.pk == key)
+        .values(closed_at=case((expanded, func.coalesce(table.closed_at, moment)), else_=None))
+    )
+
+
+async def _add(connection: AsyncConnection, table: Table, row: Mapping[str, object]) -> bool:
+    """Insert a row unless its key is there already; returns whether it was inserted."""
+    postgres = connection.dialect.name == "postgresql"
+    insert = postgres_insert(table) if postgres else sqlite_insert(table)
+    result = await connection.execute(insert.values(row).on_conflict_do_nothing())
+    return bool(result.rowcount)

@@ -1,0 +1,143 @@
+"""What goes into the catalog and comes out of it, as plain values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.errors import FacesError
+from shared.messages import Status
+from shared.recipe import Recipe
+
+CANCELLED = "cancelled"
+"""The reason of a row that ended because its submission was cancelled."""
+
+
+class Refused(FacesError):
+    """The database refuses a batch for what is in it: some row of it, not the server, is at fault.
+
+    Nothing of the batch was written; the caller halves it until the culprit is alone.
+    """
+
+
+@dataclass(frozen=True)
+class QueuedImage:
+    """One picture that a source names. `bytes` is its size where that is known."""
+
+    id: str
+    name: str
+    source_uri: str | None = None
+    source_version: str = ""
+    bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of expanding a part: at most 500 images, and the positions before and after.
+
+    `next_position` of None says that the part is fully expanded.
+    """
+
+    submission: str
+    submission_name: str
+    submitted_at: datetime
+    part: int
+    uri: str | None
+    recipe: Recipe
+    position: str
+    next_position: str | None
+    images: Sequence[QueuedImage]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do with one image of a step: hand it on under this generation, or leave it."""
+
+    generation: int
+    send: bool
+
+
+@dataclass(frozen=True)
+class FailedPart:
+    """A part of a submission that could not be expanded."""
+
+    uri: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a submission stands. All counts are of images, but `faces` and the parts.
+
+    `named` is how many distinct images it has named so far; `skipped` of them had already ended
+    when it named them. `failed_parts` holds the first 100.
+    """
+
+    id: str
+    name: str
+    created_at: datetime
+    named: int
+    queued: int
+    with_faces: int
+    no_faces: int
+    failed: int
+    faces: int
+    skipped: int
+    parts_open: int
+    sealed: bool
+    failed_parts: tuple[FailedPart, ...]
+    cancelled: bool
+    complete: bool
+
+    @property
+    def ended(self) -> int:
+        """Images that have their end."""
+        return self.with_faces + self.no_faces + self.failed
+
+
+@dataclass(frozen=True)
+class CommitReport:
+    """What a commit did: rows that ended by it, results that came too late, unnamed objects."""
+
+    won: int = 0
+    late: int = 0
+    orphans: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FaceRow:
+    """One face, in pixels of the upright picture."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+    score: float
+    landmarks: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """One row of the catalog; the fields are the columns of `images`. Times are UTC."""
+
+    id: str
+    recipe: str
+    generation: int
+    submission_id: str
+    source_uri: str | None
+    source_version: str
+    name: str
+    bytes: int | None
+    width: int | None
+    height: int | None
+    format: str
+    status: Status
+    face_count: int
+    annotated_uri: str | None
+    reason: str
+    attempts: int
+    consumer: str
+    queued_at: datetime
+    detected_at: datetime | None
+    committed_at: datetime | None
+    detect_ms: float | None
+    faces: tuple[FaceRow, ...] = ()
