@@ -207,7 +207,7 @@ class Stage(Generic[M]):
 
 
 @asynccontextmanager
-async def open_stage(
+async def open_stage_of(
     spec: StageSpec[M], settings: Settings, health: Health, client: Redis
 ) -> AsyncIterator[Stage[M]]:
     """A stage with a connection of its own for reading; `client` serves everything else."""

@@ -1,0 +1,1 @@
+"""Ingest: expands sources into images, writes their rows, and hands them on."""

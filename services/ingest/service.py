@@ -1,0 +1,43 @@
+"""Ingest as a stage: reads `sources`, one at a time, so that submissions take turns."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.ingest.expand import Ingest, failed
+from services.ingest.sources.files import FileSource
+from services.ingest.sources.inline import InlineSource
+from shared.catalog import Catalog
+from shared.health import Health
+from shared.messages import SourceKind, SourceMessage
+from shared.settings import Settings
+from shared.streams.client import connect
+from shared.streams.keys import SOURCES
+from shared.streams.runner import Stage, open_stage_of
+from shared.streams.spec import StageSpec
+
+
+@asynccontextmanager
+async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[SourceMessage]]:
+    """Ingest with its connections; closed when the block ends."""
+    client = connect(settings.redis_url)
+    catalog = await Catalog.open(settings.database_url.get_secret_value())
+    ingest = Ingest(
+        catalog,
+        {
+            SourceKind.FILES: FileSource(settings.source_roots),
+            SourceKind.INLINE: InlineSource(),
+        },
+    )
+    spec = StageSpec(
+        name="ingest",
+        stream=SOURCES,
+        decode=SourceMessage.decode,
+        handle=ingest.handle,
+        failed=failed,
+    )
+    try:
+        async with open_stage_of(spec, settings, health, client) as stage:
+            yield stage
+    finally:
+        await catalog.close()
+        await client.aclose()
