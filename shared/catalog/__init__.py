@@ -3,6 +3,7 @@
 from shared.catalog.catalog import Catalog
 from shared.catalog.values import (
     CANCELLED,
+    PICTURE_LOST,
     CommitReport,
     Decision,
     FaceRow,
@@ -16,6 +17,7 @@ from shared.catalog.values import (
 
 __all__ = [
     "CANCELLED",
+    "PICTURE_LOST",
     "Catalog",
     "CommitReport",
     "Decision",

@@ -9,7 +9,7 @@ from typing import TypeVar
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.catalog import committing, progress, queueing
+from shared.catalog import committing, feed, progress, queueing
 from shared.catalog.engine import Database
 from shared.catalog.values import CommitReport, Decision, Progress, Step
 from shared.messages import ResultMessage, SourceFailedMessage, now
@@ -111,6 +111,13 @@ class Catalog:
         """The newest submissions, each with its progress."""
         async with self._database.reading() as connection:
             return await progress.list_submissions(connection, limit, before)
+
+    async def members(
+        self, submission: str, after: int = 0, limit: int = 1000
+    ) -> list[feed.Member]:
+        """A page of a submission's images, ended or not, behind the key `after`."""
+        async with self._database.reading() as connection:
+            return await feed.members(connection, submission, after, limit)
 
     async def _write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         for attempt in range(1, DEADLOCK_TRIES + 1):

@@ -1,5 +1,6 @@
 """Committing results: each row ends at most once, by the result of its own generation."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -33,16 +34,16 @@ async def commit(
     uri_of: UriOf,
 ) -> CommitReport:
     """Write results and failed parts in the caller's transaction."""
-    won, late, orphans = await _end_rows(connection, results, uri_of)
+    report = await _end_rows(connection, results, uri_of)
     for failure in failures:
         key, _ = await submission_key(connection, failure.submission, "", now())
         await fail_part(connection, key, failure.part, failure.uri, failure.reason)
-    return CommitReport(won=won, late=late, orphans=orphans)
+    return report
 
 
 async def _end_rows(
     connection: AsyncConnection, results: Sequence[ResultMessage], uri_of: UriOf
-) -> tuple[int, int, tuple[str, ...]]:
+) -> CommitReport:
     rows = await _lock(connection, results)
     missing = [result for result in results if _key(result) not in rows]
     orphaned: set[Key] = set()
@@ -62,7 +63,11 @@ async def _end_rows(
         if _key(result) in orphaned and result.annotated
         for key in (result.annotated, *result.crops)
     }
-    return len(winners), len(results) - len(winners), tuple(sorted(orphans))
+    return CommitReport(
+        late=len(results) - len(winners),
+        orphans=tuple(sorted(orphans)),
+        won_by_status=Counter(result.status.value for result in winners.values()),
+    )
 
 
 def _key(result: ResultMessage) -> Key:

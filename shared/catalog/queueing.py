@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.catalog import bulk, counters
 from shared.catalog.schema import UtcTime, forgotten, images, parts, recipes, submissions
 from shared.catalog.texts import safe
-from shared.catalog.values import CANCELLED, Decision, Step
+from shared.catalog.values import REVIVED, Decision, Step
 from shared.messages import Status, now
 from shared.recipe import Recipe
 
@@ -135,7 +135,7 @@ async def _join(
         "images.face_count FROM {given} JOIN images ON images.id = given.id "
         f"AND images.recipe = '{step.recipe.id}' ORDER BY images.pk {{lock}}",
     )
-    revived = [row for row in found if row[3] == Status.FAILED and row[4] == CANCELLED]
+    revived = [row for row in found if row[3] == Status.FAILED and row[4] in REVIVED]
     await requeue(connection, [(row[0], row[2], row[3], row[5]) for row in revived])
     again = {row[0] for row in revived}
     rows = [

@@ -1,7 +1,7 @@
 """What goes into the catalog and comes out of it, as plain values."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.errors import FacesError
@@ -10,6 +10,12 @@ from shared.recipe import Recipe
 
 CANCELLED = "cancelled"
 """The reason of a row that ended because its submission was cancelled."""
+
+PICTURE_LOST = "the highlighted picture was lost with Redis before it was stored; submit it again"
+"""The reason of a row whose faces were found, but whose result did not outlive Redis."""
+
+REVIVED = (CANCELLED, PICTURE_LOST)
+"""Failures that say nothing about the picture: a submission that names it queues it again."""
 
 
 class Refused(FacesError):
@@ -98,9 +104,14 @@ class Progress:
 class CommitReport:
     """What a commit did: rows that ended by it, results that came too late, unnamed objects."""
 
-    won: int = 0
     late: int = 0
     orphans: tuple[str, ...] = ()
+    won_by_status: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def won(self) -> int:
+        """Rows that ended by this commit."""
+        return sum(self.won_by_status.values())
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The writer: commits results, each exactly once."""

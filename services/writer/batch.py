@@ -1,0 +1,70 @@
+"""Committing a batch, and finding the culprit of one that the database refuses."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from services.writer import metrics
+from services.writer.pictures import failed_result
+from shared.catalog import Catalog, Refused
+from shared.messages import ResultMessage, SourceFailedMessage
+from shared.objects import Objects
+from shared.streams.outcome import Dead, Done, Outcome
+
+log = structlog.get_logger()
+
+Result = ResultMessage | SourceFailedMessage
+
+
+class Committer:
+    """Commits results to the catalog; collects the keys of objects that no row will name."""
+
+    def __init__(self, catalog: Catalog, objects: Objects) -> None:
+        self._catalog = catalog
+        self._objects = objects
+
+    async def commit(self, batch: Sequence[Result], orphans: set[str]) -> list[Outcome]:
+        """Commit a batch in one transaction; if that is refused, each half in one of its own.
+
+        So the neighbours of a culprit are committed, after at most 2 log2(n) + 1 more attempts
+        for each culprit. The culprit itself ends as a failed row that gives the reason; if even
+        that is refused it is a dead letter.
+
+        Raises:
+            Unreachable: the database does not answer. What was committed before then is
+                recognised when it comes again.
+        """
+        if not batch:
+            return []
+        try:
+            await self._once(batch, orphans)
+        except Refused as refusal:
+            if len(batch) == 1:
+                return [await self._end_culprit(batch[0], refusal, orphans)]
+            middle = len(batch) // 2
+            return [
+                *await self.commit(batch[:middle], orphans),
+                *await self.commit(batch[middle:], orphans),
+            ]
+        return [Done() for _ in batch]
+
+    async def _once(self, batch: Sequence[Result], orphans: set[str]) -> None:
+        results = [one for one in batch if isinstance(one, ResultMessage)]
+        failures = [one for one in batch if isinstance(one, SourceFailedMessage)]
+        with metrics.COMMIT_SECONDS.time():
+            report = await self._catalog.commit(results, failures, self._objects.uri)
+        for status, count in report.won_by_status.items():
+            metrics.ROWS.labels(status).inc(count)
+        metrics.LATE.inc(report.late)
+        orphans.update(report.orphans)
+
+    async def _end_culprit(self, culprit: Result, refusal: Refused, orphans: set[str]) -> Outcome:
+        metrics.REFUSED.inc()
+        log.error("the database refuses a result", trace=culprit.trace, reason=str(refusal))
+        if isinstance(culprit, SourceFailedMessage):
+            return Dead(str(refusal))
+        try:
+            await self._once([failed_result(culprit, str(refusal))], orphans)
+        except Refused as again:
+            return Dead(str(again))
+        return Done()

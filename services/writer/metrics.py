@@ -1,0 +1,17 @@
+"""Metrics of the writer alone; those of every stage are in `shared.metrics`."""
+
+from prometheus_client import Counter, Histogram
+
+ROWS = Counter("faces_writer_rows", "Rows that ended, by their status.", ["status"])
+LATE = Counter(
+    "faces_writer_late_results", "Results ignored: their row had ended, or was queued anew."
+)
+REFUSED = Counter("faces_writer_refused_results", "Results that the database refused.")
+OBJECTS = Counter("faces_writer_objects", "Objects written.")
+OBJECT_BYTES = Counter("faces_writer_object_bytes", "Bytes of objects written.")
+LOST = Counter("faces_writer_lost_pictures", "Pictures that were lost with Redis.")
+COMMIT_SECONDS = Histogram(
+    "faces_writer_commit_seconds",
+    "Time of one commit to the database.",
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)

@@ -1,0 +1,111 @@
+"""The writer as a stage: results become objects, then rows, and only then are acknowledged."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+
+from services.writer.batch import Committer, Result
+from services.writer.pictures import Pictures, failed_result
+from shared.catalog import Catalog
+from shared.health import Health
+from shared.messages import Message, ResultMessage, Status, decode_result
+from shared.objects import ObjectRefused, Objects
+from shared.settings import Settings
+from shared.streams.bodies import Bodies
+from shared.streams.client import connect
+from shared.streams.keys import RESULTS, Keys
+from shared.streams.outcome import Outcome, Retry, Work
+from shared.streams.runner import Stage, open_stage_of
+from shared.streams.spec import StageSpec
+
+CONCURRENCY = 2
+"""Batches under way: the pictures of one are stored while the rows of another are committed."""
+
+log = structlog.get_logger()
+
+
+class Writer:
+    """Handles batches of results. Each step may be cut off and be repeated from the first."""
+
+    def __init__(self, pictures: Pictures, committer: Committer, objects: Objects) -> None:
+        self._pictures = pictures
+        self._committer = committer
+        self._objects = objects
+
+    async def handle(self, works: Sequence[Work[Result]]) -> Sequence[Outcome]:
+        """Objects, then rows, then what no row names; the runner acknowledges after that.
+
+        Raises:
+            Unreachable: Redis, the object store or the database does not answer.
+        """
+        messages = [work.message for work in works]
+        prepared = await self.store_pictures(messages)
+        outcomes = await self.commit_rows(prepared)
+        self._pictures.forget([one for one in messages if isinstance(one, ResultMessage)])
+        return outcomes
+
+    async def store_pictures(self, messages: Sequence[Result]) -> list[Result | ObjectRefused]:
+        """First step: what to commit for each message, its pictures stored."""
+        results = [one for one in messages if isinstance(one, ResultMessage)]
+        stored = iter(await self._pictures.store(results))
+        return [next(stored) if isinstance(one, ResultMessage) else one for one in messages]
+
+    async def commit_rows(self, prepared: Sequence[Result | ObjectRefused]) -> list[Outcome]:
+        """Second step: rows; then objects go that no row names, such as of forgotten pictures."""
+        orphans: set[str] = set()
+        batch = [one for one in prepared if not isinstance(one, ObjectRefused)]
+        committed = iter(await self._committer.commit(batch, orphans))
+        await self.delete_orphans(orphans)
+        return [
+            Retry(str(one)) if isinstance(one, ObjectRefused) else next(committed)
+            for one in prepared
+        ]
+
+    async def delete_orphans(self, orphans: set[str]) -> None:
+        """Third step; a store that refuses leaves them to the sweep."""
+        if not orphans:
+            return
+        try:
+            await self._objects.delete_all(orphans)
+        except ObjectRefused as error:
+            log.error("objects of forgotten pictures stay", number=len(orphans), reason=str(error))
+
+
+def failed(message: Result, reason: str, attempts: int, _consumer: str) -> Message | None:
+    """What a dead letter of the writer tells the writer: the image's end, without a picture.
+
+    A result that names nothing but a failure has nothing left to leave out.
+    """
+    if not isinstance(message, ResultMessage) or message.status is Status.FAILED:
+        return None
+    return failed_result(message, reason).model_copy(update={"attempts": attempts})
+
+
+@asynccontextmanager
+async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[Result]]:
+    """The writer with its connections; closed when the block ends."""
+    objects = Objects.open(settings.objects_url)
+    client = connect(settings.redis_url)
+    catalog = await Catalog.open(settings.database_url.get_secret_value())
+    writer = Writer(
+        Pictures(Bodies(client, Keys(settings.prefix)), objects),
+        Committer(catalog, objects),
+        objects,
+    )
+    spec: StageSpec[Result] = StageSpec(
+        name="writer",
+        stream=RESULTS,
+        decode=decode_result,
+        handle=writer.handle,
+        failed=failed,
+        concurrency=CONCURRENCY,
+        batch=settings.writer_batch,
+        linger=settings.writer_linger_seconds,
+    )
+    try:
+        async with open_stage_of(spec, settings, health, client) as stage:
+            yield stage
+    finally:
+        await catalog.close()
+        await client.aclose()

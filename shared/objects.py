@@ -1,0 +1,231 @@
+"""The object store: annotated pictures at any URL that obstore opens, whole or not at all."""
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
+
+from shared.errors import FacesError, SettingsError, Unreachable
+
+KEY = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", re.ASCII)
+KEY_LIMIT = 300
+
+SCHEMES = ("file", "memory", "s3", "s3a", "gs", "az", "azure", "abfs", "abfss")
+
+PASSING_OS_ERRORS = {
+    4,  # EINTR
+    5,  # EIO
+    12,  # ENOMEM
+    16,  # EBUSY
+    23,  # ENFILE
+    24,  # EMFILE
+    28,  # ENOSPC: a disk that is full is waited for
+    107,  # ENOTCONN: a network file system that is away
+    110,  # ETIMEDOUT
+    116,  # ESTALE
+    122,  # EDQUOT
+}
+"""Linux' errno of failures that are nobody's fault and may pass."""
+
+PASSING_STATUSES = {"408", "429", "500", "502", "503", "504", "507"}
+
+CONNECT_SECONDS = 5
+REQUEST_SECONDS = 60
+RETRIES = 3
+
+DELETES_AT_ONCE = 16
+
+_OS_ERROR = re.compile(r"([^:\n]+) \(os error (\d+)\)")
+_STATUS = re.compile(r"status code: ((\d{3})[^:\n]*)")
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+
+
+class ObjectRefused(FacesError):
+    """The store answers, and refuses: no permission, read-only, no such bucket."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as a listing shows it; `modified` by the store's clock, aware."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+class Objects:
+    """One store. Keys are `[A-Za-z0-9_./-]`, without `..`: none leads out of the store's root.
+
+    All methods raise `Unreachable` if the store or the disk cannot do it now, `ObjectRefused` if
+    it will not, and ValueError for a key that is not one. No text of theirs holds a credential.
+    """
+
+    def __init__(self, store: ObjectStore, place: str) -> None:
+        self._store = store
+        self.place = place
+        """The store's root as a URI without credentials; never ends in a slash."""
+
+    @classmethod
+    def open(cls, url: str) -> "Objects":
+        """Open the store at a URL; a relative `file://` one is of the working directory.
+
+        Credentials and endpoints come from the usual variables of each provider (`AWS_*`, ...).
+
+        Raises:
+            SettingsError: the URL cannot be used, or the folder cannot be made.
+        """
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme not in SCHEMES:
+            raise SettingsError(
+                "FACES_OBJECTS_URL: write file://FOLDER, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or "
+                "az://ACCOUNT/CONTAINER/PREFIX"
+            )
+        if scheme == "memory":
+            return cls(MemoryStore(), "memory://")
+        if scheme == "file":
+            return cls._folder(rest)
+        parts = urlsplit(url)
+        try:
+            store = from_url(
+                url,
+                client_options={
+                    "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true"),
+                    "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+                    "timeout": timedelta(seconds=REQUEST_SECONDS),
+                },
+                retry_config={
+                    "max_retries": RETRIES,
+                    "retry_timeout": timedelta(seconds=REQUEST_SECONDS),
+                },
+            )
+        except (BaseError, ValueError, OSError) as error:
+            raise SettingsError(f"FACES_OBJECTS_URL: {_first_line(error)}") from None
+        return cls(store, f"{scheme}://{parts.hostname or ''}{parts.path}".rstrip("/"))
+
+    @classmethod
+    def _folder(cls, path: str) -> "Objects":
+        folder = Path(unquote(path) or ".").absolute()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            store = LocalStore(folder)
+        except (BaseError, ValueError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else _first_line(error)
+            raise SettingsError(f"FACES_OBJECTS_URL: {folder}: {reason}") from None
+        return cls(store, "file://" + quote(os.path.normpath(folder)))
+
+    def uri(self, key: str) -> str:
+        """Where an object is, as a URI that a person or a program can open."""
+        return f"{self.place}/{_checked(key)}"
+
+    async def put(self, key: str, content: bytes) -> None:
+        """Write an object, replacing any of this key; readers see it whole or not at all."""
+        try:
+            await obstore.put_async(
+                self._store, _checked(key), content, attributes=self._attributes(key)
+            )
+        except (BaseError, OSError) as error:
+            raise self._explain(error, f"write {key}") from None
+
+    def put_sync(self, key: str, content: bytes) -> None:
+        """`put`, for a process without an event loop."""
+        try:
+            obstore.put(self._store, _checked(key), content, attributes=self._attributes(key))
+        except (BaseError, OSError) as error:
+            raise self._explain(error, f"write {key}") from None
+
+    async def get(self, key: str) -> bytes | None:
+        """An object's content; None where there is none."""
+        try:
+            answer = await obstore.get_async(self._store, _checked(key))
+            return bytes(await answer.bytes_async())
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise self._explain(error, f"read {key}") from None
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is such an object."""
+        try:
+            await obstore.head_async(self._store, _checked(key))
+        except FileNotFoundError:
+            return False
+        except (BaseError, OSError) as error:
+            raise self._explain(error, f"look for {key}") from None
+        return True
+
+    async def delete(self, key: str) -> None:
+        """Delete an object; one that is not there is deleted already."""
+        try:
+            await obstore.delete_async(self._store, _checked(key))
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise self._explain(error, f"delete {key}") from None
+
+    async def delete_all(self, keys: Iterable[str]) -> None:
+        """Delete many objects, a few at a time."""
+        gate = asyncio.Semaphore(DELETES_AT_ONCE)
+
+        async def one(key: str) -> None:
+            async with gate:
+                await self.delete(key)
+
+        await asyncio.gather(*(one(key) for key in keys))
+
+    async def list(self, prefix: str = "") -> AsyncIterator[StoredObject]:
+        """The objects below a folder (`recipe` or `recipe/id`), all of them by default."""
+        if prefix:
+            _checked(prefix)
+        try:
+            async for chunk in obstore.list(self._store, prefix or None):
+                for found in chunk:
+                    yield StoredObject(found["path"], found["size"], found["last_modified"])
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise self._explain(error, "list objects") from None
+
+    def _attributes(self, key: str) -> dict[str, str] | None:
+        """What a browser needs to show the picture; folders cannot hold it."""
+        if isinstance(self._store, LocalStore | MemoryStore) or not key.endswith(".jpg"):
+            return None
+        return {"Content-Type": "image/jpeg"}
+
+    def _explain(self, error: Exception, action: str) -> FacesError:
+        """Which of the two errors it is; only fixed parts of its text are repeated."""
+        text = str(error)
+        where = f"object store {self.place} cannot {action}"
+        if found := _STATUS.search(text):
+            code = _CODE.search(text)
+            reason = f"{found[1].strip()}{f' ({code[1]})' if code else ''}"
+            passing = found[2] in PASSING_STATUSES
+        elif found := _OS_ERROR.search(text):
+            reason = found[1].strip()
+            passing = int(found[2]) in PASSING_OS_ERRORS
+        else:
+            refusals = (PermissionDeniedError, UnauthenticatedError, PermissionError)
+            passing = not isinstance(error, refusals)
+            reason = "it does not answer" if passing else "permission denied"
+        return (Unreachable if passing else ObjectRefused)(f"{where}: {reason}")
+
+
+def _checked(key: str) -> str:
+    dotted = any(part in (".", "..") for part in key.split("/"))
+    if len(key) > KEY_LIMIT or dotted or not KEY.fullmatch(key):
+        raise ValueError(f"not the key of an object: {key[:80]!r}")
+    return key
+
+
+def _first_line(error: BaseException) -> str:
+    with suppress(IndexError):
+        return str(error).splitlines()[0]
+    return type(error).__name__
