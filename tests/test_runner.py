@@ -201,17 +201,16 @@ async def test_a_batch_is_handled_and_handed_off_together(redis_url: str) -> Non
 
 
 async def test_a_full_stream_makes_its_producer_wait(redis_url: str) -> None:
-    async with suite_on(redis_url, high_water=10) as suite:
-        async with running(suite):
-            adding = asyncio.create_task(suite.add_all([image() for _ in range(30)]))
-            await wait_until(lambda: suite_has(suite, RESULTS, 10), "results are at their mark")
-            await wait_until(lambda: suite_has(suite, IMAGES, 10), "and images behind them")
-            assert not adding.done()
-            await suite.client.xtrim(suite.keys.stream(RESULTS), maxlen=0)
-            await wait_until(lambda: suite_has(suite, RESULTS, 10), "more results")
-            await suite.client.xtrim(suite.keys.stream(RESULTS), maxlen=0)
-            await wait_until(lambda: suite_has(suite, RESULTS, 10), "the rest")
-            await adding
+    async with suite_on(redis_url, high_water=10) as suite, running(suite):
+        adding = asyncio.create_task(suite.add_all([image() for _ in range(30)]))
+        await wait_until(lambda: suite_has(suite, RESULTS, 10), "results are at their mark")
+        await wait_until(lambda: suite_has(suite, IMAGES, 10), "and images behind them")
+        assert not adding.done()
+        await suite.client.xtrim(suite.keys.stream(RESULTS), maxlen=0)
+        await wait_until(lambda: suite_has(suite, RESULTS, 10), "more results")
+        await suite.client.xtrim(suite.keys.stream(RESULTS), maxlen=0)
+        await wait_until(lambda: suite_has(suite, RESULTS, 10), "the rest")
+        await adding
 
 
 async def test_bytes_make_a_stream_full_too(redis_url: str) -> None:

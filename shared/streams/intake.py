@@ -1,13 +1,14 @@
 """Where deliveries come from: new entries, and entries whose consumer fell silent."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
-from shared.streams.client import BLOCK_MS
+from shared.streams.client import BLOCK_MS, REDIS_AWAY
 from shared.streams.entries import Delivery, delivery
 from shared.streams.scripts import Scripts
 
@@ -36,6 +37,7 @@ class Intake:
     membership: Membership
     lease_ms: int
     _cursor: bytes = field(default=b"0-0", init=False)
+    _connection: int | None = field(default=None, init=False)
 
     async def join(self) -> None:
         """Create the group, and the stream with it, at its very beginning; once is enough.
@@ -59,6 +61,8 @@ class Intake:
         until their lease ends.
         """
         try:
+            if self._connection is None:
+                self._connection = await self.client.client_id()
             answer = await self.client.xreadgroup(
                 self.membership.group,
                 self.membership.consumer,
@@ -66,6 +70,9 @@ class Intake:
                 count=count,
                 block=BLOCK_MS,
             )
+        except REDIS_AWAY:
+            self._connection = None  # the next one has another number
+            raise
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise
@@ -75,6 +82,12 @@ class Intake:
         # redis-py types the answer for all protocols at once; with protocol 2 it is this.
         streams = cast("list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]", answer or [])
         return [delivery(*entry) for _, entries in streams for entry in entries]
+
+    async def stop_waiting(self) -> None:
+        """End a read that is blocked, from outside it: unlike a cancellation this is safe."""
+        if self._connection is not None:
+            with suppress(RedisError):  # it ends by itself after BLOCK_MS
+                await self.scripts.client.client_unblock(self._connection)
 
     async def reclaim(self, count: int) -> list[Delivery]:
         """Up to `count` entries whose lease has ended, from where the last scan stopped.

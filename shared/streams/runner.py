@@ -187,6 +187,7 @@ class Stage(Generic[M]):
         log.info("draining", stage=self.spec.name, held=len(self._leases))
         self._look.set()
         await self._leases.wake()
+        await self._intake.stop_waiting()
         await self._leases.give_back(self._batches.close())
         await asyncio.wait(sources)  # a read in flight is never cancelled
         await self._leases.give_back(self._batches.close())

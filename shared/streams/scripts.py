@@ -26,6 +26,7 @@ class Scripts:
     """All scripts that touch the streams' state; nothing else changes it."""
 
     def __init__(self, client: Redis) -> None:
+        self.client = client
         common = _text("common")
 
         def load(name: str) -> Script:

@@ -1,0 +1,71 @@
+"""A TCP proxy in front of a server, which loses replies and cuts connections when told to."""
+
+import asyncio
+from contextlib import suppress
+
+
+class Proxy:
+    """Forwards loopback connections to `port`; `url` is where clients connect."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+        self._lose_reply_to = b""
+        self.replies_lost = 0
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+
+    async def __aenter__(self) -> "Proxy":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut_all()
+        await self._server.wait_closed()
+
+    def lose_next_reply_to(self, command: bytes) -> None:
+        """The server will do the next such command, but its reply never arrives."""
+        self._lose_reply_to = command
+
+    def cut_all(self) -> None:
+        """Cut every connection now."""
+        for writer in list(self._open):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there = await asyncio.open_connection("127.0.0.1", self._target)
+        self._open |= {writer, there}
+        losing = asyncio.Event()
+
+        async def forth() -> None:
+            while chunk := await reader.read(65536):
+                if self._lose_reply_to and self._lose_reply_to in chunk.upper():
+                    self._lose_reply_to = b""
+                    losing.set()
+                there.write(chunk)
+                await there.drain()
+
+        async def back() -> None:
+            while chunk := await there_reader.read(65536):
+                if losing.is_set():
+                    self.replies_lost += 1
+                    return
+                writer.write(chunk)
+                await writer.drain()
+
+        tasks = [asyncio.create_task(forth()), asyncio.create_task(back())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for end in (writer, there):
+            end.transport.abort()
+            self._open.discard(end)
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError, ConnectionError):
+                await task
