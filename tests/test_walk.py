@@ -1,0 +1,104 @@
+"""A folder is walked in a fixed order, and a walk can stop anywhere and go on elsewhere."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.ingest.sources.walk import Visited, Walk, is_picture
+
+NAMES = st.sampled_from([b"a", b"b", b"a-b", b"a.b", b"z", b"\xff", b"with space", b"A"])
+
+
+def touch(root: Path, *paths: bytes) -> None:
+    for path in paths:
+        full = os.path.join(os.fsencode(root), path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full, "wb"):
+            pass
+
+
+def whole(root: Path, **options: frozenset[bytes]) -> list[bytes]:
+    return [visit.path for visit in Walk(os.fsencode(root), **options).take(10_000)]
+
+
+@given(
+    tree=st.sets(st.tuples(st.lists(NAMES, max_size=3).map(tuple), NAMES), max_size=12),
+    cut=st.integers(1, 12),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_walk_cut_anywhere_goes_on_where_it_stopped(
+    tree: set[tuple[tuple[bytes, ...], bytes]], cut: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        paths = {
+            b"/".join([*(f + b".d" for f in folders), name + b".jpg"]) for folders, name in tree
+        }
+        touch(root, *paths)
+        walked = whole(root)
+        assert sorted(walked) == sorted(paths)
+        first = Walk(os.fsencode(root))
+        head = [visit.path for visit in first.take(cut)]
+        same = [visit.path for visit in first.take(10_000)]
+        anew = [visit.path for visit in Walk(os.fsencode(root), position_after(head)).take(10_000)]
+        assert head + same == walked
+        assert head + anew == walked
+
+
+def position_after(head: list[bytes]) -> bytes:
+    return head[-1] if head else b""
+
+
+def test_a_walk_goes_on_where_the_file_that_it_stopped_at_is_gone(tmp_path: Path) -> None:
+    touch(tmp_path, b"a/1.jpg", b"a/2.jpg", b"b/1.jpg", b"c.jpg")
+    assert [v.path for v in Walk(os.fsencode(tmp_path), b"a/1x.jpg").take(9)] == [
+        b"a/2.jpg", b"b/1.jpg", b"c.jpg",
+    ]  # fmt: skip
+    assert [v.path for v in Walk(os.fsencode(tmp_path), b"aa/gone.jpg").take(9)] == [
+        b"b/1.jpg", b"c.jpg",
+    ]  # fmt: skip
+
+
+def test_only_pictures_are_taken_and_hidden_things_are_passed_over(tmp_path: Path) -> None:
+    touch(
+        tmp_path, b"a.JPG", b"b.txt", b"c.png", b".hidden.jpg", b".git/x.jpg", b"._c.png", b"noext"
+    )
+    assert whole(tmp_path) == [b"a.JPG", b"c.png"]
+    assert is_picture(b"a.webp")
+    assert not is_picture(b".jpg")
+
+
+def test_links_to_folders_are_not_followed_and_excluded_folders_not_entered(tmp_path: Path) -> None:
+    touch(tmp_path, b"in/a.jpg", b"out/annotated/a.jpg")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert whole(tmp_path, excluded=frozenset({b"out"})) == [b"in/a.jpg"]
+
+
+def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_is_walked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, b"a/1.jpg", b"locked/2.jpg", b"z/3.jpg")
+    scandir = os.scandir
+
+    def refuse(path: bytes) -> object:
+        if b"locked" in path:
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    walk = Walk(os.fsencode(tmp_path))
+    assert walk.take(2) == [
+        Visited(b"a/1.jpg"),
+        Visited(b"locked/", "folder cannot be read: Permission denied"),
+    ]
+    assert Walk(os.fsencode(tmp_path), walk.position).take(9) == [Visited(b"z/3.jpg")]
+
+
+def test_a_root_that_cannot_be_listed_is_one_problem(tmp_path: Path) -> None:
+    assert Walk(os.fsencode(tmp_path / "gone")).take(9) == [
+        Visited(b"./", "folder cannot be read: No such file or directory")
+    ]
