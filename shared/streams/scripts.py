@@ -39,3 +39,5 @@ class Scripts:
         self.fail = load("fail")
         self.tidy = load("tidy")
         self.leave = load("leave")
+        self.revive = load("revive")
+        self.drop = load("drop")

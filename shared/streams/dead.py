@@ -1,0 +1,187 @@
+"""Dead letters: reading them, putting them back, dropping them."""
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, cast
+
+from redis.asyncio import Redis
+
+from shared.errors import FacesError, InvalidMessage
+from shared.messages import (
+    Body,
+    ImageMessage,
+    Message,
+    SourceMessage,
+    decode_result,
+)
+from shared.settings import Settings
+from shared.streams.entries import delivery, weight_of
+from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES, Keys
+from shared.streams.marks import Marks
+from shared.streams.scripts import Scripts
+
+PAGE = 200
+
+_DECODERS = {SOURCES: SourceMessage.decode, IMAGES: ImageMessage.decode, RESULTS: decode_result}
+
+Revived = Literal["retried", "gone", "under way"]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One line of an entry's history."""
+
+    at: str
+    consumer: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """An entry that was given up, as it was, with why. `stream` is `sources`, `images`, ..."""
+
+    id: str
+    stream: str
+    reason: str
+    history: tuple[Attempt, ...]
+    payload: bytes
+    weight: int
+
+    @property
+    def died_at(self) -> datetime:
+        """When it was given up, by the server's clock."""
+        return datetime.fromtimestamp(int(self.id.split("-")[0]) / 1000, UTC)
+
+    @property
+    def message(self) -> Message | None:
+        """What it carries; None where it is no message."""
+        decode = _DECODERS.get(self.stream)
+        try:
+            return decode(self.payload) if decode else None
+        except FacesError:
+            return None
+
+    @property
+    def name(self) -> str:
+        """What it is about, for people: the picture's name, or the source."""
+        message = self.message
+        found = getattr(message, "name", None) or getattr(message, "uri", None)
+        return str(found) if found else "(unreadable)" if message is None else "(inline pictures)"
+
+
+class DeadLetters:
+    """The dead letters of one suite, oldest first."""
+
+    def __init__(self, client: Redis, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._keys = Keys(settings.prefix)
+        self._scripts = Scripts(client)
+
+    async def count(self) -> int:
+        """How many there are."""
+        return int(await self._client.xlen(self._keys.stream(DEAD)))
+
+    async def reasons(self) -> Counter[str]:
+        """How many there are of each reason."""
+        counts: Counter[str] = Counter()
+        async for letter in self.all():
+            counts[letter.reason] += 1
+        return counts
+
+    async def all(
+        self, reason: str = "", older_than: datetime | None = None
+    ) -> AsyncIterator[DeadLetter]:
+        """Those whose reason contains `reason` and that died before `older_than`, by pages."""
+        start = "-"
+        end = str(int(older_than.timestamp() * 1000)) if older_than else "+"
+        while page := await self._page(start, end):
+            for letter in page:
+                if reason.lower() in letter.reason.lower():
+                    yield letter
+            start = f"({page[-1].id}"
+
+    async def find(self, letter_id: str) -> DeadLetter:
+        """One by its id.
+
+        Raises:
+            FacesError: there is none, or that is no id.
+        """
+        if not all(part.isdigit() for part in letter_id.split("-", 1)):
+            raise FacesError(f"{letter_id!r} is not the id of a dead letter; see `faces dead list`")
+        page = await self._page(letter_id, letter_id)
+        if not page:
+            raise FacesError(f"there is no dead letter {letter_id}; see `faces dead list`")
+        return page[0]
+
+    async def retry(self, letter: DeadLetter, message: Message) -> Revived:
+        """Put it back at the end of its stream, with all its attempts before it.
+
+        `message` is the letter's own, under the generation that its row has now.
+        """
+        marks = await Marks.of(self._client, self._settings)
+        mark = marks.of_stream(letter.stream)
+        payload = message.encode()
+        code = await self._scripts.revive(
+            keys=[
+                self._keys.bytes,
+                self._keys.flights,
+                self._keys.stream(DEAD),
+                self._keys.stream(letter.stream),
+            ],
+            args=[
+                letter.id,
+                letter.weight,
+                mark.entries,
+                mark.bytes,
+                payload,
+                weight_of(message, payload),
+                message.flight,
+            ],
+        )
+        if code == -3:
+            key = self._keys.stream(letter.stream)
+            raise FacesError(f"Redis key {key} is not a stream; rename or delete it")
+        return {1: cast(Revived, "retried"), 0: "gone"}.get(code, "under way")
+
+    async def drop(self, letter: DeadLetter) -> bool:
+        """Delete it with its bytes; False if it was gone already."""
+        bodies: tuple[Body, ...] = letter.message.bodies if letter.message else ()
+        dropped = await self._scripts.drop(
+            keys=[
+                self._keys.bytes,
+                self._keys.stream(DEAD),
+                *(self._keys.body(body.id) for body in bodies),
+            ],
+            args=[letter.id, letter.weight, len(bodies)],
+        )
+        return bool(dropped)
+
+    async def _page(self, start: str, end: str) -> list[DeadLetter]:
+        answer = await self._client.xrange(self._keys.stream(DEAD), start, end, count=PAGE)
+        # redis-py types the answer for all protocols at once; with protocol 2 it is this.
+        entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", answer or [])
+        return [_letter(entry_id, fields) for entry_id, fields in entries]
+
+
+def _letter(entry_id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
+    read = delivery(entry_id, fields)
+    return DeadLetter(
+        id=entry_id.decode(),
+        stream=fields.get(b"stream", b"").decode().rpartition(":")[2],
+        reason=fields.get(b"reason", b"").decode("utf-8", "replace"),
+        history=_history(fields.get(b"history", b"[]")),
+        payload=read.payload,
+        weight=read.weight,
+    )
+
+
+def _history(text: bytes) -> tuple[Attempt, ...]:
+    try:
+        attempts = json.loads(text)
+        return tuple(Attempt(one["at"], one["consumer"], one["reason"]) for one in attempts)
+    except (ValueError, TypeError, KeyError):
+        raise InvalidMessage("the history of a dead letter cannot be read") from None

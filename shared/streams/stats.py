@@ -1,0 +1,197 @@
+"""How the streams stand: lengths, backlogs, consumers, memory, rate. Reads only, changes nothing.
+
+It reads right on a server where nothing was ever submitted, and on any server from Redis 6.2 on.
+"""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES, Keys
+
+STAGES = {SOURCES: "ingest", IMAGES: "detector", RESULTS: "writer"}
+"""Which service's group reads which stream."""
+
+SLOT_SECONDS = 5
+WINDOW_SLOTS = 12
+"""The scripts count what is finished in slots of 5 seconds; twelve of them are a minute."""
+
+PENDING_READ = 10_000
+"""Pending entries looked at for redeliveries; a healthy stage has far fewer."""
+
+
+@dataclass(frozen=True)
+class ConsumerStats:
+    """One consumer of a stream's group."""
+
+    name: str
+    pending: int
+    idle_seconds: float
+
+
+@dataclass(frozen=True)
+class StreamStats:
+    """One stream. A finished entry is deleted, so `length` is waiting and pending together.
+
+    `lag` is the server's own figure, None where it does not know it: it counts deleted entries
+    and loses count when they go out of order. `rate` is entries finished a second.
+    """
+
+    name: str
+    length: int
+    bytes: int
+    waiting: int
+    pending: int
+    lag: int | None
+    oldest_seconds: float
+    redelivered: int
+    consumers: tuple[ConsumerStats, ...]
+    rate: float
+
+
+@dataclass(frozen=True)
+class Stats:
+    """All streams at one time. `memory_max` is 0 where the server has no limit."""
+
+    streams: tuple[StreamStats, ...]
+    dead: int
+    memory_used: int
+    memory_max: int
+
+    @property
+    def rate(self) -> float:
+        """Images committed a second, over the last minute."""
+        return self.stream(RESULTS).rate
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Until the streams are empty at that rate; None where nothing moves or is known."""
+        left = self.stream(IMAGES).length + self.stream(RESULTS).length
+        if self.stream(SOURCES).length:
+            return None  # how many images a source holds is known when it has been read
+        if left == 0:
+            return 0.0
+        return left / self.rate if self.rate > 0 else None
+
+    def stream(self, name: str) -> StreamStats:
+        """One of them: `sources`, `images` or `results`."""
+        return next(stream for stream in self.streams if stream.name == name)
+
+
+async def read_stats(client: Redis, keys: Keys) -> Stats:
+    """Read everything; a few commands a stream.
+
+    Raises:
+        RedisError: the server cannot be reached, or refuses.
+    """
+    # Any below: redis-py types the answers of all protocols at once.
+    memory = await client.info("memory")
+    seconds = (await client.time())[0]
+    finished = cast("dict[bytes, bytes]", await client.hgetall(keys.rate))
+    weights = cast("dict[bytes, bytes]", await client.hgetall(keys.bytes))
+    streams = [
+        await _stream(client, keys.stream(name), name, group, seconds, finished, weights)
+        for name, group in STAGES.items()
+    ]
+    return Stats(
+        streams=tuple(streams),
+        dead=await _length(client, keys.stream(DEAD)),
+        memory_used=int(memory.get("used_memory", 0)),
+        memory_max=int(memory.get("maxmemory", 0)),
+    )
+
+
+async def _stream(
+    client: Redis,
+    key: str,
+    name: str,
+    group: str,
+    seconds: int,
+    finished: dict[bytes, bytes],
+    weights: dict[bytes, bytes],
+) -> StreamStats:
+    length = await _length(client, key)
+    told = await _group(client, key, group)
+    pending = int(told.get("pending", 0))
+    lag = told.get("lag", length if not told else None)
+    return StreamStats(
+        name=name,
+        length=length,
+        bytes=max(0, int(weights.get(key.encode(), b"0"))) if length else 0,
+        waiting=max(0, length - pending),
+        pending=pending,
+        lag=None if lag is None else int(lag),
+        oldest_seconds=await _oldest(client, key, seconds) if length else 0.0,
+        redelivered=await _redelivered(client, key, group) if pending else 0,
+        consumers=await _consumers(client, key, group) if told else (),
+        rate=_rate(key, seconds, finished),
+    )
+
+
+async def _length(client: Redis, key: str) -> int:
+    try:
+        return int(await client.xlen(key))
+    except ResponseError:
+        return 0  # the key holds something else: whoever wants to add to it says so
+
+
+async def _group(client: Redis, key: str, group: str) -> dict[str, Any]:
+    """What the server says of a group; empty where there is no stream or no group yet."""
+    try:
+        groups = cast("list[dict[str, Any]]", await client.xinfo_groups(key))
+    except ResponseError:
+        return {}
+    return next((told for told in groups if told["name"] == group.encode()), {})
+
+
+async def _consumers(client: Redis, key: str, group: str) -> tuple[ConsumerStats, ...]:
+    try:
+        told = cast("list[dict[str, Any]]", await client.xinfo_consumers(key, group))
+    except ResponseError:
+        return ()
+    return tuple(
+        ConsumerStats(one["name"].decode(errors="replace"), one["pending"], one["idle"] / 1000)
+        for one in sorted(told, key=lambda one: one["name"])
+    )
+
+
+async def _oldest(client: Redis, key: str, seconds: int) -> float:
+    found = cast("list[tuple[bytes, object]]", await client.xrange(key, count=1) or [])
+    if not found:
+        return 0.0
+    return max(0.0, seconds - int(found[0][0].split(b"-")[0]) / 1000)
+
+
+async def _redelivered(client: Redis, key: str, group: str) -> int:
+    """Pending entries that were delivered more than once."""
+    after, seen, count = "-", 0, 0
+    while seen < PENDING_READ:
+        try:
+            page = cast(
+                "list[dict[str, Any]]",
+                await client.xpending_range(key, group, min=after, max="+", count=1000),
+            )
+        except ResponseError:
+            return count
+        if not page:
+            break
+        seen += len(page)
+        count += sum(entry["times_delivered"] > 1 for entry in page)
+        after = "(" + page[-1]["message_id"].decode()
+    return count
+
+
+def _rate(key: str, seconds: int, finished: dict[bytes, bytes]) -> float:
+    """Entries finished a second over the last minute, or since the first of them in it."""
+    now = seconds // SLOT_SECONDS
+    counts: dict[int, int] = {}
+    for field, value in finished.items():
+        if field.rpartition(b"#")[0] == key.encode():
+            slot, count = map(int, value.split())
+            if now - WINDOW_SLOTS < slot <= now:
+                counts[slot] = count
+    if not counts:
+        return 0.0
+    return sum(counts.values()) / max(1, seconds - min(counts) * SLOT_SECONDS)
