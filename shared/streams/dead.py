@@ -145,7 +145,8 @@ class DeadLetters:
         if code == -3:
             key = self._keys.stream(letter.stream)
             raise FacesError(f"Redis key {key} is not a stream; rename or delete it")
-        return {1: cast(Revived, "retried"), 0: "gone"}.get(code, "under way")
+        answers: dict[int, Revived] = {1: "retried", 0: "gone"}
+        return answers.get(code, "under way")
 
     async def drop(self, letter: DeadLetter) -> bool:
         """Delete it with its bytes; False if it was gone already."""
