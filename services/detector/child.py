@@ -1,0 +1,211 @@
+"""What runs in a slot's process: `python -m services.detector.child`, fed through a pipe.
+
+It opens a picture (or gets its bytes), searches it, puts or returns what was drawn, and answers;
+one at a time, until its parent closes the pipe.
+"""
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, BinaryIO
+
+import cv2
+
+from services.detector import confine
+from services.detector.models import Model
+from services.detector.opening import Refused, Rules, TryAgain, open_reference
+from services.detector.picture import Limits, Processed
+from services.detector.protocol import (
+    Config,
+    Ready,
+    Reply,
+    Request,
+    crop_keys,
+    read_frame,
+    write_frame,
+)
+from shared.errors import FacesError, ModelMissing, Unreachable
+from shared.messages import Status
+from shared.model_table import MODELS
+from shared.objects import Objects
+from shared.recipe import Recipe
+
+Process = Callable[[bytes, Recipe, Model, Limits], Processed]
+
+MODELS_KEPT = 2
+"""Models held at once: the service's own, and one more while recipes change."""
+
+LEAST_ROOM_BYTES = 128 << 20
+"""Address space that must be left for a picture, or the slot's limit is a mistake."""
+
+REASON_LIMIT = 1000
+
+
+class Worker:
+    """Answers requests with one process function, its models and its object store."""
+
+    def __init__(self, config: Config) -> None:
+        """Load everything that pictures need.
+
+        Raises:
+            FacesError: the model is missing, or a setting cannot be used.
+        """
+        self._config = config
+        self._process: Process = _named(config.process)
+        self._load = _named(config.load)
+        self._rules = Rules(config.source_roots, config.max_file_bytes)
+        self._limits = Limits(config.max_pixels)
+        self._objects = Objects.open(config.objects_url) if config.objects_url else None
+        self._models: dict[str, Model] = {}
+        self._model(config.model)
+
+    def answer(self, request: Request, content: bytes) -> tuple[Reply, tuple[bytes, ...]]:
+        """One picture's reply, and the pictures that go with it. Never raises."""
+        start = time.perf_counter()
+        try:
+            reply, pictures = self._searched(request, content)
+        except Refused as refused:
+            reply, pictures = Reply(kind="done", reason=_short(refused)), ()
+        except Unreachable as away:
+            reply, pictures = Reply(kind="away", reason=_short(away)), ()
+        except (TryAgain, FacesError) as error:
+            reply, pictures = Reply(kind="retry", reason=_short(error)), ()
+        except MemoryError:
+            reply, pictures = Reply(kind="memory"), ()
+        except Exception as error:  # noqa: BLE001 - a fault of a library: this picture's alone
+            if _lacks_memory(error):
+                return Reply(kind="memory"), ()
+            traceback.print_exc()
+            text = _short(f"{type(error).__name__}: {error}")
+            reply, pictures = Reply(kind="retry", reason=text), ()
+        return reply.model_copy(update={"total_ms": _since(start)}), pictures
+
+    def _searched(self, request: Request, content: bytes) -> tuple[Reply, tuple[bytes, ...]]:
+        steps: dict[str, float] = {}
+        if request.source_uri is not None:
+            start = time.perf_counter()
+            content = open_reference(request.source_uri, request.source_version, self._rules)
+            steps["open"] = _since(start)
+        model = self._model_of(request.recipe)
+        processed = self._process(content, request.recipe, model, self._limits)
+        steps |= processed.steps_ms
+        annotated = () if processed.annotated is None else (processed.annotated,)
+        pictures = (*annotated, *processed.crops)
+        if request.object_key is not None:
+            start = time.perf_counter()
+            self._put(request.object_key, processed)
+            steps["put"] = _since(start)
+            pictures = ()
+        reply = Reply(
+            kind="done",
+            reason=processed.reason[:REASON_LIMIT],
+            status=Status(processed.status),
+            size=len(content),
+            width=processed.width,
+            height=processed.height,
+            format=processed.format,
+            faces=processed.faces,
+            annotated=bool(annotated),
+            crops=len(processed.crops),
+            parts=tuple(map(len, pictures)),
+            steps_ms=steps,
+        )
+        return reply, pictures
+
+    def _put(self, key: str, processed: Processed) -> None:
+        if self._objects is None:
+            raise FacesError("FACES_OBJECTS_URL: this detector has no object store")
+        for crop_key, crop in zip(
+            crop_keys(key, len(processed.crops)), processed.crops, strict=True
+        ):
+            self._objects.put_sync(crop_key, crop)
+        if processed.annotated is not None:
+            self._objects.put_sync(key, processed.annotated)
+
+    def _model_of(self, recipe: Recipe) -> Model:
+        """The model of a recipe, which may be another than the service's own."""
+        entry = MODELS.get(recipe.model)
+        if entry is None or entry.version != recipe.model_version:
+            known = f"knows version {entry.version}" if entry else "does not know this model"
+            raise ModelMissing(
+                f"model {recipe.model} version {recipe.model_version} is asked for; this "
+                f"detector {known}: run detectors of the version that submitted it"
+            )
+        return self._model(recipe.model)
+
+    def _model(self, name: str) -> Model:
+        model = self._models.pop(name, None) or self._load(name, self._config.models_dir)
+        self._models[name] = model  # the last used is the last of the dict
+        while len(self._models) > MODELS_KEPT:
+            self._models.pop(next(iter(self._models)))
+        return model
+
+
+def _named(path: str) -> Any:  # Any: whatever the module holds under that name
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _short(reason: object) -> str:
+    return str(reason)[:REASON_LIMIT] or "no reason given"
+
+
+def _since(start: float) -> float:
+    return round((time.perf_counter() - start) * 1000, 3)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """OpenCV and onnxruntime say in errors of their own that an allocation failed."""
+    if isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem:
+        return True
+    return "bad_alloc" in str(error) or "Failed to allocate memory" in str(error)
+
+
+def _start(config: Config) -> tuple[Worker | None, Ready]:
+    try:
+        worker = Worker(config)
+    except FacesError as error:
+        return None, Ready(refused=str(error), model_missing=isinstance(error, ModelMissing))
+    held = confine.address_space()
+    if held + LEAST_ROOM_BYTES > config.memory_bytes:
+        return None, Ready(
+            refused=f"FACES_SLOT_MEMORY_BYTES: {config.memory_bytes >> 20} MiB are too few: a "
+            f"detector process holds {held >> 20} MiB of address space before its first picture"
+        )
+    confine.limit_memory(config.memory_bytes)
+    return worker, Ready(memory_bytes=held)
+
+
+def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
+    """Answer requests until the parent closes the pipe, or memory has run out."""
+    first = read_frame(incoming, Config)
+    if first is None:
+        return
+    worker, ready = _start(first[0])
+    write_frame(outgoing, ready)
+    while worker is not None and (frame := read_frame(incoming, Request)) is not None:
+        reply, pictures = worker.answer(*frame)
+        del frame
+        write_frame(outgoing, reply, pictures)
+        if reply.kind == "memory":
+            return  # its heap is in pieces: a fresh process takes over
+
+
+def main() -> None:
+    """Confine this process, then serve its parent."""
+    confine.ignore_signals()
+    confine.leave_with_parent()
+    incoming, outgoing = confine.take_pipes()
+    os.nice(confine.NICENESS)
+    cv2.setNumThreads(1)
+    try:
+        serve(incoming, outgoing)
+    except BrokenPipeError:
+        sys.exit(0)  # the parent is gone, and with it whoever wants the answer
+
+
+if __name__ == "__main__":
+    main()

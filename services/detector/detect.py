@@ -1,0 +1,134 @@
+"""What the detector is: a function from an image message to its result, through a slot."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from services.detector import metrics
+from services.detector.process import Answer, SlotCrashed
+from services.detector.protocol import Reply, Request, crop_keys
+from services.detector.slots import Slots
+from shared.errors import Unreachable
+from shared.messages import Body, ImageMessage, ResultMessage
+from shared.settings import PicturesBy, Settings
+from shared.streams.outcome import Done, Outcome, Output, Retry, Work
+
+BODY_LOST = "its bytes were lost with Redis before it was searched; submit it again"
+
+REASON_LIMIT = 1000
+
+
+class ReadsBodies(Protocol):
+    """Where inline pictures are read from; `shared.streams.bodies.Bodies`."""
+
+    async def get(self, body: Body) -> bytes | None:
+        """The bytes; None where they are lost."""
+        ...
+
+
+class Detector:
+    """Handles image messages: fetches what was sent along, asks a slot, tells what became of it.
+
+    This process never decodes a picture and opens no reference: its children do.
+    """
+
+    def __init__(self, slots: Slots, bodies: ReadsBodies, settings: Settings) -> None:
+        self._slots = slots
+        self._bodies = bodies
+        self._puts_objects = settings.pictures_by is PicturesBy.DETECTOR
+        self._inline_limit = settings.inline_limit_bytes
+
+    async def handle(self, works: Sequence[Work[ImageMessage]]) -> list[Outcome]:
+        """One outcome a message; errors as `shared.streams.outcome.Handler`."""
+        if len(works) == 1:
+            return [await self._one(works[0])]
+        return list(await asyncio.gather(*map(self._one, works)))
+
+    async def _one(self, work: Work[ImageMessage]) -> Outcome:
+        message = work.message
+        content = b""
+        if message.body is not None:  # fetched before a slot is free, so that none waits for it
+            found = await self._bodies.get(message.body)
+            if found is None:
+                return Done((Output(_result(work, Reply(kind="done", reason=BODY_LOST))),))
+            content = found
+        request = Request(
+            recipe=message.recipe,
+            source_uri=message.source_uri,
+            source_version=message.source_version,
+            object_key=message.object_key if self._puts_objects else None,
+        )
+        try:
+            answer = await self._slots.ask(request, content)
+        except SlotCrashed as crashed:
+            return Retry(str(crashed)[:REASON_LIMIT])
+        match answer.reply.kind:
+            case "retry" | "memory":
+                return Retry(answer.reply.reason)
+            case "away":
+                raise Unreachable(answer.reply.reason)
+            case "done":
+                return Done((self._output(work, answer),))
+
+    def _output(self, work: Work[ImageMessage], answer: Answer) -> Output:
+        """The result, with its pictures as bodies where the writer puts them."""
+        reply = answer.reply
+        for picture in answer.pictures:
+            if len(picture) > self._inline_limit:
+                reason = (
+                    f"its annotated picture has {len(picture):,} bytes; FACES_INLINE_LIMIT_BYTES "
+                    f"allows {self._inline_limit:,} through Redis (FACES_PICTURES_BY=detector "
+                    f"sends none through Redis)"
+                )
+                return Output(_result(work, _failed(reply, reason)))
+        _count(reply)
+        payloads = {Body.of(picture): picture for picture in answer.pictures}
+        return Output(_result(work, reply, list(payloads)), payloads)
+
+
+def _count(reply: Reply) -> None:
+    metrics.IMAGES.labels(reply.status.value).inc()
+    metrics.FACES.inc(len(reply.faces))
+    for step, ms in reply.steps_ms.items():
+        metrics.STEP_SECONDS.labels(step).observe(ms / 1000)
+
+
+def _failed(reply: Reply, reason: str) -> Reply:
+    kept = {"size", "width", "height", "format", "total_ms"}
+    return Reply(kind="done", reason=reason, **reply.model_dump(include=kept))
+
+
+def _result(work: Work[ImageMessage], reply: Reply, bodies: Sequence[Body] = ()) -> ResultMessage:
+    message = work.message
+    annotated = bodies[0] if bodies and reply.annotated else None
+    return ResultMessage(
+        submission=message.submission,
+        trace=message.trace,
+        recipe=message.recipe,
+        id=message.id,
+        generation=message.generation,
+        name=message.name,
+        source_uri=message.source_uri,
+        queued_at=message.queued_at,
+        status=reply.status,
+        reason=reply.reason,
+        bytes=reply.size,
+        width=reply.width or None,
+        height=reply.height or None,
+        format=reply.format,
+        faces=reply.faces,
+        annotated=message.object_key if reply.annotated else None,
+        crops=crop_keys(message.object_key, reply.crops),
+        body=annotated,
+        crop_bodies=tuple(bodies[1:] if annotated else bodies),
+        consumer=work.consumer,
+        attempts=work.attempt,
+        detect_ms=reply.total_ms,
+    )
+
+
+def failed(message: ImageMessage, reason: str, attempts: int, consumer: str) -> ResultMessage:
+    """What the writer is told of an image whose message became a dead letter."""
+    return _result(
+        Work(message, attempts, consumer), Reply(kind="done", reason=reason[:REASON_LIMIT])
+    )

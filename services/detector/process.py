@@ -1,0 +1,246 @@
+"""One child process as its parent sees it: started, asked, killed, and why it ended."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import structlog
+
+from services.detector.protocol import (
+    Config,
+    ProtocolError,
+    Ready,
+    Reply,
+    Request,
+    frame_start,
+    receive,
+)
+from shared.errors import FacesError, ModelMissing
+
+Cause = Literal["crash", "memory", "timeout", "protocol", "cancelled", "idle", "start"]
+
+START_SECONDS = 60
+"""A child that has not loaded its model by then is given up."""
+
+LAST_WORDS_BYTES = 4096
+STREAM_LIMIT_BYTES = 1 << 20
+
+KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
+STORE_VARIABLES = ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "SSL_CERT_DIR", "SSL_CERT_FILE")
+STORE_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_")
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",  # each arena of glibc takes 64 MiB of address space
+    "TOKIO_WORKER_THREADS": "1",  # obstore's
+}
+
+log = structlog.get_logger()
+
+
+class SlotCrashed(Exception):
+    """One picture cost its process; the text is the reason, in plain words."""
+
+    def __init__(self, reason: str, cause: Cause) -> None:
+        super().__init__(reason)
+        self.cause = cause
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A reply and its pictures: the annotated one (where there is one), then the crops."""
+
+    reply: Reply
+    pictures: tuple[bytes, ...]
+
+
+def child_environment(parent: Mapping[str, str], *, puts_objects: bool) -> dict[str, str]:
+    """What a child may know of its parent's environment.
+
+    It decodes pictures from strangers, so it gets neither Redis' nor the database's URL, nor
+    anything else that is not needed; an object store's credentials only if it puts objects there.
+    """
+    package_root = str(Path(__file__).resolve().parents[2])
+    inherited = parent.get("PYTHONPATH")
+    kept = {name: parent[name] for name in KEPT_VARIABLES if name in parent}
+    if puts_objects:
+        kept |= {
+            name: value
+            for name, value in parent.items()
+            if name in STORE_VARIABLES
+            or name.startswith(STORE_PREFIXES)
+            or name.upper() in PROXY_VARIABLES
+        }
+    path = os.pathsep.join([package_root, inherited] if inherited else [package_root])
+    return kept | ONE_THREAD | {"PYTHONPATH": path}
+
+
+class ChildProcess:
+    """A fresh interpreter with a pipe; it answers one request at a time."""
+
+    def __init__(self, process: asyncio.subprocess.Process, config: Config) -> None:
+        assert process.stdin and process.stdout and process.stderr
+        self._process = process
+        self._config = config
+        self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
+        self._last_words = b""
+        self._cause: Cause = "idle"
+        self.gone = asyncio.Event()
+        """Set when it has ended or been killed: from then on it takes no request."""
+        self._tasks = [
+            asyncio.create_task(self._watch()),
+            asyncio.create_task(self._listen()),
+        ]
+
+    @classmethod
+    async def start(cls, config: Config, environment: Mapping[str, str]) -> Self:
+        """A child that has loaded its model.
+
+        Raises:
+            ModelMissing: its weights are not there.
+            FacesError: it cannot work, and why.
+        """
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # a numpy.py in the working directory is not ours
+            "-X",
+            "faulthandler",
+            "-m",
+            "services.detector.child",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=dict(environment),
+            start_new_session=True,  # Ctrl-C on the terminal goes to the parent, which drains
+            limit=STREAM_LIMIT_BYTES,
+        )
+        child = cls(process, config)
+        try:
+            await child._wait_until_ready()
+        except BaseException:
+            child.kill("start")
+            await child.close()
+            raise
+        return child
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def cause(self) -> Cause:
+        """Why it ended."""
+        return self._cause
+
+    async def _wait_until_ready(self) -> None:
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                self._stdin.write(frame_start(self._config, 0))
+                ready, _ = await receive(self._stdout, Ready)
+        except TimeoutError:
+            raise FacesError(f"a detector process was not ready in {START_SECONDS} s") from None
+        except (asyncio.IncompleteReadError, ProtocolError, OSError, RuntimeError):
+            reason, _ = await self._why_it_ended()
+            raise FacesError(f"a detector process could not start: {reason}") from None
+        if ready.refused:
+            raise (ModelMissing if ready.model_missing else FacesError)(ready.refused)
+        log.debug("slot ready", child=self.pid, address_space_mib=ready.memory_bytes >> 20)
+
+    async def ask(self, request: Request, content: bytes, timeout: float) -> Answer:  # noqa: ASYNC109
+        """One picture's answer, within `timeout` seconds.
+
+        Raises:
+            SlotCrashed: this picture cost the process; it is gone, with no one else to blame.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                self._stdin.write(frame_start(request, len(content)))
+                if content:
+                    self._stdin.write(content)
+                await self._stdin.drain()
+                reply, payload = await receive(self._stdout, Reply)
+            answer = Answer(reply, reply.split(payload))
+        except TimeoutError:
+            self.kill("timeout")
+            raise SlotCrashed(f"took longer than {timeout:g} s", "timeout") from None
+        except ProtocolError as error:
+            self.kill("protocol")
+            raise SlotCrashed(f"its process answered nonsense: {error}", "protocol") from None
+        except (asyncio.IncompleteReadError, OSError, RuntimeError):
+            reason, cause = await self._why_it_ended()
+            self.kill(cause)
+            raise SlotCrashed(reason, cause) from None
+        except BaseException:  # cancelled in the middle of a frame: the pipe is of no more use
+            self.kill("cancelled")
+            raise
+        if reply.kind == "memory":
+            self.kill("memory")
+            raise SlotCrashed(self._too_much_memory, "memory")
+        return answer
+
+    def kill(self, cause: Cause) -> None:
+        """SIGKILL. Nobody waits for it: a process in an uninterruptible read may take its time."""
+        if not self.gone.is_set():
+            self._cause = cause
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        self.gone.set()
+
+    async def close(self, grace: float = 2.0) -> None:
+        """Close its pipe, which ends it when it is idle; kill it if it is not gone soon."""
+        self._stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), grace)
+        except TimeoutError:
+            self.kill("cancelled")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), grace)
+        await asyncio.wait(self._tasks, timeout=grace)
+        for task in self._tasks:
+            task.cancel()
+
+    async def _watch(self) -> None:
+        await self._process.wait()
+        self.gone.set()
+
+    async def _listen(self) -> None:
+        """Log what the child and its libraries print, and remember the end of it."""
+        while printed := await self._stderr.read(LAST_WORDS_BYTES):
+            self._last_words = (self._last_words + printed)[-LAST_WORDS_BYTES:]
+            log.debug("slot says", child=self.pid, text=printed.decode("utf-8", "replace").rstrip())
+
+    async def _why_it_ended(self) -> tuple[str, Cause]:
+        """The reason, once its pipe is closed."""
+        try:
+            status = await asyncio.wait_for(self._process.wait(), 5)
+        except TimeoutError:
+            return "its process closed its pipe", "protocol"
+        await asyncio.wait(self._tasks[1:], timeout=1)  # its last words
+        words = self._last_words.decode("utf-8", "replace").strip()
+        if "bad_alloc" in words or "MemoryError" in words:
+            return self._too_much_memory, "memory"
+        log.warning("slot crashed", child=self.pid, status=status, text=words[-2000:])
+        if status < 0:
+            return f"its process was killed by signal {_signal(-status)}", "crash"
+        last_line = words.rpartition("\n")[2][-300:]
+        return f"its process ended with status {status}: {last_line}".rstrip(": "), "crash"
+
+    @property
+    def _too_much_memory(self) -> str:
+        limit = self._config.memory_bytes / (1 << 30)
+        return f"needed more than the {limit:.3g} GiB of memory a slot may use"
+
+
+def _signal(number: int) -> str:
+    hint = ": by the kernel when memory ran out, or by a person" if number == signal.SIGKILL else ""
+    with suppress(ValueError):
+        return f"{number} ({signal.Signals(number).name}{hint})"
+    return str(number)

@@ -1,0 +1,183 @@
+"""What the detector and its child processes say to each other: JSON headers and raw bytes.
+
+A frame is two lengths (big endian: 4 bytes for the header, 8 for the payload), a JSON header and
+a payload. The parent sends a `Config`, the child answers `Ready`; from then on each `Request` is
+answered by one `Reply`. A child works on pictures from strangers, so what it says is validated
+like any other message, and its sizes are bounded.
+"""
+
+import asyncio
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, BinaryIO, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+
+from shared.messages import FACES_LIMIT, Face, Status
+from shared.recipe import Recipe
+
+PREFIX = struct.Struct(">IQ")
+
+HEADER_LIMIT_BYTES = 4 << 20
+"""A reply with the most faces kept is below 1 MiB."""
+
+PAYLOAD_LIMIT_BYTES = 1 << 30
+"""Annotated picture and crops of one image, together."""
+
+PIPE_BYTES = 1 << 20
+"""Room asked for in each pipe, so that a typical picture passes in one piece."""
+
+
+class ProtocolError(Exception):
+    """The other side sent what is not a frame of this protocol."""
+
+
+class _Header(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Config(_Header):
+    """What a child needs to know once; it gets no settings through its environment.
+
+    `process` and `load` are `module:function`: what is done with one picture, and how a model is
+    loaded. `objects_url` is None where the child puts no pictures into the object store.
+    """
+
+    model: str
+    models_dir: Path
+    memory_bytes: int
+    max_pixels: int
+    max_file_bytes: int
+    source_roots: tuple[Path, ...] = ()
+    objects_url: str | None = None
+    process: str = "services.detector.picture:process"
+    load: str = "services.detector.models:load"
+
+
+class Ready(_Header):
+    """The child can work, or says why it never will.
+
+    `memory_bytes` is the address space that it holds before its first picture.
+    """
+
+    refused: Annotated[str, Field(max_length=2000)] = ""
+    model_missing: bool = False
+    memory_bytes: int = 0
+
+
+class Request(_Header):
+    """One picture: by reference, or in the payload where `source_uri` is None.
+
+    `object_key` is where the annotated picture goes; None asks for its bytes in the reply.
+    """
+
+    recipe: Recipe
+    source_uri: str | None = None
+    source_version: str = ""
+    object_key: str | None = None
+
+
+class Reply(_Header):
+    """What became of one picture.
+
+    `retry`: an attempt that may go better elsewhere or later. `memory`: it needed more memory
+    than a slot may use, and the child leaves. `away`: a server or a disk does not answer.
+    """
+
+    kind: Literal["done", "retry", "memory", "away"]
+    reason: Annotated[str, Field(max_length=1000)] = ""
+    status: Literal[Status.FACES, Status.NO_FACES, Status.FAILED] = Status.FAILED
+    size: NonNegativeInt | None = None
+    width: NonNegativeInt = 0
+    height: NonNegativeInt = 0
+    format: Annotated[str, Field(max_length=40)] = ""
+    faces: Annotated[tuple[Face, ...], Field(max_length=FACES_LIMIT)] = ()
+    annotated: bool = False
+    crops: Annotated[int, Field(ge=0, le=FACES_LIMIT)] = 0
+    parts: Annotated[tuple[NonNegativeInt, ...], Field(max_length=FACES_LIMIT + 1)] = ()
+    steps_ms: Annotated[dict[str, float], Field(max_length=40)] = {}
+    total_ms: Annotated[float, Field(ge=0)] = 0.0
+
+    def split(self, payload: bytes) -> tuple[bytes, ...]:
+        """The pictures in the payload: the annotated one, then the crops.
+
+        Raises:
+            ProtocolError: the sizes told are not those of the payload.
+        """
+        if sum(self.parts) != len(payload):
+            raise ProtocolError("the pictures are not as large as told")
+        return tuple(_cut(payload, self.parts))
+
+
+def _cut(payload: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
+    start = 0
+    for size in sizes:
+        yield payload[start : start + size]
+        start += size
+
+
+def crop_keys(object_key: str, count: int) -> tuple[str, ...]:
+    """Keys of the crops beside the annotated picture's `<recipe>/<id>.jpg`."""
+    stem = object_key.removesuffix(".jpg")
+    return tuple(f"{stem}-{n}.jpg" for n in range(count))
+
+
+def frame_start(header: BaseModel, payload_bytes: int) -> bytes:
+    """Everything of a frame but its payload."""
+    encoded = header.model_dump_json(exclude_defaults=True).encode()
+    return PREFIX.pack(len(encoded), payload_bytes) + encoded
+
+
+def _sizes(prefix: bytes) -> tuple[int, int]:
+    header, payload = PREFIX.unpack(prefix)
+    if header > HEADER_LIMIT_BYTES or payload > PAYLOAD_LIMIT_BYTES:
+        raise ProtocolError(f"a frame of {header} + {payload} bytes")
+    return header, payload
+
+
+H = TypeVar("H", bound=BaseModel)
+
+
+def _parse(kind: type[H], header: bytes) -> H:
+    try:
+        return kind.model_validate_json(header)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ProtocolError(f"not a {kind.__name__}: {first['loc']}: {first['msg']}") from None
+
+
+async def receive(reader: asyncio.StreamReader, kind: type[H]) -> tuple[H, bytes]:
+    """The next frame, in the parent.
+
+    Raises:
+        asyncio.IncompleteReadError: the child is gone.
+        ProtocolError: it sent something else.
+    """
+    header, payload = _sizes(await reader.readexactly(PREFIX.size))
+    parsed = _parse(kind, await reader.readexactly(header))
+    return parsed, await reader.readexactly(payload) if payload else b""
+
+
+def write_frame(stream: BinaryIO, header: BaseModel, payloads: Sequence[bytes] = ()) -> None:
+    """Send a frame, in the child."""
+    stream.write(frame_start(header, sum(map(len, payloads))))
+    for payload in payloads:
+        stream.write(payload)
+    stream.flush()
+
+
+def read_frame(stream: BinaryIO, kind: type[H]) -> tuple[H, bytes] | None:
+    """The next frame, in the child; None when the parent has closed its end or is gone.
+
+    Raises:
+        ProtocolError: the parent sent something else.
+    """
+    prefix = stream.read(PREFIX.size)
+    if len(prefix) < PREFIX.size:
+        return None
+    header, payload = _sizes(prefix)
+    told, content = stream.read(header), stream.read(payload) if payload else b""
+    if len(told) < header or len(content) < payload:
+        return None
+    return _parse(kind, told), content

@@ -1,0 +1,191 @@
+"""The detector's process slots: a pool of child processes, each asked one picture at a time.
+
+A crash or a timeout has exactly one culprit and costs exactly one child: each slot's keeper puts
+a fresh one in its place, while the neighbours go on.
+"""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from services.detector import metrics
+from services.detector.process import Answer, ChildProcess, child_environment
+from services.detector.protocol import Config, Request
+from shared.backoff import backoff
+from shared.errors import FacesError, Unreachable
+
+FIRST_DELAY_SECONDS = 0.2
+CAP_DELAY_SECONDS = 30.0
+
+FAILED_STARTS_LIMIT = 3
+"""So many failed starts in a row, with no slot alive, and this detector is of no use."""
+
+log = structlog.get_logger()
+
+
+class Slots:
+    """`count` child processes. Use `open_slots`."""
+
+    def __init__(self, config: Config, count: int, task_timeout: float) -> None:
+        self.count = count
+        self._config = config
+        self._task_timeout = task_timeout
+        self._environment = child_environment(
+            os.environ, puts_objects=config.objects_url is not None
+        )
+        self._live: set[ChildProcess] = set()
+        self._busy: set[ChildProcess] = set()
+        self._idle: list[ChildProcess] = []
+        self._waiting: deque[asyncio.Future[ChildProcess]] = deque()
+        self._failed_starts = 0
+        self._failure = ""
+        metrics.SLOTS.set(count)
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the children that are alive."""
+        return [child.pid for child in self._live]
+
+    @property
+    def busy(self) -> int:
+        """Children at work."""
+        return len(self._busy)
+
+    def wrong(self) -> str | None:
+        """What is wrong for good: no child is alive and none can be started; else None."""
+        if self._live or self._failed_starts < FAILED_STARTS_LIMIT:
+            return None
+        return f"no detector process can be started: {self._failure}"
+
+    async def ask(self, request: Request, content: bytes = b"") -> Answer:
+        """One picture's answer, from the next free slot.
+
+        Raises:
+            SlotCrashed: the picture cost its process, or took too long.
+            Unreachable: there is no slot, and there will be none soon.
+        """
+        child = await self._take()
+        self._busy.add(child)
+        metrics.SLOTS_BUSY.set(len(self._busy))
+        try:
+            return await child.ask(request, content, self._task_timeout)
+        finally:
+            self._busy.discard(child)
+            metrics.SLOTS_BUSY.set(len(self._busy))
+            self._give(child)
+
+    async def _take(self) -> ChildProcess:
+        """A child that is idle and alive; those who wait are served in turn."""
+        while True:
+            while self._idle:
+                child = self._idle.pop()  # the last one back: its memory is warm
+                if not child.gone.is_set():
+                    return child
+            if wrong := self.wrong():
+                raise Unreachable(wrong)
+            turn: asyncio.Future[ChildProcess] = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                child = await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled() and turn.exception() is None:
+                    self._give(turn.result())
+                raise
+            if not child.gone.is_set():
+                return child
+
+    def _give(self, child: ChildProcess) -> None:
+        """A child is free: for who has waited longest, at once."""
+        if child.gone.is_set():
+            return
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(child)
+                return
+        self._idle.append(child)
+
+    async def start(self) -> list[ChildProcess]:
+        """The first children, at the same time; what prevents one is an error of the service."""
+        starting = [
+            asyncio.create_task(ChildProcess.start(self._config, self._environment))
+            for _ in range(self.count)
+        ]
+        try:
+            return await asyncio.gather(*starting)
+        except BaseException:  # also when stopped meanwhile: leave no process behind
+            for task in starting:
+                task.cancel()
+            ended = await asyncio.gather(*starting, return_exceptions=True)
+            await asyncio.gather(*(one.close() for one in ended if isinstance(one, ChildProcess)))
+            raise
+
+    async def keep(self, child: ChildProcess | None) -> None:
+        """Keep one slot filled, beginning with `child`."""
+        while True:
+            if child is None:
+                child = await self._started()
+            self._live.add(child)
+            metrics.SLOTS_LIVE.set(len(self._live))
+            self._give(child)
+            try:
+                await child.gone.wait()
+            except asyncio.CancelledError:
+                if child in self._busy:
+                    child.kill("cancelled")
+                await child.close()
+                raise
+            finally:
+                self._live.discard(child)
+                metrics.SLOTS_LIVE.set(len(self._live))
+            metrics.RESTARTS.labels(child.cause).inc()
+            log.info("slot replaced", child=child.pid, cause=child.cause)
+            child = None
+
+    async def _started(self) -> ChildProcess:
+        """A fresh child, however often it takes; the waits between failures grow."""
+        while True:
+            try:
+                child = await ChildProcess.start(self._config, self._environment)
+            except (FacesError, OSError) as error:
+                self._failed_starts += 1
+                self._failure = str(error)
+                metrics.RESTARTS.labels("start").inc()
+                log.error("slot cannot start", reason=str(error), attempt=self._failed_starts)
+                self._tell_the_waiting()
+                await asyncio.sleep(
+                    backoff(self._failed_starts, FIRST_DELAY_SECONDS, CAP_DELAY_SECONDS)
+                )
+            else:
+                self._failed_starts = 0
+                return child
+
+    def _tell_the_waiting(self) -> None:
+        wrong = self.wrong()
+        while wrong and self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(Unreachable(wrong))
+
+
+@asynccontextmanager
+async def open_slots(config: Config, count: int, task_timeout: float) -> AsyncIterator[Slots]:
+    """Slots that are ready; when the block ends their processes do.
+
+    Raises:
+        ModelMissing: the model's weights are not there.
+        FacesError: the processes cannot work with these settings, and why.
+    """
+    slots = Slots(config, count, task_timeout)
+    children = await slots.start()
+    keepers = [asyncio.create_task(slots.keep(child)) for child in children]
+    try:
+        yield slots
+    finally:
+        for keeper in keepers:
+            keeper.cancel()
+        await asyncio.gather(*keepers, return_exceptions=True)
