@@ -4,16 +4,18 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 import structlog
 import uvloop
 
-from shared.errors import Exit, FacesError
+from shared.backoff import backoff
+from shared.errors import Exit, FacesError, Unreachable
 from shared.health import Health, serve_health
 from shared.logs import configure_logs
 from shared.settings import Settings
+from shared.streams.patience import CAP_SECONDS, FIRST_SECONDS
 from shared.streams.runner import Stage
 
 OpenStage = Callable[[Settings, Health], AbstractAsyncContextManager[Stage[Any]]]
@@ -55,10 +57,27 @@ async def _serve(name: str, open_stage: OpenStage, settings: Settings) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, ask_to_stop)
     try:
-        async with serve_health(health, settings.http_host, settings.http_port) as port:
+        async with (
+            serve_health(health, settings.http_host, settings.http_port) as port,
+            AsyncExitStack() as opened,
+        ):
             log.info("health port open", service=name, port=port)
-            async with open_stage(settings, health) as stage:
-                health.ready("start")
-                await stage.run(stop)
+            stage = await _open(opened, open_stage, settings, health)
+            health.ready("start")
+            await stage.run(stop)
     except asyncio.CancelledError:
         log.warning("stopped at once", service=name)
+
+
+async def _open(
+    opened: AsyncExitStack, open_stage: OpenStage, settings: Settings, health: Health
+) -> Stage[Any]:
+    """Open the service; while a server that it needs is away, wait and say so."""
+    failures = 0
+    while True:
+        try:
+            return await opened.enter_async_context(open_stage(settings, health))
+        except Unreachable as error:
+            failures += 1
+            health.unready("start", str(error))
+            await asyncio.sleep(backoff(failures, FIRST_SECONDS, CAP_SECONDS))
