@@ -26,7 +26,7 @@ import redis
 import redis.asyncio
 from redis.exceptions import BusyLoadingError
 
-from shared.errors import FacesError
+from shared.errors import Exit, FacesError
 
 MAXMEMORY = "512mb"
 """Far above what `run` needs by reference (its pixels stay on disk): a bound, not a budget."""
@@ -53,6 +53,8 @@ logfile ""
 
 class EngineFailed(FacesError):
     """The private server did not start, or ended while it was needed."""
+
+    exit_status = Exit.UNREACHABLE
 
 
 class EmbeddedValkey:
@@ -81,7 +83,7 @@ class EmbeddedValkey:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock() as lock, self._log.open("wb") as log:
             listen = self._address()
-            self._process = subprocess.Popen(  # noqa: PLW1509 - _die_with_parent is one C call
+            self._process = subprocess.Popen(  # noqa: S603 - our own server, no shell
                 [str(_binary()), "-"],
                 cwd=self.folder,
                 stdin=subprocess.PIPE,
@@ -89,7 +91,7 @@ class EmbeddedValkey:
                 stderr=log,
                 pass_fds=[lock.fileno()],  # the server holds the lock for as long as it lives
                 start_new_session=True,  # a Ctrl-C on the terminal is for `run`, not for it
-                preexec_fn=_die_with_parent(),
+                preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one C call, no lock taken
             )
         assert self._process.stdin is not None
         self._process.stdin.write((_CONFIG + listen).encode())
@@ -107,7 +109,7 @@ class EmbeddedValkey:
         client = redis.asyncio.Redis.from_url(self.url, socket_timeout=2)
         async with client:
             while True:
-                if self._process is None or self._process.poll() is not None:
+                if not self._alive:
                     raise self._failure("did not start")
                 try:
                     await client.ping()
@@ -124,7 +126,7 @@ class EmbeddedValkey:
         Raises:
             EngineFailed: always, unless cancelled.
         """
-        while self.stopping or (self._process is not None and self._process.poll() is None):
+        while self.stopping or self._alive:  # noqa: ASYNC110 - a process sets no event
             await asyncio.sleep(0.2)
         raise self._failure("ended while it was needed")
 
@@ -143,6 +145,16 @@ class EmbeddedValkey:
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
+
+    def kill(self) -> None:
+        """End the server without waiting for it; its files are complete up to now all the same."""
+        self.stopping = True
+        if self._process is not None:
+            self._process.terminate()
+
+    @property
+    def _alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def _failure(self, what: str) -> EngineFailed:
         try:

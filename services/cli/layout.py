@@ -18,7 +18,11 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import unquote_to_bytes
 
+import structlog
+
 from services.cli.names import result_path, with_id
+
+log = structlog.get_logger()
 
 _FICLONE = 0x40049409
 """<linux/fs.h>: make one file share the blocks of another."""
@@ -41,10 +45,10 @@ class Roots:
         taken: set[bytes] = set()
         alone = len(paths) == 1
         for path in paths:
-            whole = os.fsencode(path)
+            whole = os.path.realpath(os.fsencode(path))  # as ingest names what it finds
             folder = b""
             if path.is_dir() and not alone:
-                folder = os.path.basename(whole) or b"root"
+                folder = os.fsencode(path.name) or _last(whole) or b"root"
                 if folder in taken:
                     folder += b"-" + hashlib.sha256(whole).hexdigest()[:8].encode()
                 taken.add(folder)
@@ -55,11 +59,11 @@ class Roots:
         path = unquote_to_bytes(source_uri.removeprefix("file://"))
         for root, folder in self._roots:
             if path == root:
-                return os.path.basename(path)
+                return _last(path)
             if path.startswith(root.rstrip(b"/") + b"/"):
                 inside = path[len(root.rstrip(b"/")) + 1 :]
                 return folder + b"/" + inside if folder else inside
-        return os.path.basename(path)
+        return _last(path)
 
 
 class Layout:
@@ -113,6 +117,9 @@ class Layout:
             "SELECT target, object FROM places WHERE source = ?", (picture.source_uri,)
         ).fetchone()
         target, key = row or (None, None)
+        if picture.object_key is not None and not self._object(picture).exists():
+            log.warning("an annotated picture is gone", file=str(self._object(picture)))
+            return False
         if picture.object_key is None:
             return target is not None and self._remove(picture.source_uri, target)
         if target is not None:
@@ -178,6 +185,10 @@ class Layout:
         if folder not in self._made:
             folder.mkdir(parents=True, exist_ok=True)
             self._made.add(folder)
+
+
+def _last(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2]
 
 
 def _link(source: Path, target: Path) -> None:

@@ -1,0 +1,173 @@
+"""`faces run PATH... -o OUT`: the whole pipeline, with one command."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from services.cli.options import AsJson, DatabaseUrl, Model, RedisUrl, make_recipe, takes_recipe
+from shared.errors import Exit
+
+if TYPE_CHECKING:
+    from services.cli.pipeline import Ending
+    from services.cli.plan import Plan
+    from services.cli.progress import Reporter
+
+HELP = """Find the faces in pictures and folders of pictures, all in one command.
+
+OUT gets `annotated/` (the results under their pictures' names), `faces.db` (the catalog) and
+`objects/`. Running it again on the same OUT does only what is new, also after an interrupt.
+
+Example: `faces run ~/Pictures -o out`
+
+Example, hiding faces: `faces run ~/Pictures -o out --mode blur --margin 0.3`
+
+Exit status: 0 done, 3 done but some pictures failed, 2 usage, 4 a server or the disk fails,
+130 interrupted.
+"""
+
+
+@takes_recipe
+def command(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Pictures, and folders of pictures.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Output folder.")],
+    recipe: dict[str, Any],  # Any: options of all types
+    model: Model = None,
+    slots: Annotated[
+        int | None,
+        typer.Option(min=1, max=1024, help="Detector processes. [default: one for each CPU]"),
+    ] = None,
+    done_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Move each original here once its result is committed."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="What to call this submission.")] = "",
+    redis: RedisUrl = None,
+    database: DatabaseUrl = None,
+    objects: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Object store. [env: FACES_OBJECTS_URL]"),
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show services' logs.")] = False,
+) -> None:
+    """Replaced by HELP."""
+    from services.cli.lock import hold
+    from services.cli.models import choose
+    from services.cli.plan import Plan, check_paths, run_settings
+    from services.cli.progress import reporter
+
+    check_paths(paths, out, done_dir)
+    make_recipe(model or "yunet", recipe)  # a wrong parameter is told before a model is fetched
+    settings, embedded = run_settings(
+        paths=paths,
+        out=out,
+        redis=redis,
+        database=database,
+        objects=objects,
+        slots=slots,
+        verbose=verbose,
+    )
+    with hold(out, _say):
+        chosen = choose(model, settings.models_dir, _say)
+        plan = Plan(
+            paths=tuple(path.absolute() for path in paths),
+            out=out.absolute(),
+            recipe=make_recipe(chosen, recipe),
+            settings=settings.model_copy(update={"model": chosen}),
+            embedded=embedded,
+            name=name or _name(paths),
+            done_dir=done_dir.absolute() if done_dir else None,
+        )
+        shown = reporter(quiet=quiet)
+        try:
+            ending = _run(plan, shown)
+        finally:
+            shown.close()
+    raise typer.Exit(_tell(plan, ending, out, as_json=as_json))
+
+
+command.__doc__ = HELP
+
+
+def _run(plan: "Plan", shown: "Reporter") -> "Ending":
+    from services.cli.embedded import EmbeddedValkey
+
+    valkey = EmbeddedValkey(plan.private) if plan.embedded else None
+    try:
+        if valkey is not None:
+            valkey.start()  # it comes up while the rest is imported
+        import uvloop
+
+        from services.cli.pipeline import run
+        from shared.logs import configure_logs
+
+        configure_logs(plan.settings)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(run(plan, valkey, shown))
+    finally:
+        if valkey is not None:
+            valkey.stop()
+
+
+def _tell(plan: "Plan", ending: "Ending", out: Path, *, as_json: bool) -> Exit:
+    """Say how it ended; the exit status."""
+    from services.cli.progress import last_line
+
+    standing = ending.standing
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "images": standing.ended,
+                    "faces_images": standing.with_faces,
+                    "no_faces": standing.no_faces,
+                    "failed": standing.failed,
+                    "faces": standing.faces,
+                    "seconds": round(ending.seconds, 3),
+                    "images_per_second": round(ending.rate, 3),
+                    "skipped": standing.skipped,
+                }
+            )
+        )
+    else:
+        if standing.skipped:
+            print(f"{standing.skipped:,} were finished by an earlier run and were not done again")
+        if standing.failed:
+            where = f"-o {_quoted(out)}" if _own_database(plan) else "--database URL"
+            print(f"what failed, and why: faces results {where} --status failed")
+        print(last_line(standing, ending.rate), flush=True)
+    for part in standing.failed_parts:
+        _say(f"faces: {part.uri}: {part.reason}")
+    if ending.interrupted:
+        left = f"{standing.queued:,} images are left; " if standing.queued else ""
+        _say(f"interrupted; {left}the same command goes on where it stopped")
+        return Exit.INTERRUPTED
+    return Exit.SOME_FAILED if standing.failed or standing.failed_parts else Exit.DONE
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _name(paths: list[Path]) -> str:
+    names = [os.fsencode(path.name or path.resolve().name) for path in paths[:5]]
+    shown = ", ".join(name.decode("utf-8", "backslashreplace") for name in names)
+    return shown + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
+
+
+def _quoted(out: Path) -> str:
+    import shlex
+
+    return shlex.quote(str(out))
+
+
+def _own_database(plan: "Plan") -> bool:
+    return plan.settings.database_url.get_secret_value().startswith("sqlite:")

@@ -1,0 +1,74 @@
+"""Telling ingest what to expand: one message a path, and one that says how many there were."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from shared.messages import (
+    Body,
+    InlineImage,
+    SourceKind,
+    SourceMessage,
+    file_uri,
+    inline_id,
+    new_token,
+    now,
+)
+from shared.recipe import Recipe
+from shared.streams.producer import Producer
+
+
+class Submission:
+    """One submission under way: parts are added one by one, and `close` ends them."""
+
+    def __init__(self, producer: Producer, recipe: Recipe, name: str) -> None:
+        self.id = new_token()
+        self.name = name[:1000]
+        self.created_at = now()
+        self.parts = 0
+        self._producer = producer
+        self._recipe = recipe
+
+    async def add_path(self, path: Path, excluded: Sequence[Path] = ()) -> None:
+        """A file or folder, by reference."""
+        uris = tuple(file_uri(_bytes(folder)) for folder in excluded)
+        await self.add_uri(file_uri(_bytes(path)), uris)
+
+    async def add_uri(self, uri: str, excluded: Sequence[str] = ()) -> None:
+        """What ingest will open by itself."""
+        fields = {"uri": uri, "excluded": tuple(excluded)}
+        await self._producer.add(self._message(SourceKind.FILES, fields))
+        self.parts += 1
+
+    async def add_pictures(self, pictures: Sequence[tuple[str, bytes]]) -> None:
+        """Names and contents of pictures that are sent along."""
+        bodies = [Body.of(content) for _, content in pictures]
+        images = tuple(
+            InlineImage(id=inline_id(name, content), name=name, body=body)
+            for (name, content), body in zip(pictures, bodies, strict=True)
+        )
+        payloads = {body: content for body, (_, content) in zip(bodies, pictures, strict=True)}
+        await self._producer.add(self._message(SourceKind.INLINE, {"images": images}), payloads)
+        self.parts += 1
+
+    async def close(self) -> None:
+        """Say that no part follows."""
+        await self._producer.add(self._message(SourceKind.END, {}))
+
+    def _message(self, kind: SourceKind, fields: Mapping[str, object]) -> SourceMessage:
+        return SourceMessage.model_validate(
+            {
+                "submission": self.id,
+                "trace": new_token(),
+                "recipe": self._recipe,
+                "kind": kind,
+                "part": self.parts,
+                "submission_name": self.name,
+                "submitted_at": self.created_at,
+                **fields,
+            }
+        )
+
+
+def _bytes(path: Path) -> bytes:
+    return os.fsencode(path.absolute())
