@@ -1,6 +1,8 @@
 """The catalog: what was submitted, where every image stands, and what was found."""
 
 from shared.catalog.catalog import Catalog
+from shared.catalog.curation import Again, Redo, RedoStep
+from shared.catalog.queries import Filter
 from shared.catalog.values import (
     CANCELLED,
     PICTURE_LOST,
@@ -11,6 +13,7 @@ from shared.catalog.values import (
     ImageRow,
     Progress,
     QueuedImage,
+    QueuedRow,
     Refused,
     Step,
 )
@@ -18,14 +21,19 @@ from shared.catalog.values import (
 __all__ = [
     "CANCELLED",
     "PICTURE_LOST",
+    "Again",
     "Catalog",
     "CommitReport",
     "Decision",
     "FaceRow",
     "FailedPart",
+    "Filter",
     "ImageRow",
     "Progress",
     "QueuedImage",
+    "QueuedRow",
+    "Redo",
+    "RedoStep",
     "Refused",
     "Step",
 ]

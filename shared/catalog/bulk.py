@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -44,15 +44,19 @@ async def insert(
     table: Table,
     columns: str,
     rows: Iterable[Row],
-    ignore: bool = False,
+    conflict: Literal["refuse", "ignore", "replace"] = "refuse",
 ) -> None:
-    """Insert rows of `columns` (names, parted by spaces); `ignore`: not those already there."""
+    """Insert rows of `columns` (names, parted by spaces); `conflict`: with a key already there."""
     bound = _bound(connection, table, columns, rows)
     if not bound:
         return
     names = columns.split()
     into = f"INSERT INTO {table.name} ({', '.join(names)})"
-    skip = " ON CONFLICT DO NOTHING" if ignore else ""
+    skip = {"refuse": "", "ignore": " ON CONFLICT DO NOTHING"}.get(conflict)
+    if skip is None:
+        keys = [column.name for column in table.primary_key]
+        sets = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
+        skip = f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sets}"
     if _postgres(connection):
         source = _unnest(_types(connection, table, columns))
         statement = f"{into} SELECT * FROM {source}{skip}"  # noqa: S608 - names of ours

@@ -2,16 +2,18 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.catalog import committing, feed, progress, queueing
+from shared.catalog import committing, curation, feed, progress, queries, queueing
+from shared.catalog.curation import Redo, RedoStep
 from shared.catalog.engine import Database
-from shared.catalog.values import CommitReport, Decision, Progress, Step
+from shared.catalog.queries import Filter
+from shared.catalog.values import CommitReport, Decision, ImageRow, Progress, QueuedRow, Step
 from shared.messages import ResultMessage, SourceFailedMessage, now
 
 T = TypeVar("T")
@@ -20,6 +22,9 @@ DEADLOCKS = ("40P01", "40001")
 """PostgreSQL gave this transaction up for another's sake: it may simply be done again."""
 
 DEADLOCK_TRIES = 5
+
+STEP = 500
+"""Rows changed in one transaction where many are to be: the services get their turn between."""
 
 
 class Catalog:
@@ -118,6 +123,98 @@ class Catalog:
         """A page of a submission's images, ended or not, behind the key `after`."""
         async with self._database.reading() as connection:
             return await feed.members(connection, submission, after, limit)
+
+    async def pace(self, submission: str, seconds: float = 60) -> float:
+        """Images of a submission that ended each second lately; 0 if none did."""
+        moment = now()
+        async with self._database.reading() as connection:
+            number, first = await progress.recent_ends(
+                connection, submission, moment - timedelta(seconds=seconds)
+            )
+        return number / max(0.1, (moment - first).total_seconds()) if first else 0.0
+
+    async def page(
+        self, filter_: Filter, after: int = 0, limit: int = 50, faces: bool = True
+    ) -> list[ImageRow]:
+        """One page of a filter's rows; the next begins after the last row's `cursor`."""
+        async with self._database.reading() as connection:
+            return await queries.page(connection, filter_, after, limit, faces)
+
+    async def results(
+        self, filter_: Filter, limit: int | None = None, faces: bool = True
+    ) -> AsyncIterator[ImageRow]:
+        """All rows of a filter, or the first `limit`, read in pages: memory stays small.
+
+        No transaction stays open between pages, so what changes meanwhile may be seen.
+        """
+        after, left = 0, limit
+        while left is None or left > 0:
+            size = queries.PAGE if left is None else min(queries.PAGE, left)
+            rows = await self.page(filter_, after, size, faces)
+            for row in rows:
+                yield row
+            if len(rows) < size:
+                return
+            after = rows[-1].cursor
+            left = None if left is None else left - size
+
+    async def show(self, name_or_id: str, recipe: str | None = None) -> list[ImageRow]:
+        """One picture's history: its row under each recipe, by its identity or whole name."""
+        async with self._database.reading() as connection:
+            return await queries.named(connection, name_or_id, recipe)
+
+    async def queued(
+        self, submission: str | None = None, after: int = 0, limit: int = 500
+    ) -> list[QueuedRow]:
+        """A page of the rows that are queued: what is under way, or was lost with Redis."""
+        async with self._database.reading() as connection:
+            return await queries.queued(connection, submission, after, limit)
+
+    async def unnamed(self, keys: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Which of these (id, recipe) have no row that has, or may yet get, objects."""
+        async with self._database.reading() as connection:
+            return await queries.unnamed(connection, keys)
+
+    async def cancel(self, submission: str) -> int:
+        """Cancel a submission; returns how many of its images had not been searched.
+
+        They end as failed with the reason `CANCELLED`, but for those that others still wait for.
+        Cancelling again goes on where the first was cut off.
+        """
+        await self._write(lambda connection: curation.mark_cancelled(connection, submission))
+        total = 0
+        while True:
+            number = await self._write(
+                lambda connection: curation.cancel_some(connection, submission, STEP)
+            )
+            total += number
+            if not number:
+                return total
+
+    async def redo(self, request: Redo) -> RedoStep:
+        """One step of queueing ended images again; whoever calls hands them on, then goes on.
+
+        Repeating a step that was not handed on answers the same images.
+        """
+        return await self._write(lambda connection: curation.redo(connection, request))
+
+    async def forget_some(self, filter_: Filter, limit: int = 500) -> list[tuple[str, str, str]]:
+        """Delete the rows of some images: (id, recipe, name) of each, none when there are no more.
+
+        Their objects are left to the caller: see `shared.housekeeping.forget`.
+        """
+        return await self._write(
+            lambda connection: curation.forget_some(connection, filter_, limit)
+        )
+
+    async def uncleared(self, limit: int = 500) -> list[tuple[str, str]]:
+        """Id and recipe of forgotten images whose objects may still be there."""
+        async with self._database.reading() as connection:
+            return await curation.uncleared(connection, limit)
+
+    async def clear(self, keys: Sequence[tuple[str, str]]) -> None:
+        """The objects of these forgotten images are deleted."""
+        await self._write(lambda connection: curation.clear(connection, keys))
 
     async def _write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         for attempt in range(1, DEADLOCK_TRIES + 1):

@@ -124,14 +124,14 @@ async def _restore(
         )
         for result in sorted(results, key=_key)
     ]
-    await bulk.insert(connection, images, NEW_COLUMNS, rows, ignore=True)
+    await bulk.insert(connection, images, NEW_COLUMNS, rows, conflict="ignore")
     found = await _lock(connection, results)
     members = [
         (submissions[result.submission], found[_key(result)][0])
         for result in results
         if _key(result) in found
     ]
-    await bulk.insert(connection, memberships, "submission image", members, ignore=True)
+    await bulk.insert(connection, memberships, "submission image", members, conflict="ignore")
     named = {key: counters.Change() for key in submissions.values()}
     for key, _ in members:
         named[key].named += 1

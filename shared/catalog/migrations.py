@@ -98,7 +98,9 @@ TABLES = (
         recipe TEXT NOT NULL,
         generation INTEGER NOT NULL,
         forgotten_at {time} NOT NULL,
+        cleared INTEGER NOT NULL,
         PRIMARY KEY (id, recipe)) {no_rowid}""",
+    "CREATE INDEX forgotten_uncleared ON forgotten (id) WHERE cleared = 0",
     "CREATE INDEX images_status ON images (status, pk)",
 )
 """Step 1: what the pipeline needs."""

@@ -3,14 +3,15 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.catalog.schema import parts, submissions
+from shared.catalog.schema import images, memberships, parts, submissions
 from shared.catalog.values import FailedPart, Progress
 from shared.errors import FacesError
 
 FAILED_PARTS_SHOWN = 100
+RECENT_AT_MOST = 20_000
 
 
 async def progress(connection: AsyncConnection, submission: str) -> Progress:
@@ -35,6 +36,29 @@ async def list_submissions(
         query = query.where(submissions.c.created_at < before)
     rows = (await connection.execute(query.limit(limit))).all()
     return [as_progress(row, await _failed_parts(connection, row.pk)) for row in rows]
+
+
+async def recent_ends(
+    connection: AsyncConnection, submission: str, since: datetime
+) -> tuple[int, datetime | None]:
+    """How many images of a submission ended since then, and when the first of them did.
+
+    Looks at no more than the last `RECENT_AT_MOST`: an estimate needs no more.
+    """
+    key = select(submissions.c.pk).where(submissions.c.id == submission).scalar_subquery()
+    recent = (
+        select(images.c.pk, images.c.committed_at)
+        .where(images.c.committed_at >= since)
+        .order_by(images.c.committed_at.desc())
+        .limit(RECENT_AT_MOST)
+        .subquery()
+    )
+    query = select(func.count(), func.min(recent.c.committed_at)).select_from(
+        recent.join(memberships, memberships.c.image == recent.c.pk)
+    )
+    found = await connection.execute(query.where(memberships.c.submission == key))
+    number, first = found.one()
+    return number, first
 
 
 async def _failed_parts(connection: AsyncConnection, key: int) -> tuple[FailedPart, ...]:

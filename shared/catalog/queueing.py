@@ -67,9 +67,7 @@ async def queue(connection: AsyncConnection, step: Step) -> list[Decision]:
         await _open_part(connection, key, step.part, step.uri, step.position)
         await _close_part(connection, key, step.part, step.position, "")
         return [Decision(1, send=False) for _ in step.images]
-    await add_recipe(connection, step.recipe)
-    barred = await _insert_rows(connection, step)
-    decisions, change = await _join(connection, step, key, barred)
+    decisions = await queue_images(connection, step, key)
     await _open_part(connection, key, step.part, step.uri, step.position)
     if step.next_position is None:
         await _close_part(connection, key, step.part, step.position, "")
@@ -80,6 +78,14 @@ async def queue(connection: AsyncConnection, step: Step) -> list[Decision]:
             .where(parts.c.position == step.position, parts.c.closed_at.is_(None))
             .values(position=step.next_position)
         )
+    return decisions
+
+
+async def queue_images(connection: AsyncConnection, step: Step, key: int) -> list[Decision]:
+    """Write the queued rows and the memberships of a step, whose submission has this key."""
+    await add_recipe(connection, step.recipe)
+    barred = await _insert_rows(connection, step)
+    decisions, change = await _join(connection, step, key, barred)
     await counters.apply(connection, {key: change})
     return decisions
 
@@ -118,7 +124,7 @@ async def _insert_rows(connection: AsyncConnection, step: Step) -> set[str]:
     }
     # In one order everywhere: two steps naming the same images then cannot wait for each other.
     ordered = [rows[id_] for id_ in sorted(rows)]
-    await bulk.insert(connection, images, QUEUE_COLUMNS, ordered, ignore=True)
+    await bulk.insert(connection, images, QUEUE_COLUMNS, ordered, conflict="ignore")
     return barred
 
 

@@ -150,4 +150,5 @@ forgotten = Table(
     Column("recipe", Text, primary_key=True),
     Column("generation", Integer, nullable=False),
     Column("forgotten_at", UtcTime, nullable=False),
+    Column("cleared", Integer, nullable=False, comment="1 once its objects are deleted"),
 )

@@ -101,6 +101,18 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class QueuedRow:
+    """A row that is queued: what it takes to hand the image on once more."""
+
+    cursor: int
+    image: QueuedImage
+    recipe: Recipe
+    generation: int
+    submission: str
+    queued_at: datetime
+
+
+@dataclass(frozen=True)
 class CommitReport:
     """What a commit did: rows that ended by it, results that came too late, unnamed objects."""
 
@@ -128,8 +140,12 @@ class FaceRow:
 
 @dataclass(frozen=True)
 class ImageRow:
-    """One row of the catalog; the fields are the columns of `images`. Times are UTC."""
+    """One row of the catalog; the fields are the columns of `images`. Times are UTC.
 
+    `cursor` is where the next page begins.
+    """
+
+    cursor: int
     id: str
     recipe: str
     generation: int
