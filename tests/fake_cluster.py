@@ -1,0 +1,103 @@
+"""A small Kubernetes API over real HTTPS: Secrets only, with the rights of k8s/bootstrap.yaml."""
+
+import http.server
+import json
+import re
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import trustme
+
+TOKEN = "token-of-the-bootstrap-service-account"
+SECRETS = re.compile(r"^/api/v1/namespaces/(?P<namespace>[a-z]+)/secrets(/(?P<name>[a-z-]+))?$")
+
+
+class FakeCluster:
+    """What the test sees of the API: the stored Secrets, and knobs for faults."""
+
+    def __init__(self, allowed: str) -> None:
+        self.allowed = allowed
+        self.secrets: dict[str, dict[str, Any]] = {}
+        self.requests: list[str] = []
+        self.fail_next: list[int] = []
+        self.created_meanwhile: dict[str, Any] | None = None
+        """Put in place by somebody else between a look and a create."""
+        self.lock = threading.Lock()
+
+    def answer(self, method: str, path: str, token: str, body: bytes) -> tuple[int, object]:
+        with self.lock:
+            self.requests.append(f"{method} {path}")
+            if self.fail_next:
+                return self.fail_next.pop(0), {"message": "the server is not well"}
+            if token != f"Bearer {TOKEN}":
+                return 401, {"message": "Unauthorized"}
+            if (match := SECRETS.match(path)) is None or match["namespace"] != "faces":
+                return 403, {"message": f"cannot {method} {path}"}
+            if method == "GET" and match["name"] == self.allowed:
+                found = self.secrets.get(self.allowed)
+                return (200, found) if found else (404, {"message": "not found"})
+            if method == "POST" and match["name"] is None:
+                return self._create(json.loads(body))
+            return 403, {"message": f"secrets is forbidden: {method}"}
+
+    def _create(self, secret: dict[str, Any]) -> tuple[int, object]:
+        name = secret["metadata"]["name"]
+        if self.created_meanwhile is not None:
+            self.secrets[name], self.created_meanwhile = self.created_meanwhile, None
+        if name in self.secrets:
+            return 409, {"message": f'secrets "{name}" already exists'}
+        self.secrets[name] = secret
+        return 201, secret
+
+
+@contextmanager
+def running(cluster: FakeCluster, mounted: Path) -> Iterator[dict[str, str]]:
+    """Serve it, and lay out what a pod finds: yields its environment."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    mounted.mkdir(parents=True)
+    authority.cert_pem.write_to_path(str(mounted / "ca.crt"))
+    (mounted / "token").write_text(TOKEN + "\n")
+    (mounted / "namespace").write_text("faces")
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        timeout = 10
+
+        def handle_any(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, answer = cluster.answer(
+                self.command, self.path, self.headers.get("Authorization", ""), body
+            )
+            content = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as its parent
+            """Tests look at `requests`, not at a log."""
+
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A client that does not trust us hangs up; that is the test's own doing."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    server.socket = context.wrap_socket(
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        port = server.server_address[1]
+        yield {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(port)}
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
