@@ -11,8 +11,11 @@ class Proxy:
         self._target = port
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._lose_reply_to = b""
         self.replies_lost = 0
+        self.delay = 0.0
+        """Seconds that each chunk is held up, either way."""
 
     @property
     def url(self) -> str:
@@ -20,13 +23,15 @@ class Proxy:
         return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
 
     async def __aenter__(self) -> "Proxy":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
         self.cut_all()
+        if self._serving:
+            await asyncio.wait(self._serving)
         await self._server.wait_closed()
 
     def lose_next_reply_to(self, command: bytes) -> None:
@@ -38,8 +43,17 @@ class Proxy:
         for writer in list(self._open):
             writer.transport.abort()
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there = await asyncio.open_connection("127.0.0.1", self._target)
+        try:
+            there_reader, there = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:  # the server is down: so is this
+            writer.transport.abort()
+            return
         self._open |= {writer, there}
         losing = asyncio.Event()
 
@@ -48,6 +62,7 @@ class Proxy:
                 if self._lose_reply_to and self._lose_reply_to in chunk.upper():
                     self._lose_reply_to = b""
                     losing.set()
+                await asyncio.sleep(self.delay)
                 there.write(chunk)
                 await there.drain()
 
@@ -56,6 +71,7 @@ class Proxy:
                 if losing.is_set():
                     self.replies_lost += 1
                     return
+                await asyncio.sleep(self.delay)
                 writer.write(chunk)
                 await writer.drain()
 

@@ -1,0 +1,112 @@
+"""The processes of a chaos run: services, and a PostgreSQL of its own."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.conftest import free_port
+
+
+class Service:
+    """One service as a separate process, logging JSON to a file; it can be broken in three ways."""
+
+    def __init__(self, name: str, environment: Mapping[str, str], logs: Path) -> None:
+        self.name = name
+        self.log = logs / f"{name}.log"
+        self._environment = dict(environment)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.starts = 0
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it; it has a new consumer name each time."""
+        kind = self.name.split("-")[0]
+        self.starts += 1
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", f"services.{kind}"],
+                env={**os.environ, **self._environment},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def send(self, signum: signal.Signals) -> None:
+        if self._process is not None and self.alive:
+            self._process.send_signal(signum)
+
+    def wait(self, timeout: float) -> None:
+        """Wait for its end; SIGKILL if it does not come."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Postgres:
+    """A PostgreSQL cluster of our own on a free port; None of it touches the machine's."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.port = free_port()
+        self._user = "postgres" if os.geteuid() == 0 else None
+        self._binaries = _postgres_binaries()
+
+    @staticmethod
+    def available() -> bool:
+        """Whether PostgreSQL's programs are on this machine."""
+        return _postgres_binaries() is not None
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def create(self) -> None:
+        """Make the cluster and start it. The server refuses to run as root, so it does not."""
+        self._folder.mkdir(parents=True)
+        self._folder.chmod(0o700)
+        if self._user:
+            shutil.chown(self._folder, self._user, self._user)
+            for parent in self._folder.parents:
+                if parent.stat().st_uid == os.geteuid() and parent.stat().st_mode & 0o1 == 0:
+                    parent.chmod(parent.stat().st_mode | 0o11)
+        self._run("initdb", "-D", str(self._folder), "-U", "postgres", "-A", "trust", "--no-sync")
+        self.start()
+
+    def start(self) -> None:
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
+        log = str(self._folder / "log")
+        self._run("pg_ctl", "start", "-w", "-D", str(self._folder), "-l", log, "-o", options)
+
+    def stop(self) -> None:
+        """At once, as a crash: connections break, the log is replayed at the next start."""
+        self._run("pg_ctl", "stop", "-m", "immediate", "-D", str(self._folder))
+
+    def _run(self, program: str, *arguments: str) -> None:
+        assert self._binaries is not None
+        subprocess.run(
+            [str(self._binaries / program), *arguments],
+            user=self._user,
+            cwd="/",
+            check=True,
+            stdout=subprocess.DEVNULL,
+            timeout=60,
+        )
+
+
+def _postgres_binaries() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("pg_ctl")
+    return Path(on_path).resolve().parent if on_path else None
