@@ -137,7 +137,10 @@ class Worker:
         return self._model(recipe.model)
 
     def _model(self, name: str) -> Model:
-        model = self._models.pop(name, None) or self._load(name, self._config.models_dir)
+        if name in self._models:
+            model = self._models.pop(name)
+        else:
+            model = self._load(name, self._config.models_dir)
         self._models[name] = model  # the last used is the last of the dict
         while len(self._models) > MODELS_KEPT:
             self._models.pop(next(iter(self._models)))

@@ -92,7 +92,8 @@ class ChildProcess:
         self._config = config
         self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
         self._last_words = b""
-        self._cause: Cause = "idle"
+        self._cause: Cause | None = None
+        self._at_work = False
         self.gone = asyncio.Event()
         """Set when it has ended or been killed: from then on it takes no request."""
         self._tasks = [
@@ -138,7 +139,7 @@ class ChildProcess:
     @property
     def cause(self) -> Cause:
         """Why it ended."""
-        return self._cause
+        return self._cause or ("crash" if self._at_work else "idle")
 
     async def _wait_until_ready(self) -> None:
         try:
@@ -160,6 +161,7 @@ class ChildProcess:
         Raises:
             SlotCrashed: this picture cost the process; it is gone, with no one else to blame.
         """
+        self._at_work = True
         try:
             async with asyncio.timeout(timeout):
                 self._stdin.write(frame_start(request, len(content)))
@@ -184,12 +186,12 @@ class ChildProcess:
         if reply.kind == "memory":
             self.kill("memory")
             raise SlotCrashed(self._too_much_memory, "memory")
+        self._at_work = False
         return answer
 
     def kill(self, cause: Cause) -> None:
         """SIGKILL. Nobody waits for it: a process in an uninterruptible read may take its time."""
-        if not self.gone.is_set():
-            self._cause = cause
+        self._cause = self._cause or cause
         with suppress(ProcessLookupError):
             self._process.kill()
         self.gone.set()

@@ -48,7 +48,7 @@ class Slots:
     @property
     def pids(self) -> list[int]:
         """Process ids of the children that are alive."""
-        return [child.pid for child in self._live]
+        return [child.pid for child in self._live if not child.gone.is_set()]
 
     @property
     def busy(self) -> int:
@@ -110,28 +110,34 @@ class Slots:
         self._idle.append(child)
 
     async def start(self) -> list[ChildProcess]:
-        """The first children, at the same time; what prevents one is an error of the service."""
+        """The first children, at the same time; what prevents one is an error of the service.
+
+        The caller keeps each slot filled from then on, with `keep`.
+        """
         starting = [
             asyncio.create_task(ChildProcess.start(self._config, self._environment))
             for _ in range(self.count)
         ]
         try:
-            return await asyncio.gather(*starting)
+            children = await asyncio.gather(*starting)
         except BaseException:  # also when stopped meanwhile: leave no process behind
             for task in starting:
                 task.cancel()
             ended = await asyncio.gather(*starting, return_exceptions=True)
             await asyncio.gather(*(one.close() for one in ended if isinstance(one, ChildProcess)))
             raise
+        for child in children:
+            self._admit(child)
+        return children
 
-    async def keep(self, child: ChildProcess | None) -> None:
-        """Keep one slot filled, beginning with `child`."""
+    def _admit(self, child: ChildProcess) -> None:
+        self._live.add(child)
+        metrics.SLOTS_LIVE.set(len(self._live))
+        self._give(child)
+
+    async def keep(self, child: ChildProcess) -> None:
+        """Keep one slot filled, beginning with a child that was admitted."""
         while True:
-            if child is None:
-                child = await self._started()
-            self._live.add(child)
-            metrics.SLOTS_LIVE.set(len(self._live))
-            self._give(child)
             try:
                 await child.gone.wait()
             except asyncio.CancelledError:
@@ -144,7 +150,8 @@ class Slots:
                 metrics.SLOTS_LIVE.set(len(self._live))
             metrics.RESTARTS.labels(child.cause).inc()
             log.info("slot replaced", child=child.pid, cause=child.cause)
-            child = None
+            child = await self._started()
+            self._admit(child)
 
     async def _started(self) -> ChildProcess:
         """A fresh child, however often it takes; the waits between failures grow."""
