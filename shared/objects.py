@@ -38,6 +38,9 @@ PASSING_OS_ERRORS = {
 
 PASSING_STATUSES = {"408", "429", "500", "502", "503", "504", "507"}
 
+NO_STORE = ("NoSuchBucket", "ContainerNotFound")
+"""Error codes of S3 and Azure for a bucket that does not exist."""
+
 CONNECT_SECONDS = 5
 REQUEST_SECONDS = 60
 RETRIES = 3
@@ -147,18 +150,18 @@ class Objects:
         try:
             answer = await obstore.get_async(self._store, _checked(key))
             return bytes(await answer.bytes_async())
-        except FileNotFoundError:
-            return None
         except (BaseError, OSError) as error:
+            if _absent(error):
+                return None
             raise self._explain(error, f"read {key}") from None
 
     async def exists(self, key: str) -> bool:
         """Whether there is such an object."""
         try:
             await obstore.head_async(self._store, _checked(key))
-        except FileNotFoundError:
-            return False
         except (BaseError, OSError) as error:
+            if _absent(error):
+                return False
             raise self._explain(error, f"look for {key}") from None
         return True
 
@@ -166,10 +169,9 @@ class Objects:
         """Delete an object; one that is not there is deleted already."""
         try:
             await obstore.delete_async(self._store, _checked(key))
-        except FileNotFoundError:
-            return
         except (BaseError, OSError) as error:
-            raise self._explain(error, f"delete {key}") from None
+            if not _absent(error):
+                raise self._explain(error, f"delete {key}") from None
 
     async def delete_all(self, keys: Iterable[str]) -> None:
         """Delete many objects, a few at a time."""
@@ -189,10 +191,9 @@ class Objects:
             async for chunk in obstore.list(self._store, prefix or None):
                 for found in chunk:
                     yield StoredObject(found["path"], found["size"], found["last_modified"])
-        except FileNotFoundError:
-            return
         except (BaseError, OSError) as error:
-            raise self._explain(error, "list objects") from None
+            if not _absent(error):
+                raise self._explain(error, "list objects") from None
 
     def _attributes(self, key: str) -> dict[str, str] | None:
         """What a browser needs to show the picture; folders cannot hold it."""
@@ -216,6 +217,12 @@ class Objects:
             passing = not isinstance(error, refusals)
             reason = "it does not answer" if passing else "permission denied"
         return (Unreachable if passing else ObjectRefused)(f"{where}: {reason}")
+
+
+def _absent(error: Exception) -> bool:
+    """Whether only the object is not there, and not the whole bucket."""
+    text = str(error)
+    return isinstance(error, FileNotFoundError) and not any(code in text for code in NO_STORE)
 
 
 def _checked(key: str) -> str:

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 import asyncpg  # type: ignore[import-untyped]
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -100,8 +100,6 @@ class Database:
             raise Refused(f"the catalog refuses a value: {error}") from error
         except (OSError, TimeoutError, PoolTimeout, asyncpg.PostgresError) as error:
             raise self._explain(error, lost=True) from error
-        except SQLAlchemyError as error:
-            raise Unreachable(f"the catalog ({self.place}) fails: {_line(error)}") from error
 
     def _explain(self, error: BaseException, lost: bool) -> Exception:
         state = str(getattr(error, "sqlstate", None) or "")

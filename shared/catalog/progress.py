@@ -89,5 +89,5 @@ def as_progress(row: Row[Any], failed_parts: tuple[FailedPart, ...]) -> Progress
         sealed=row.parts is not None,
         failed_parts=failed_parts,
         cancelled=row.cancelled_at is not None,
-        complete=row.closed_at is not None and queued == 0,
+        complete=queued == 0 and (row.closed_at is not None or row.cancelled_at is not None),
     )

@@ -1,5 +1,6 @@
 """Questions people have: which pictures, in pages; one picture's history."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,17 +43,20 @@ class Filter:
     def conditions(self, postgres: bool) -> list[ColumnElement[bool]]:
         """What must hold of a row of `images`, but for the submission."""
         row = images.c
-        given: list[tuple[object, ColumnElement[bool]]] = [
-            (self.min_faces, row.face_count >= self.min_faces),
-            (self.max_faces, row.face_count <= self.max_faces),
-            (self.min_score, row.best_score >= self.min_score),
-            (self.max_score, row.least_score <= self.max_score),
-            (self.since, row.committed_at >= self.since),
-            (self.until, row.committed_at < self.until),
-            (self.recipe, row.recipe == self.recipe),
-            (self.image, row.id == self.image),
+        chosen = [
+            compare(column, value)
+            for compare, column, value in (
+                (operator.ge, row.face_count, self.min_faces),
+                (operator.le, row.face_count, self.max_faces),
+                (operator.ge, row.best_score, self.min_score),
+                (operator.le, row.least_score, self.max_score),
+                (operator.ge, row.committed_at, self.since),
+                (operator.lt, row.committed_at, self.until),
+                (operator.eq, row.recipe, self.recipe),
+                (operator.eq, row.id, self.image),
+            )
+            if value is not None
         ]
-        chosen = [condition for value, condition in given if value is not None]
         if self.statuses:
             chosen.append(row.status.in_([status.value for status in self.statuses]))
         if self.name is not None:
