@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import models, run, service, stats, submit
+from services.cli import models, results, run, service, stats, submit
 
 app = typer.Typer(
     name="faces",
@@ -39,5 +39,6 @@ def faces(
 app.command("run")(run.command)
 app.command("submit")(submit.command)
 app.command("stats")(stats.command)
+app.command("results")(results.command)
 app.add_typer(models.app, name="models")
 service.register(app)

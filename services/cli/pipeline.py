@@ -28,7 +28,7 @@ from shared.streams.keys import RESULTS, Keys
 from shared.streams.producer import Producer
 
 SHOW_SECONDS = 0.1
-FOLLOW_SECONDS = 1.0
+FOLLOW_SECONDS = 0.5
 TROUBLE_SECONDS = 2.0
 LEAST_FREE_BYTES = 16 << 20
 """With less than this free, and a service waiting, the disk is what it waits for."""

@@ -90,7 +90,7 @@ def run_settings(
     folders = tuple(path if path.is_dir() else path.absolute().parent for path in paths)
     return load_settings(
         redis_url=redis,
-        database_url=database or _sqlite_url(out / "faces.db"),
+        database_url=database or sqlite_url(out / "faces.db"),
         objects_url=objects or _file_url(out),
         slots=slots,
         pictures_by=PicturesBy.DETECTOR,
@@ -114,7 +114,8 @@ def _prefix(prefix: str, out: Path, database: str | None) -> str:
     return f"{prefix}-{sha256(os.fsencode(out.resolve())).hexdigest()[:8]}"
 
 
-def _sqlite_url(file: Path) -> str:
+def sqlite_url(file: Path) -> str:
+    """The catalog in a file, whatever characters its path has."""
     return URL.create("sqlite", database=str(file.absolute())).render_as_string()
 
 

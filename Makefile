@@ -1,0 +1,83 @@
+# Everything here needs only make and Python 3.11 or newer: see `make help`.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+
+# The first of these that is new enough; or say which: make test PYTHON=/opt/python/bin/python3
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo "$$python"; break; }; done)
+
+IMAGES ?=
+ARGS ?=
+TESTS ?= tests
+KUBE ?=
+export IMAGES
+
+# Where `faces stats` runs: here, or inside the cluster with KUBE=1.
+STATS := $(if $(KUBE),kubectl exec -n faces $(if $(filter stream-stats-watch,$(MAKECMDGOALS)),-it) \
+	deployment/ingest -- faces stats,$(BIN)/faces stats)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format lock stream-stats stream-stats-watch bench accuracy \
+	chaos clean
+
+help: ## Say what there is to make.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY) ## Make .venv with everything in it, at the pinned versions.
+
+$(READY): requirements-dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found;" \
+		"if it is somewhere else: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 2; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+		"$(PYTHON) is $$("$(PYTHON)" --version 2>&1); 3.11 or newer is needed:" \
+		"make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 2; }
+	@test -x $(BIN)/python || { echo "making $(VENV) with $$("$(PYTHON)" --version)"; \
+		"$(PYTHON)" -m venv $(VENV); }
+	@echo "installing what requirements-dev.txt pins (a minute or two, once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## Find faces in 40 sample pictures, or: make demo IMAGES=~/Pictures
+	@bench/demo.sh $(BIN)
+
+test: $(READY) ## Run all tests; fewer: make test TESTS=tests/test_run.py ARGS=-v
+	@$(BIN)/python -m pytest -n 2 $(ARGS) $(TESTS)
+
+lint: $(READY) ## Check style and types.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }
+	@$(BIN)/mypy
+
+format: $(READY) ## Bring all files into the common format.
+	@$(BIN)/ruff format .
+
+lock: ## Pin all dependencies anew (needs uv).
+	@command -v uv >/dev/null || { echo "uv is needed: pip install uv"; exit 2; }
+	uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 \
+		--no-header --no-annotate pyproject.toml -o requirements.txt
+	uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 \
+		--no-header --no-annotate pyproject.toml --group dev -o requirements-dev.txt
+
+stream-stats: $(READY) ## Show what waits in the streams; in the cluster: KUBE=1
+	@$(STATS) $(ARGS) || test $$? -eq 3
+
+stream-stats-watch: $(READY) ## The same, redrawn every two seconds.
+	@$(STATS) --watch $(ARGS) || test $$? -eq 3
+
+bench: $(READY) ## Measure throughput beside a bare process pool on this machine.
+	@$(BIN)/python -m bench.throughput $(ARGS)
+
+accuracy: $(READY) ## Average precision of every model on labelled pictures.
+	@$(BIN)/python -m bench.accuracy $(ARGS)
+
+chaos: $(READY) ## Kill, freeze and cut off services and servers, then count what was lost.
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
+clean: ## Remove what `make demo` and the tools left behind; not .venv, not models/.
+	rm -rf demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
