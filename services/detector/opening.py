@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
 from shared.errors import Unreachable
 from shared.messages import display_name, file_version
@@ -48,10 +48,10 @@ class Opener(Protocol):
 
 def open_reference(uri: str, version: str, rules: Rules) -> bytes:
     """The bytes of a picture by reference; errors as `Opener`."""
-    scheme = urlsplit(uri).scheme
+    scheme = uri.partition(":")[0].lower()
     opener = OPENERS.get(scheme)
     if opener is None:
-        raise Refused(f"references of the kind {scheme!r} cannot be opened; known: file")
+        raise Refused(f"references of the kind {scheme[:40]!r} cannot be opened; known: file")
     return opener(uri, version, rules)
 
 
