@@ -57,7 +57,7 @@ class Chaos:
         self.redis = RedisServer(
             plan.folder / "redis", "--appendonly", "yes", binary=shutil.which("redis-server")
         )
-        self.postgres = Postgres(plan.folder / "postgres") if plan.postgres else None
+        self.postgres = Postgres() if plan.postgres else None
         self.recipe = Recipe(model="haar", model_version=MODELS["haar"].version)
         self.mending: set[asyncio.Task[None]] = set()
 
@@ -104,7 +104,7 @@ class Chaos:
         finally:
             self.redis.kill()
             if self.postgres:
-                self.postgres.stop()
+                self.postgres.remove()
 
     async def _through_the_schedule(self) -> Verdict:
         settings = Settings.load({"redis_url": self.redis.url, "high_water": 300})

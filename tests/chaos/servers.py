@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -56,8 +57,9 @@ class Service:
 class Postgres:
     """A PostgreSQL cluster of our own on a free port; None of it touches the machine's."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self) -> None:
+        # In no folder of the test's: those above it may be closed to the server's user.
+        self._folder = Path(tempfile.mkdtemp(prefix="faces-postgres-"))
         self.port = free_port()
         self._user = "postgres" if os.geteuid() == 0 else None
         self._binaries = _postgres_binaries()
@@ -73,13 +75,8 @@ class Postgres:
 
     def create(self) -> None:
         """Make the cluster and start it. The server refuses to run as root, so it does not."""
-        self._folder.mkdir(parents=True)
-        self._folder.chmod(0o700)
         if self._user:
             shutil.chown(self._folder, self._user, self._user)
-            for parent in self._folder.parents:
-                if parent.stat().st_uid == os.geteuid() and parent.stat().st_mode & 0o1 == 0:
-                    parent.chmod(parent.stat().st_mode | 0o11)
         self._run("initdb", "-D", str(self._folder), "-U", "postgres", "-A", "trust", "--no-sync")
         self.start()
 
@@ -91,6 +88,13 @@ class Postgres:
     def stop(self) -> None:
         """At once, as a crash: connections break, the log is replayed at the next start."""
         self._run("pg_ctl", "stop", "-m", "immediate", "-D", str(self._folder))
+
+    def remove(self) -> None:
+        """Stop it and remove its files."""
+        try:
+            self.stop()
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str) -> None:
         assert self._binaries is not None
