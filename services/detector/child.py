@@ -183,7 +183,7 @@ def _start(config: Config) -> tuple[Worker | None, Ready]:
 
 
 def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
-    """Answer requests until the parent closes the pipe, or memory has run out."""
+    """Answer requests until the parent closes the pipe."""
     first = read_frame(incoming, Config)
     if first is None:
         return
@@ -193,8 +193,6 @@ def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
         reply, pictures = worker.answer(*frame)
         del frame
         write_frame(outgoing, reply, pictures)
-        if reply.kind == "memory":
-            return  # its heap is in pieces: a fresh process takes over
 
 
 def main() -> None:

@@ -183,7 +183,7 @@ class ChildProcess:
         except BaseException:  # cancelled in the middle of a frame: the pipe is of no more use
             self.kill("cancelled")
             raise
-        if reply.kind == "memory":
+        if reply.kind == "memory":  # its heap is in pieces: a fresh process takes over
             self.kill("memory")
             raise SlotCrashed(self._too_much_memory, "memory")
         self._at_work = False

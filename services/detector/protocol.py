@@ -82,7 +82,8 @@ class Reply(_Header):
     """What became of one picture.
 
     `retry`: an attempt that may go better elsewhere or later. `memory`: it needed more memory
-    than a slot may use, and the child leaves. `away`: a server or a disk does not answer.
+    than a slot may use, and the parent replaces the child. `away`: a server or a disk does not
+    answer.
     """
 
     kind: Literal["done", "retry", "memory", "away"]

@@ -1,0 +1,217 @@
+"""Opening a picture by reference: what is allowed, whole, and the version that was submitted."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.detector.opening import Refused, Rules, TryAgain, open_reference
+from shared.errors import Unreachable
+from shared.messages import file_uri, file_version
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "allowed"
+    folder.mkdir()
+    (tmp_path / "secret").write_bytes(b"secret")
+    return folder
+
+
+def uri_of(path: Path | bytes) -> str:
+    return file_uri(os.fsencode(path))
+
+
+def opened(path: Path | bytes, root: Path, version: str = "", limit: int = 1000) -> bytes:
+    return open_reference(uri_of(path), version, Rules((root,), limit))
+
+
+def version_of(path: Path) -> str:
+    stat = path.stat()
+    return file_version(stat.st_size, stat.st_mtime_ns)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"a.jpg", b"a b'c\"d.jpg", b"new\nline", b"\xff\xfe.jpg", "größe%20.jpg".encode(), b"a#?;b"],
+)
+def test_a_file_of_any_name_is_read(name: bytes, root: Path) -> None:
+    path = os.fsencode(root) + b"/" + name
+    Path(os.fsdecode(path)).write_bytes(b"pixels")
+    assert opened(path, root) == b"pixels"
+
+
+def test_an_empty_file_is_read_as_nothing(root: Path) -> None:
+    (root / "empty").touch()
+    assert opened(root / "empty", root) == b""
+
+
+def test_links_and_dots_that_stay_below_the_root_are_followed(root: Path) -> None:
+    (root / "sub").mkdir()
+    (root / "a").write_bytes(b"pixels")
+    (root / "sub/link").symlink_to("../a")
+    assert opened(root / "sub/link", root) == b"pixels"
+    assert opened(root / "sub/../a", root) == b"pixels"
+
+
+@pytest.mark.parametrize("path", ["../secret", "sub/../../secret", "link", "folder/secret"])
+def test_nothing_outside_of_the_roots_is_read(path: str, root: Path) -> None:
+    (root / "sub").mkdir()
+    (root / "link").symlink_to(root.parent / "secret")
+    (root / "folder").symlink_to(root.parent)
+    with pytest.raises(Refused, match="outside of the folders that FACES_SOURCE_ROOTS allows"):
+        opened(root / path, root)
+
+
+def test_a_folder_that_only_begins_like_a_root_is_outside(root: Path) -> None:
+    beside = root.parent / "allowed-not"
+    beside.mkdir()
+    (beside / "a").write_bytes(b"secret")
+    with pytest.raises(Refused, match="outside"):
+        opened(beside / "a", root)
+
+
+def test_whether_a_file_outside_of_the_roots_exists_is_not_told(root: Path) -> None:
+    reasons = set()
+    for path in (root.parent / "secret", root.parent / "nothing", root / "../nothing"):
+        with pytest.raises(Refused) as refused:
+            opened(path, root)
+        reasons.add(str(refused.value))
+    assert len(reasons) == 1
+
+
+def test_a_link_exchanged_after_the_opening_gains_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "a").write_bytes(b"pixels")
+    (root / "link").symlink_to("a")
+    real_readlink = os.readlink
+
+    def exchange_then_readlink(path: Any) -> Any:
+        if (root / "link").is_symlink():
+            (root / "link").unlink()
+            (root / "link").symlink_to(root.parent / "secret")
+        return real_readlink(path)
+
+    monkeypatch.setattr(os, "readlink", exchange_then_readlink)
+    assert opened(root / "link", root) == b"pixels"
+
+
+def test_without_roots_nothing_is_read_and_the_setting_is_named(root: Path) -> None:
+    (root / "a").write_bytes(b"pixels")
+    with pytest.raises(Refused, match="set FACES_SOURCE_ROOTS"):
+        open_reference(uri_of(root / "a"), "", Rules((), 1000))
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("path_only", [True, False])
+def test_a_pipe_a_device_and_a_folder_are_no_files_and_do_not_hang(
+    path_only: bool, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not path_only:  # as on systems other than Linux
+        monkeypatch.delattr(os, "O_PATH", raising=False)
+    os.mkfifo(root / "pipe")
+    for path, below in ((root / "pipe", root), (Path("/dev/zero"), Path("/")), (root, root.parent)):
+        with pytest.raises(Refused, match="not a file"):
+            opened(path, below)
+
+
+def test_a_file_that_is_gone_is_named(root: Path) -> None:
+    with pytest.raises(Refused, match=r"the file .*/gone.jpg is gone"):
+        opened(root / "gone.jpg", root)
+
+
+def test_the_version_submitted_is_the_version_read(root: Path) -> None:
+    path = root / "a"
+    path.write_bytes(b"pixels")
+    version = version_of(path)
+    assert opened(path, root, version) == b"pixels"
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(Refused, match=r"^changed_at_source: "):
+        opened(path, root, version)
+
+
+@pytest.mark.parametrize("written", [b"pixels and more", b"pix", b"PIXELS"])
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    written: bytes, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = root / "a"
+    path.write_bytes(b"pixels")
+    version = version_of(path)
+    real_fstat = os.fstat
+    calls: list[int] = []
+
+    def fstat_then_change(descriptor: int) -> os.stat_result:
+        found = real_fstat(descriptor)
+        calls.append(descriptor)
+        if len(calls) == 2:  # the first asks what it is, the second which version
+            path.write_bytes(written)
+            os.utime(path, ns=(1, 1))
+        return found
+
+    monkeypatch.setattr(os, "fstat", fstat_then_change)
+    with pytest.raises(Refused, match=r"^changed_at_source: "):
+        opened(path, root, version)
+
+
+def test_a_file_larger_than_the_limit_is_not_read(root: Path) -> None:
+    with (root / "huge").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(
+        Refused, match=r"1,099,511,627,776 bytes; FACES_MAX_FILE_BYTES allows 1,000"
+    ):
+        opened(root / "huge", root)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE])
+def test_a_storage_that_fails_is_worth_another_try(
+    number: int, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> int:
+        raise OSError(number, "x")
+
+    monkeypatch.setattr(os, "open", broken)
+    with pytest.raises(TryAgain, match=os.strerror(number)):
+        opened(root / "a", root)
+
+
+def test_a_file_without_permission_is_refused_for_that(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: Any) -> int:
+        raise PermissionError(errno.EACCES, "x")
+
+    monkeypatch.setattr(os, "open", forbidden)
+    with pytest.raises(Refused, match="cannot be read: permission denied"):
+        opened(root / "a", root)
+
+
+def test_links_in_a_circle_are_refused(root: Path) -> None:
+    (root / "a").symlink_to("b")
+    (root / "b").symlink_to("a")
+    with pytest.raises(Refused, match="circle"):
+        opened(root / "a", root)
+
+
+def test_a_root_that_is_not_mounted_is_waited_for(root: Path) -> None:
+    with pytest.raises(Unreachable, match=r"FACES_SOURCE_ROOTS: .*unmounted is not there"):
+        opened(root / "unmounted/a.jpg", root / "unmounted")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "gopher://x/a",
+        "file:a",
+        "file://host/a",
+        "file:///a%00b",
+        "/etc/passwd",
+        "file://",
+        "file://[x/a",
+    ],
+)
+def test_other_references_are_refused(uri: str) -> None:
+    with pytest.raises(Refused):
+        open_reference(uri, "", Rules((Path("/"),), 1000))
