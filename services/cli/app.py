@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import models, results, run, service, stats, submit
+from services.cli import dead, models, results, run, service, stats, submit
 
 app = typer.Typer(
     name="faces",
@@ -40,5 +40,6 @@ app.command("run")(run.command)
 app.command("submit")(submit.command)
 app.command("stats")(stats.command)
 app.command("results")(results.command)
+app.add_typer(dead.app, name="dead")
 app.add_typer(models.app, name="models")
 service.register(app)

@@ -7,6 +7,7 @@ import asyncio
 import os
 import shutil
 import signal
+import sqlite3
 import time
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -36,6 +37,12 @@ LEAST_FREE_BYTES = 16 << 20
 
 class DiskFull(FacesError):
     """There is no room for results; nothing is lost, and nothing can go on."""
+
+    exit_status = Exit.UNREACHABLE
+
+
+class ResultsRefused(FacesError):
+    """The mirrored tree, or an original that is done, cannot be put where it belongs."""
 
     exit_status = Exit.UNREACHABLE
 
@@ -168,12 +175,9 @@ class _Course:
     async def _follow(self, results: Results) -> None:
         try:
             await results.follow()
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             self._refuse_full_disk()
-            raise FacesError(
-                f"cannot write results below {self._plan.out}: {error.strerror or error}"
-                + (f" ({error.filename})" if error.filename else "")
-            ) from None
+            raise ResultsRefused(f"cannot write below {self._plan.out}: {error}") from None
 
     def _refuse_full_disk(self) -> None:
         if shutil.disk_usage(self._plan.out).free < LEAST_FREE_BYTES:

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from pydantic import SecretStr
 from sqlalchemy import URL
 
 from services.cli.options import load_settings
@@ -26,6 +27,11 @@ class Plan:
     embedded: bool
     name: str
     done_dir: Path | None = None
+
+    def on_server(self, redis_url: str) -> "Plan":
+        """The same plan on a server that has only now been started."""
+        settings = self.settings.model_copy(update={"redis_url": SecretStr(redis_url)})
+        return replace(self, settings=settings)
 
     @property
     def private(self) -> Path:

@@ -104,6 +104,7 @@ def _run(plan: "Plan", shown: "Reporter") -> "Ending":
     try:
         if valkey is not None:
             valkey.start()  # it comes up while the rest is imported
+            plan = plan.on_server(valkey.url)
         import uvloop
 
         from services.cli.pipeline import run
@@ -142,7 +143,7 @@ def _tell(plan: "Plan", ending: "Ending", out: Path, *, as_json: bool) -> Exit:
             print(f"{standing.skipped:,} were finished by an earlier run and were not done again")
         if standing.failed:
             where = f"-o {_quoted(out)}" if _own_database(plan) else "--database URL"
-            print(f"what failed, and why: faces results {where} --status failed")
+            print(f"what failed, and why: {_program()} results {where} --status failed")
         print(last_line(standing, ending.rate), flush=True)
     for part in standing.failed_parts:
         _say(f"faces: {part.uri}: {part.reason}")
@@ -167,6 +168,16 @@ def _quoted(out: Path) -> str:
     import shlex
 
     return shlex.quote(str(out))
+
+
+def _program() -> str:
+    """How this command was started, so that what we print can be typed."""
+    import shutil
+
+    started = sys.argv[0]
+    return (
+        "faces" if not started.endswith("/faces") or shutil.which("faces") == started else started
+    )
 
 
 def _own_database(plan: "Plan") -> bool:

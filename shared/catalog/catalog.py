@@ -198,6 +198,14 @@ class Catalog:
         """
         return await self._write(lambda connection: curation.redo(connection, request))
 
+    async def revive(self, image: str, recipe: str) -> int | None:
+        """Queue one image again, as its dead letter is retried; its generation from then on.
+
+        One that is queued stays as it is, so that repeating this raises nothing; None where the
+        catalog has no such row (any more).
+        """
+        return await self._write(lambda connection: curation.revive(connection, image, recipe))
+
     async def forget_some(self, filter_: Filter, limit: int = 500) -> list[tuple[str, str, str]]:
         """Delete the rows of some images: (id, recipe, name) of each, none when there are no more.
 

@@ -140,6 +140,19 @@ async def redo(connection: AsyncConnection, request: Redo) -> RedoStep:
     return RedoStep(tuple(again), len(rows) - len(reachable), after)
 
 
+async def revive(connection: AsyncConnection, image: str, recipe: str) -> int | None:
+    """Queue one image again if it has ended; the generation that its row has then."""
+    query = select(images).where(images.c.id == image, images.c.recipe == recipe)
+    row = (await connection.execute(query.with_for_update(key_share=True, of=images))).one_or_none()
+    if row is None:
+        return None
+    generation = int(row.generation)
+    if row.status not in ENDED:
+        return generation
+    await queueing.requeue(connection, [(row.pk, generation, row.status, row.face_count)])
+    return generation + 1
+
+
 async def _hand_on(
     connection: AsyncConnection, request: Redo, key: int, rows: Sequence[Row[Any]]
 ) -> list[Again]:

@@ -42,14 +42,17 @@ def connect(url: SecretStr, *, timeout: float = 10) -> Redis:
     Raises:
         SettingsError: the URL cannot be read (its text is not shown; it may hold a password).
     """
+    text = url.get_secret_value()
+    # A Unix socket needs no probes to see that its other end is gone, and takes no such option.
+    keepalive = {} if text.startswith("unix:") else {"socket_keepalive": True}
     try:
         return Redis.from_url(
-            url.get_secret_value(),
+            text,
             decode_responses=False,
             protocol=2,
             socket_timeout=timeout,
             socket_connect_timeout=5,
-            socket_keepalive=True,
+            **keepalive,
             retry=Retry(NoBackoff(), 0),
             retry_on_error=[],
         )
