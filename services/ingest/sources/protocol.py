@@ -5,8 +5,8 @@ from typing import Protocol
 
 from shared.messages import Body, SourceMessage
 
-STEP = 500
-"""Images found in one step at most: what one hand-off adds at once."""
+STEP = 250
+"""Images found in one step at most: one hand-off adds them, in about 3 ms of Redis' time."""
 
 
 class SourceRefused(Exception):
