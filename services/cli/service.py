@@ -1,8 +1,11 @@
 """`faces ingest`, `faces detector`, `faces writer`: one service, as a container runs it."""
 
 import importlib
+from collections.abc import Callable
+from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
 from services.cli.options import load_settings
 
@@ -13,21 +16,34 @@ SERVICES = {
 }
 
 
+class _WithSettings(TyperCommand):
+    """Lists all settings below its help, and reads them only when that is asked for."""
+
+    def format_help(self, *arguments: Any) -> None:  # Any: as Typer's own
+        """The usual help, then the settings."""
+        from services.cli.settings_help import as_help
+
+        self.epilog = as_help()
+        super().format_help(*arguments)
+
+
 def register(app: typer.Typer) -> None:
     """Add one command a service."""
     for name, what in SERVICES.items():
-        app.command(name, help=_help(name, what), rich_help_panel="Services")(_command(name))
+        add = app.command(
+            name, cls=_WithSettings, help=_help(name, what), rich_help_panel="Services"
+        )
+        add(_command(name))
 
 
 def _help(name: str, what: str) -> str:
     return (
         f"{what} Runs until SIGTERM, then drains.\n\n"
-        "Everything is set by `FACES_*` variables (see the README).\n\n"
         f"Example: `FACES_REDIS_URL=redis://10.0.0.5/0 faces {name}`"
     )
 
 
-def _command(name: str):  # type: ignore[no-untyped-def]  # a command of Typer's own kind
+def _command(name: str) -> Callable[[], None]:
     def command() -> None:
         from shared.service import main
 
