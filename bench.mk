@@ -1,0 +1,36 @@
+# Measurements; included by the Makefile. Each peer lives in an environment of its own, so that the
+# project's stays clean: bench/.venv-NAME, from the pinned versions in bench/peers/NAME.txt.
+#
+# The tutorial's pipeline also needs the Debian packages beanstalkd and imagemagick, and dlib (below
+# face_recognition) a C++ compiler. What is absent is left out of the tables, and said.
+
+PEERS := celery streaq taskiq arq tutorial deface face_recognition
+PEERS_READY := $(PEERS:%=bench/.venv-%/.installed)
+
+.PHONY: bench bench-queue bench-scale bench-latency bench-peers $(PEERS:%=bench-peer-%)
+
+bench: $(READY) ## Images a second beside a bare pool and the peers; other pictures: IMAGES=
+	@$(BIN)/python -m bench.throughput $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
+
+bench-queue: $(READY) ## Messages a second through one stage, beside a bare loop and the peers.
+	@$(BIN)/python -m bench.queue $(ARGS)
+
+bench-scale: $(READY) ## A million waiting; how many detectors one Redis carries.
+	@$(BIN)/python -m bench.scale $(ARGS)
+
+bench-latency: $(READY) ## One image into an idle suite; time to the first result of a run.
+	@$(BIN)/python -m bench.latency $(ARGS)
+
+bench-peers: $(PEERS:%=bench-peer-%) ## Install what the measurements compare with (some minutes).
+
+# One that cannot be installed here says so and leaves the others alone.
+$(PEERS:%=bench-peer-%): bench-peer-%: $(READY)
+	@$(MAKE) --no-print-directory bench/.venv-$*/.installed \
+		|| echo "$*: not installed (see above); the tables will leave it out"
+
+$(PEERS_READY): bench/.venv-%/.installed: bench/peers/%.txt
+	@echo "installing bench/peers/$*.txt into bench/.venv-$*"
+	@$(BIN)/python -m venv bench/.venv-$*
+	@bench/.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check \
+		--require-hashes -r $<
+	@touch $@

@@ -1,0 +1,85 @@
+"""The limit: a bare process pool that runs the detector's own per-image function.
+
+Bytes are in the memory of every worker before a round begins; nothing is queued, stored or
+recorded, and only counts come back.
+
+    python -m bench.pool
+"""
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import cv2
+
+from bench.peers.driver import WORKERS, Round, serve
+from services.cli.options import make_recipe
+from services.detector.models import Model, load
+from services.detector.picture import Limits, process
+from shared.recipe import Recipe
+from shared.settings import Settings
+
+
+class Worker:
+    """What one process of the pool holds: the model, the recipe, the contents by file."""
+
+    def __init__(self) -> None:
+        settings = Settings.load()
+        cv2.setNumThreads(1)
+        self.recipe: Recipe = make_recipe(settings.model, {})
+        self.model: Model = load(settings.model, settings.models_dir)
+        self.limits = Limits(settings.max_pixels)
+        self.contents: dict[Path, bytes] = {}
+
+    def one(self, path: Path) -> list[list[float]]:
+        """Detect, draw and encode, as a slot does."""
+        done = process(self.content(path), self.recipe, self.model, self.limits)
+        return [[face.x, face.y, face.w, face.h] for face in done.faces]
+
+    def content(self, path: Path) -> bytes:
+        """The bytes of one picture, held from the first time on."""
+        if path not in self.contents:
+            self.contents[path] = path.read_bytes()
+        return self.contents[path]
+
+
+_worker: list[Worker] = []
+
+
+def _begin() -> None:
+    _worker.append(Worker())
+
+
+def _hold(paths: list[Path]) -> int:
+    for path in paths:
+        _worker[0].content(path)
+    return os.getpid()
+
+
+def _one(paths: tuple[str, Path]) -> tuple[str, list[list[float]]]:
+    name, path = paths
+    return name, _worker[0].one(path)
+
+
+def main() -> None:
+    """Serve rounds. Links to one file share its content."""
+    with multiprocessing.get_context("spawn").Pool(WORKERS, initializer=_begin) as pool:
+
+        def work(pictures: list[Path], _out: Path, _tell: bool) -> Round:
+            kept: dict[int, Path] = {}
+            named = [(str(path), kept.setdefault(path.stat().st_ino, path)) for path in pictures]
+            holding: set[int] = set()
+            while len(holding) < WORKERS:  # until every process has them, in whatever turn
+                jobs = pool.imap_unordered(_hold, [list(kept.values())] * WORKERS, 1)
+                holding.update(jobs)
+            began = time.perf_counter()
+            boxes = dict(pool.imap_unordered(_one, named, 1))
+            seconds = time.perf_counter() - began
+            return Round(seconds, len(boxes), sum(map(len, boxes.values())), boxes)
+
+        serve(work)
+
+
+if __name__ == "__main__":
+    main()

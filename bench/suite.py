@@ -1,0 +1,150 @@
+"""The whole suite in one process, as `faces run` has it, kept warm for several rounds.
+
+Embedded Valkey with its append-only file, SQLite, stored pictures and the mirrored tree included;
+each round is one submission, timed from its first message to its last committed row.
+
+    python -m bench.suite
+"""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from bench.peers.driver import WORKERS, Round, serve
+from services.cli.embedded import EmbeddedValkey
+from services.cli.follow import Results
+from services.cli.options import make_recipe
+from services.cli.plan import Plan, run_settings
+from services.cli.stages import Stages
+from services.cli.submission import Submission
+from shared.catalog import Catalog, Filter, Progress
+from shared.errors import FacesError
+from shared.logs import configure_logs
+from shared.streams.client import connect
+from shared.streams.producer import Producer
+
+LOOK_SECONDS = 0.1
+FOLLOW_SECONDS = 0.5
+"""As often as `faces run` looks whether it is done, and lays out results."""
+
+
+@dataclass
+class Suite:
+    """Three services at work, and what a submission needs."""
+
+    plan: Plan
+    catalog: Catalog
+    producer: Producer
+
+    async def submit(self, folder: Path) -> str:
+        """Name one folder's pictures; the submission."""
+        submission = Submission(self.producer, self.plan.recipe, folder.name)
+        await self.catalog.open_submission(submission.id, submission.name, submission.created_at)
+        await submission.add_path(folder)
+        await submission.close()
+        return submission.id
+
+    async def until_complete(self, submission: str, look: float, results: Results) -> Progress:
+        """Follow a submission to its end as `faces run` does.
+
+        Raises:
+            FacesError: some of its images failed, so that the round would not count.
+        """
+        follow_at = time.monotonic() + FOLLOW_SECONDS
+        while not (standing := await self.catalog.progress(submission)).complete:
+            if time.monotonic() >= follow_at:
+                await results.follow()
+                follow_at = time.monotonic() + FOLLOW_SECONDS
+            await asyncio.sleep(look)
+        if standing.failed or standing.failed_parts:
+            raise FacesError(f"{standing.failed} images failed: this measures nothing")
+        return standing
+
+
+@asynccontextmanager
+async def suite(out: Path, workers: int) -> AsyncIterator[Suite]:
+    """A suite whose slots are ready; drained at the end of the block."""
+    out.mkdir(parents=True, exist_ok=True)
+    settings, _ = run_settings([out], out, None, None, None, workers, False)
+    plan = Plan((out,), out, make_recipe(settings.model, {}), settings, True, "bench")
+    valkey = EmbeddedValkey(plan.private)
+    try:
+        valkey.start()
+        plan = plan.on_server(valkey.url)
+        configure_logs(plan.settings)
+        await valkey.ready()
+        client = connect(plan.settings.redis_url)
+        catalog = await Catalog.open(plan.settings.database_url.get_secret_value())
+        async with asyncio.TaskGroup() as tasks:
+            stages = Stages(plan.settings, tasks)
+            await stages.opened()
+            yield Suite(plan, catalog, Producer(client, plan.settings))
+            await stages.drain(_nothing_left)
+        await catalog.close()
+        await client.aclose()
+    finally:
+        valkey.stop()
+
+
+async def _nothing_left() -> bool:
+    return True
+
+
+async def one_round(running: Suite, folder: Path) -> Round:
+    """One folder, from its submission to its last committed row."""
+    began = time.perf_counter()
+    submission = await running.submit(folder)
+    results = Results(running.plan, running.catalog, submission)
+    try:
+        standing = await running.until_complete(submission, LOOK_SECONDS, results)
+        seconds = time.perf_counter() - began
+        await results.follow()
+    finally:
+        results.close()
+    return Round(seconds, standing.ended, standing.faces)
+
+
+async def boxes_of(running: Suite, pictures: list[Path]) -> dict[str, list[list[float]]]:
+    """Boxes by file, read from the catalog."""
+    boxes: dict[str, list[list[float]]] = {}
+    names = {path.name: str(path) for path in pictures}
+    async for row in running.catalog.results(Filter()):
+        if row.name in names:
+            boxes[names[row.name]] = [[face.x, face.y, face.w, face.h] for face in row.faces]
+    return boxes
+
+
+async def serve_rounds(out: Path) -> None:
+    """Answer rounds; every folder of pictures is new to the suite, so nothing is skipped."""
+    loop = asyncio.get_running_loop()
+    async with suite(out, WORKERS) as running:
+
+        async def answer(pictures: list[Path], tell: bool) -> Round:
+            done = await one_round(running, pictures[0].parent)
+            if tell:
+                done.boxes = await boxes_of(running, pictures)
+            return done
+
+        def work(pictures: list[Path], _: Path, tell: bool) -> Round:
+            return asyncio.run_coroutine_threadsafe(answer(pictures, tell), loop).result()
+
+        await asyncio.to_thread(serve, work)
+
+
+def main() -> None:
+    """Serve rounds in a folder of this run's own."""
+    with (
+        tempfile.TemporaryDirectory(prefix="faces-bench-") as folder,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(serve_rounds(Path(folder) / "out"))
+
+
+if __name__ == "__main__":
+    main()
