@@ -1,4 +1,4 @@
-"""The messages between services: small, versioned, validated, and never pickled.
+"""The messages between services: small, versioned, validated, and only data.
 
 An entry of a stream carries one of these as JSON. Pixels travel by reference (a URL that the next
 service opens) or in a *body*, a Redis key of its own that the message names.
@@ -12,7 +12,6 @@ from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import quote
 
 from pydantic import (
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -21,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from shared import fields
 from shared.errors import InvalidMessage, NewerMessage
 from shared.recipe import Recipe
 
@@ -33,14 +33,11 @@ OLDEST_READ = 1
 PAYLOAD_LIMIT_BYTES = 1 << 20
 """Larger payloads are refused before they are parsed."""
 
+NEWEST_VERSION = 1000
+"""A version beyond this is a mistake, and not a newer program's."""
+
 FACES_LIMIT = 2000
 """Most faces kept of one picture, best first; the largest crowd labelled in WIDER has 1,968."""
-
-Token = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-ShortText = Annotated[str, StringConstraints(max_length=1000)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
-Uri = Annotated[str, StringConstraints(min_length=1, max_length=12_500)]
-ObjectKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./-]{1,300}$")]
 
 
 def new_token() -> str:
@@ -71,8 +68,8 @@ class _Part(BaseModel):
 class Body(_Part):
     """Bytes kept in Redis under a key of their own: `{prefix}:body:<id>`."""
 
-    id: Token
-    size: int = Field(ge=0)
+    id: fields.Token
+    size: fields.BodyBytes
 
     @classmethod
     def of(cls, payload: bytes) -> Self:
@@ -83,8 +80,8 @@ class Body(_Part):
 class InlineImage(_Part):
     """A picture whose bytes were sent along with its name."""
 
-    id: Token
-    name: Name
+    id: fields.Token
+    name: fields.Name
     body: Body
 
 
@@ -95,12 +92,12 @@ class Face(_Part):
     as x, y pairs; a model without landmarks gives none.
     """
 
-    x: float
-    y: float
-    w: float
-    h: float
+    x: fields.Coordinate
+    y: fields.Coordinate
+    w: fields.Coordinate
+    h: fields.Coordinate
     score: float = Field(ge=0, le=1)
-    landmarks: Annotated[tuple[float, ...], Field(max_length=10)] = ()
+    landmarks: Annotated[tuple[fields.Coordinate, ...], Field(max_length=10)] = ()
 
 
 class Message(_Part):
@@ -109,8 +106,8 @@ class Message(_Part):
     stream: ClassVar[str]
 
     v: int = Field(SCHEMA_VERSION, ge=OLDEST_READ, le=SCHEMA_VERSION)
-    submission: Token
-    trace: Token
+    submission: fields.Token
+    trace: fields.Token
     recipe: Recipe
 
     def encode(self) -> bytes:
@@ -155,7 +152,7 @@ def _refuse_newer(payload: bytes) -> None:
         version = _VersionOnly.model_validate_json(payload).v
     except ValidationError:
         return
-    if version > SCHEMA_VERSION:
+    if SCHEMA_VERSION < version <= NEWEST_VERSION:
         raise NewerMessage(f"message version {version}; this program reads {SCHEMA_VERSION}")
 
 
@@ -178,13 +175,13 @@ class SourceMessage(Message):
     stream: ClassVar[str] = "sources"
 
     kind: SourceKind
-    part: int = Field(ge=0)
-    uri: Uri | None = None
+    part: fields.Count
+    uri: fields.Uri | None = None
     images: Annotated[tuple[InlineImage, ...], Field(max_length=500)] = ()
     position: Annotated[str, StringConstraints(max_length=12_500)] = ""
-    excluded: Annotated[tuple[Uri, ...], Field(max_length=16)] = ()
-    submission_name: ShortText = ""
-    submitted_at: AwareDatetime = Field(default_factory=now)
+    excluded: Annotated[tuple[fields.Uri, ...], Field(max_length=16)] = ()
+    submission_name: fields.ShortText = ""
+    submitted_at: fields.Moment = Field(default_factory=now)
 
     @model_validator(mode="after")
     def _kind_has_its_fields(self) -> Self:
@@ -202,11 +199,11 @@ class SourceMessage(Message):
 class _OfOneImage(Message):
     """Fields shared by the messages about one image; (id, recipe.id) is the key of its row."""
 
-    id: Token
-    generation: int = Field(1, ge=1)
-    name: Name
-    source_uri: Uri | None = None
-    queued_at: AwareDatetime = Field(default_factory=now)
+    id: fields.Token
+    generation: fields.Generation = 1
+    name: fields.Name
+    source_uri: fields.Uri | None = None
+    queued_at: fields.Moment = Field(default_factory=now)
 
     @property
     def flight(self) -> str:
@@ -243,20 +240,20 @@ class ResultMessage(_OfOneImage):
     stream: ClassVar[str] = "results"
 
     status: Literal[Status.FACES, Status.NO_FACES, Status.FAILED]
-    reason: ShortText = ""
-    bytes: int | None = Field(None, ge=0)
-    width: int | None = Field(None, ge=1)
-    height: int | None = Field(None, ge=1)
+    reason: fields.ShortText = ""
+    bytes: fields.Bytes | None = None
+    width: fields.Pixels | None = None
+    height: fields.Pixels | None = None
     format: Annotated[str, StringConstraints(max_length=40)] = ""
     faces: Annotated[tuple[Face, ...], Field(max_length=FACES_LIMIT)] = ()
-    annotated: ObjectKey | None = None
-    crops: Annotated[tuple[ObjectKey, ...], Field(max_length=FACES_LIMIT)] = ()
+    annotated: fields.ObjectKey | None = None
+    crops: Annotated[tuple[fields.ObjectKey, ...], Field(max_length=FACES_LIMIT)] = ()
     body: Body | None = None
     crop_bodies: Annotated[tuple[Body, ...], Field(max_length=FACES_LIMIT)] = ()
-    consumer: ShortText = ""
-    attempts: int = Field(1, ge=0)
-    detected_at: AwareDatetime = Field(default_factory=now)
-    detect_ms: float | None = Field(None, ge=0)
+    consumer: fields.ShortText = ""
+    attempts: fields.Count = 1
+    detected_at: fields.Moment = Field(default_factory=now)
+    detect_ms: fields.Milliseconds | None = None
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
@@ -264,6 +261,12 @@ class ResultMessage(_OfOneImage):
             raise ValueError("status and faces do not agree")
         if (self.status is Status.FAILED) != bool(self.reason):
             raise ValueError("a failed result, and only that, has a reason")
+        # Its own objects and no other's: else one result could overwrite what another row names.
+        stem = self.object_key.removesuffix(".jpg")
+        if self.annotated not in (None, self.object_key):
+            raise ValueError("the annotated picture is not under the key of its image")
+        if any(not key.startswith((f"{stem}-", f"{stem}/")) or ".." in key for key in self.crops):
+            raise ValueError("a crop is not under the key of its image")
         return self
 
     @property
@@ -278,9 +281,9 @@ class SourceFailedMessage(Message):
     stream: ClassVar[str] = "results"
 
     source_failed: Literal[True] = True
-    part: int = Field(ge=0)
-    uri: Uri | None = None
-    reason: ShortText
+    part: fields.Count
+    uri: fields.Uri | None = None
+    reason: fields.ShortText
 
 
 def decode_result(payload: bytes) -> ResultMessage | SourceFailedMessage:

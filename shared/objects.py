@@ -97,6 +97,11 @@ class Objects:
         if scheme == "file":
             return cls._folder(rest)
         parts = urlsplit(url)
+        if "@" in parts.netloc:
+            raise SettingsError(
+                "FACES_OBJECTS_URL: no user or password belongs into it; give credentials in the "
+                "provider's variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
         try:
             store = from_url(
                 url,

@@ -6,7 +6,7 @@ import pytest
 
 from shared.catalog import CANCELLED, Catalog, Decision, Refused
 from shared.errors import FacesError
-from shared.messages import Face, SourceFailedMessage, now
+from shared.messages import SourceFailedMessage, now
 from shared.recipe import Recipe
 from tests.catalogs import (
     FACE,
@@ -192,14 +192,15 @@ async def test_a_row_keeps_what_the_result_said(catalog: Catalog) -> None:
     (image,) = some_images(1)
     detected = datetime(2026, 3, 4, 5, 6, 7, 890123, timezone(timedelta(hours=2)))
     await catalog.queue(step_of([image], ONE))
+    key = f"{RECIPE.id}/{image.id}.jpg"
 
     await catalog.commit(
-        [result_of(image, annotated="r/1.jpg", bytes=123, attempts=2, detected_at=detected)],
+        [result_of(image, annotated=key, bytes=123, attempts=2, detected_at=detected)],
         uri_of=lambda key: f"s3://bucket/{key}",
     )
 
     (row,) = await catalog.show(image.id, RECIPE.id)
-    assert row.annotated_uri == "s3://bucket/r/1.jpg"
+    assert row.annotated_uri == f"s3://bucket/{key}"
     assert (row.name, row.bytes, row.width, row.height) == (image.name, 123, 640, 480)
     assert (row.consumer, row.attempts, row.detect_ms) == ("detector-1", 2, 20.5)
     assert row.detected_at == detected
@@ -226,10 +227,10 @@ async def test_any_name_is_kept_and_none_refuses_the_batch(catalog: Catalog, nam
 async def test_a_batch_that_the_database_refuses_leaves_nothing_behind(catalog: Catalog) -> None:
     good, bad = some_images(2)
     await catalog.queue(step_of([good, bad], ONE))
-    face = Face(x=float("nan"), y=1, w=1, h=1, score=0.5)
+    refused = result_of(bad).model_copy(update={"bytes": 1 << 70})
 
     with pytest.raises(Refused):
-        await catalog.commit([result_of(good), result_of(bad, bytes=1 << 70, faces=(face,))])
+        await catalog.commit([result_of(good), refused])
 
     assert (await catalog.progress(ONE)).queued == 2
 

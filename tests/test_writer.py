@@ -153,7 +153,7 @@ async def test_the_culprit_of_a_refused_batch_ends_alone_with_the_reason(
     await catalog.queue(step_of(images))
     results = [nothing_found(image) for image in images]
     for position in (0, 7, 8):
-        results[position] = result_of(images[position], bytes=1 << 70)
+        results[position] = result_of(images[position]).model_copy(update={"bytes": 1 << 70})
 
     outcomes = await writer.handle(works(results))
 
@@ -170,8 +170,8 @@ async def test_what_cannot_even_fail_is_a_dead_letter_and_its_neighbours_are_com
     images = some_images(2)
     await catalog.queue(step_of(images))
     hopeless = SourceFailedMessage(
-        submission=ONE, trace="7" * 32, recipe=RECIPE, part=1 << 70, reason="no such folder"
-    )
+        submission=ONE, trace="7" * 32, recipe=RECIPE, part=0, reason="no such folder"
+    ).model_copy(update={"part": 1 << 70})
 
     outcomes = await writer.handle(works([result_of(images[0]), hopeless, result_of(images[1])]))
 

@@ -25,6 +25,9 @@ BUSY_SECONDS = 30
 POSTGRES_CONNECT_SECONDS = 10
 POSTGRES_COMMAND_SECONDS = 120
 
+POSTGRES_OPTIONS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl")
+"""What may follow `?` in the URL, with libpq's meaning: asyncpg reads it from a DSN."""
+
 REFUSING_SQLSTATES = ("22", "23")
 """Classes of PostgreSQL's error codes that blame the data: data exception, integrity."""
 
@@ -130,7 +133,7 @@ def _line(error: BaseException) -> str:
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # a port that is no number: its words may be a password's
         raise SettingsError(
             "FACES_DATABASE_URL: not a URL; write sqlite:///file or "
             "postgresql://user:password@host/name"
@@ -142,6 +145,11 @@ def _parse(url: str) -> URL:
         path = Path(parsed.database).absolute()
         return parsed.set(drivername="sqlite+aiosqlite", database=str(path))
     if backend in ("postgresql", "postgres"):
+        if unknown := sorted(set(parsed.query) - set(POSTGRES_OPTIONS)):
+            raise SettingsError(
+                f"FACES_DATABASE_URL: unknown option {unknown[0][:40]!r}; known: "
+                + ", ".join(POSTGRES_OPTIONS)
+            )
         return parsed.set(drivername="postgresql+asyncpg")
     raise SettingsError(
         f"FACES_DATABASE_URL: cannot use {backend}; use sqlite:///file or "
@@ -150,12 +158,14 @@ def _parse(url: str) -> URL:
 
 
 def _postgres(url: URL) -> AsyncEngine:
+    options = URL.create("postgresql", query=url.query).render_as_string(hide_password=False)
     return create_async_engine(
-        url,
+        url.set(query={}),
         pool_size=4,
         max_overflow=4,
         hide_parameters=True,
         connect_args={
+            "dsn": options,  # of the TLS options alone; the rest is given by name
             "timeout": POSTGRES_CONNECT_SECONDS,
             "command_timeout": POSTGRES_COMMAND_SECONDS,
             "server_settings": {"application_name": "faces", "timezone": "UTC"},

@@ -1,5 +1,8 @@
 """Connections to Redis, and what counts as "Redis is away" rather than as a mistake."""
 
+import ssl
+from pathlib import Path
+
 from pydantic import SecretStr
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -18,6 +21,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.errors import SettingsError, Unreachable
+
+CANNOT_BE_READ = (
+    "FACES_REDIS_URL cannot be read: write redis://USER:PASSWORD@HOST:PORT/0 (rediss:// for TLS, "
+    "with its options such as ?ssl_ca_certs=FILE) or unix://PATH; in a password, write "
+    "% / # ? : @ as %25 %2F %23 %3F %3A %40"
+)
+"""Nothing of the URL is repeated, nor of the parser's words: they may quote its password."""
 
 BLOCK_MS = 1000
 """How long a read waits for entries; a drain waits for it, since it must not be cancelled."""
@@ -46,7 +56,7 @@ def connect(url: SecretStr, *, timeout: float = 10) -> Redis:
     # A Unix socket needs no probes to see that its other end is gone, and takes no such option.
     keepalive = {} if text.startswith("unix:") else {"socket_keepalive": True}
     try:
-        return Redis.from_url(
+        client = Redis.from_url(
             text,
             decode_responses=False,
             protocol=2,
@@ -56,8 +66,15 @@ def connect(url: SecretStr, *, timeout: float = 10) -> Redis:
             retry=Retry(NoBackoff(), 0),
             retry_on_error=[],
         )
-    except ValueError as error:
-        raise SettingsError(f"FACES_REDIS_URL cannot be read: {error}") from None
+        # Reads all options, and connects to nothing yet.
+        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError, RedisError):
+        raise SettingsError(CANNOT_BE_READ) from None
+    for option in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
+        file = client.connection_pool.connection_kwargs.get(option)
+        if file is not None and not Path(file).is_file():
+            raise SettingsError(f"FACES_REDIS_URL: {option}={file}: there is no such file")
+    return client
 
 
 def describe(error: RedisError) -> str:
@@ -72,9 +89,23 @@ def describe(error: RedisError) -> str:
         case RedisTimeoutError():
             return "Redis does not answer in time"
         case RedisConnectionError():
-            return "Redis cannot be reached; check FACES_REDIS_URL and that the server runs"
+            return _not_connected(error)
         case _:
             return f"Redis: {error}"
+
+
+def _not_connected(error: RedisConnectionError) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return (
+                f"Redis' TLS certificate is refused ({cause.verify_message}); check ssl_ca_certs "
+                "and the host name in FACES_REDIS_URL"
+            )
+        if isinstance(cause, ssl.SSLError):
+            return f"Redis and TLS: {cause.reason or 'failed'}; check rediss:// in FACES_REDIS_URL"
+        cause = cause.__cause__ or cause.__context__
+    return "Redis cannot be reached; check FACES_REDIS_URL and that the server runs"
 
 
 async def check(client: Redis) -> None:

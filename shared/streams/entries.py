@@ -8,6 +8,9 @@ from shared.streams.marks import ENTRY_OVERHEAD_BYTES
 PAYLOAD_FIELD = b"m"
 WEIGHT_FIELD = b"n"
 
+WEIGHT_DIGITS = 15
+"""A weight of more digits was not written by us: Lua counts exactly up to 2**53."""
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -36,10 +39,11 @@ def delivery(
     """Read an entry's fields; one that was added by hand may lack any of them."""
     payload = fields.get(PAYLOAD_FIELD, b"")
     weight = fields.get(WEIGHT_FIELD, b"0")
+    counts = weight.isdigit() and len(weight) <= WEIGHT_DIGITS
     return Delivery(
         id=entry_id,
         deliveries=deliveries,
         failed_attempts=failed_attempts,
         payload=payload,
-        weight=int(weight) if weight.isdigit() else 0,
+        weight=int(weight) if counts else 0,
     )

@@ -94,6 +94,7 @@ class Settling(Generic[M]):
         return _Read(delivery, message)
 
     async def _handle(self, read: Sequence[_Read[M]]) -> Sequence[Outcome]:
+        """What the handler says; where it stumbles over a batch, what it says of each alone."""
         works = [
             Work(one.message, one.delivery.failed_attempts + 1, self._consumer) for one in read
         ]
@@ -104,8 +105,10 @@ class Settling(Generic[M]):
             except Unreachable as error:
                 await self._patience.wait(error)
             except Exception as error:  # whatever a handler's bug raises must not stop the stage
-                log.exception("handler failed", stage=self._spec.name, messages=len(works))
-                return [Retry(f"{type(error).__name__}: {error}")] * len(works)
+                if len(read) > 1:  # the culprit alone is to blame, not its neighbours
+                    return [(await self._handle([one]))[0] for one in read]
+                log.exception("handler failed", stage=self._spec.name, trace=read[0].message.trace)
+                return [Retry(f"{type(error).__name__}: {error}")]
             else:
                 self._patience.ready()
                 HANDLE_SECONDS.labels(self._spec.name).observe(time.perf_counter() - began)

@@ -1,0 +1,32 @@
+"""What the fields of messages may hold: everything is bounded before it is used.
+
+The bounds are those of what comes after: 32 bits for a database's integers, 53 bits for Lua's
+numbers, text that fits a column and a log line. Nothing that is measured comes near them.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field, StringConstraints
+
+BODY_LIMIT_BYTES = 1 << 31
+"""Largest size that a body may claim; 500 of them still add up exactly in Lua."""
+
+Token = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+ShortText = Annotated[str, StringConstraints(max_length=1000)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+Uri = Annotated[str, StringConstraints(min_length=1, max_length=12_500)]
+ObjectKey = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", max_length=300)
+]
+
+Count = Annotated[int, Field(ge=0, lt=1 << 31)]
+Generation = Annotated[int, Field(ge=1, lt=1 << 31)]
+Pixels = Annotated[int, Field(ge=1, lt=1 << 31)]
+Bytes = Annotated[int, Field(ge=0, lt=1 << 53)]
+BodyBytes = Annotated[int, Field(ge=0, le=BODY_LIMIT_BYTES)]
+Coordinate = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
+Milliseconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+Moment = Annotated[
+    AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(3000, 1, 1, tzinfo=UTC))
+]
