@@ -117,7 +117,7 @@ def test_a_container_has_no_rights_and_cannot_write_its_root(podman: Podman) -> 
 def test_the_model_is_baked_in_and_verified(podman: Podman) -> None:
     listed = podman.run(IMAGE, "models", "list", "--json")
     assert listed.returncode == 0, listed.stderr
-    assert [row["name"] for row in json.loads(listed.stdout) if row["present"]][0] == "yunet"
+    assert next(row["name"] for row in json.loads(listed.stdout) if row["present"]) == "yunet"
 
 
 @asked_for
