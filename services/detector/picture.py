@@ -12,7 +12,7 @@ from services.detector.encode import encode_jpeg
 from services.detector.header import BadPicture, Header, read_header
 from services.detector.models.protocol import Detections, Model
 from services.detector.orient import upright, upright_size
-from services.detector.search import search
+from services.detector.search import search, sizes
 from shared.messages import FACES_LIMIT, Face
 from shared.recipe import Mode, Recipe
 
@@ -86,12 +86,18 @@ def _searched(
     content: bytes, header: Header, recipe: Recipe, model: Model, steps: Steps
 ) -> Processed:
     size = upright_size(header.width, header.height, header.orientation)
-    reduced = reduction(header, recipe.detect_size)
+    wanted = sizes(recipe.detect_size, recipe.accurate, max(size))
+    reduced = reduction(header, wanted[-1])
     with steps.step("decode"):
         stored = decode(content, header, reduced)
     with steps.step("detect"):
         found = search(
-            model, upright(stored, header.orientation), size, recipe.detect_size, recipe.min_score
+            model,
+            upright(stored, header.orientation),
+            size,
+            wanted,
+            accurate=recipe.accurate,
+            min_score=recipe.min_score,
         )
     faces = _faces(found)
     if not faces:

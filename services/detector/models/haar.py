@@ -20,6 +20,7 @@ class Haar:
     """The frontal face cascade. It knows no landmarks; its score is made of its neighbours."""
 
     name = "haar"
+    overlap = 0.3
 
     def __init__(self, least_side: int = LEAST_SIDE) -> None:
         cascades = getattr(cv2, "data", None)
@@ -46,9 +47,7 @@ class Haar:
             return Detections.none(landmarks=0)
         counted = np.asarray(neighbours, np.float32)
         scores = counted / (counted + TUTORIAL_NEIGHBOURS)
-        best = np.argsort(-scores, kind="stable")
-        best = best[scores[best] >= min_score]
         found = Detections(
             np.asarray(boxes, np.float32), scores, np.zeros((len(scores), 0), np.float32)
         )
-        return found.take(best)
+        return found.take(np.flatnonzero(scores >= min_score))

@@ -14,7 +14,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Detections:
-    """The faces of one picture, best first.
+    """Faces, or candidates for faces, of one picture.
 
     `boxes`: float32 (n, 4), x, y, width, height in pixels, origin top left.
     `scores`: float32 (n,), 0 to 1.
@@ -61,6 +61,11 @@ class Model(Protocol):
         """Its name in `shared.model_table`."""
         ...
 
+    @property
+    def overlap(self) -> float:
+        """Intersection over union above which two of its boxes are one face."""
+        ...
+
     def detect(self, picture: Picture, min_score: float) -> Detections:
-        """Find the faces that score at least `min_score`, overlapping ones merged, best first."""
+        """Every candidate that scores at least `min_score`; one face may have several."""
         ...

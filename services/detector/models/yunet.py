@@ -8,18 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from services.detector.models.network import SIDE_MULTIPLE, blob, session, suppress
+from services.detector.models.network import SIDE_MULTIPLE, blob, session
 from services.detector.models.protocol import Detections, Floats, Picture
 
 STRIDES = (8, 16, 32)
-OVERLAP = 0.45
-"""Suppression threshold of the authors' own evaluation."""
 
 
 class YuNet:
     """YuNet-n with a dynamic input size."""
 
     name = "yunet"
+    overlap = 0.45  # of the authors' own evaluation
 
     def __init__(self, weights: Path) -> None:
         self._session = session(weights)
@@ -35,12 +34,11 @@ class YuNet:
             _decode(heads[4 * n : 4 * n + 4], stride, width // stride, min_score)
             for n, stride in enumerate(STRIDES)
         ]
-        found = Detections(
+        return Detections(
             np.concatenate([level.boxes for level in levels]),
             np.concatenate([level.scores for level in levels]),
             np.concatenate([level.landmarks for level in levels]),
         )
-        return suppress(found, min_score, OVERLAP)
 
 
 def _decode(heads: list[Floats], stride: int, columns: int, min_score: float) -> Detections:

@@ -1,0 +1,1 @@
+"""Measurements of the suite, each rerun by a target of the Makefile."""
