@@ -23,11 +23,15 @@ GAP = 8
 PAPER, INK, FAINT, ALARM = "#ffffff", "#222222", "#8a8f94", "#b3261e"
 
 
+ORDER = (Status.FACES, Status.NO_FACES, Status.FAILED, Status.QUEUED)
+
+
 async def read_rows(out: Path, most: int = MOST) -> list[ImageRow]:
-    """The first images of the catalog, in the order in which they were named."""
+    """The first images of the catalog: those with faces, without, and failed, each by name."""
     catalog = await Catalog.open(f"sqlite:///{out / 'faces.db'}")
     try:
-        return [row async for row in catalog.results(Filter(), limit=most, faces=False)]
+        rows = [row async for row in catalog.results(Filter(), limit=most, faces=False)]
+        return sorted(rows, key=lambda row: (ORDER.index(row.status), row.name))
     finally:
         await catalog.close()
 

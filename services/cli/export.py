@@ -5,9 +5,9 @@ import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, fields
 from datetime import datetime
-from enum import StrEnum
 from typing import TextIO
 
+from services.cli.options import Format
 from shared.catalog import ImageRow
 from shared.messages import Status
 
@@ -22,16 +22,6 @@ LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_
 """Of the person, not of the picture."""
 
 KEYPOINT_VISIBLE = 2
-
-
-class Format(StrEnum):
-    """How results are printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    JSONL = "jsonl"
-    CSV = "csv"
-    COCO = "coco"
 
 
 async def write(form: Format, rows: Rows, out: TextIO) -> int:

@@ -37,6 +37,17 @@ Model = Annotated[
     ),
 ]
 
+
+class Format(StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    COCO = "coco"
+
+
 RECIPE_PANEL = "What is searched and drawn"
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.export import Format
-from services.cli.options import DatabaseUrl, Out, load_settings
+from services.cli.options import DatabaseUrl, Format, Out, load_settings
 from shared.errors import FacesError
 from shared.messages import Status
 
