@@ -115,6 +115,8 @@ class Database:
             if isinstance(error, sqlite3.DatabaseError) and "not a database" in what:
                 return SettingsError(f"FACES_DATABASE_URL: {self.place} is not a SQLite database")
         else:
+            if isinstance(error.__cause__, asyncpg.ClientConfigurationError):
+                return SettingsError(f"FACES_DATABASE_URL: {what}")
             by_driver = isinstance(error.__cause__, asyncpg.DataError | asyncpg.InterfaceError)
             refuses = state[:2] in REFUSING_SQLSTATES or (by_driver and not state and not lost)
         if refuses:
@@ -150,6 +152,10 @@ def _parse(url: str) -> URL:
                 f"FACES_DATABASE_URL: unknown option {unknown[0][:40]!r}; known: "
                 + ", ".join(POSTGRES_OPTIONS)
             )
+        for option in ("sslrootcert", "sslcert", "sslkey", "sslcrl"):
+            file = parsed.query.get(option)
+            if isinstance(file, str) and not Path(file).is_file():
+                raise SettingsError(f"FACES_DATABASE_URL: {option}={file}: there is no such file")
         return parsed.set(drivername="postgresql+asyncpg")
     raise SettingsError(
         f"FACES_DATABASE_URL: cannot use {backend}; use sqlite:///file or "

@@ -59,9 +59,9 @@ class Postgres:
 
     def __init__(self) -> None:
         # In no folder of the test's: those above it may be closed to the server's user.
-        self._folder = Path(tempfile.mkdtemp(prefix="faces-postgres-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="faces-postgres-"))
         self.port = free_port()
-        self._user = "postgres" if os.geteuid() == 0 else None
+        self.user = "postgres" if os.geteuid() == 0 else None
         self._binaries = _postgres_binaries()
 
     @staticmethod
@@ -75,32 +75,36 @@ class Postgres:
 
     def create(self) -> None:
         """Make the cluster and start it. The server refuses to run as root, so it does not."""
-        if self._user:
-            shutil.chown(self._folder, self._user, self._user)
-        self._run("initdb", "-D", str(self._folder), "-U", "postgres", "-A", "trust", "--no-sync")
+        if self.user:
+            shutil.chown(self.folder, self.user, self.user)
+        self._run("initdb", "-D", str(self.folder), "-U", "postgres", "-A", "trust", "--no-sync")
+        self.configure()
         self.start()
+
+    def configure(self) -> None:
+        """For clusters that differ from the usual one: between its making and its start."""
 
     def start(self) -> None:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
-        log = str(self._folder / "log")
-        self._run("pg_ctl", "start", "-w", "-D", str(self._folder), "-l", log, "-o", options)
+        log = str(self.folder / "log")
+        self._run("pg_ctl", "start", "-w", "-D", str(self.folder), "-l", log, "-o", options)
 
     def stop(self) -> None:
         """At once, as a crash: connections break, the log is replayed at the next start."""
-        self._run("pg_ctl", "stop", "-m", "immediate", "-D", str(self._folder))
+        self._run("pg_ctl", "stop", "-m", "immediate", "-D", str(self.folder))
 
     def remove(self) -> None:
         """Stop it and remove its files."""
         try:
             self.stop()
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str) -> None:
         assert self._binaries is not None
         subprocess.run(
             [str(self._binaries / program), *arguments],
-            user=self._user,
+            user=self.user,
             cwd="/",
             check=True,
             stdout=subprocess.DEVNULL,
