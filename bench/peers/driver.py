@@ -94,7 +94,8 @@ def own_redis() -> Iterator[str]:
 @contextmanager
 def program(command: list[str], environment: dict[str, str] | None = None) -> Iterator[int]:
     """A worker program as a child, told to end (SIGTERM) with the block; yields its pid."""
-    process = subprocess.Popen(command, env=os.environ | (environment or {}))
+    # Its output must not get between the answers.
+    process = subprocess.Popen(command, stdout=2, env=os.environ | (environment or {}))
     try:
         yield process.pid
     finally:

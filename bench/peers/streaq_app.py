@@ -22,9 +22,7 @@ async def lifespan() -> AsyncIterator[ProcessPoolExecutor]:
         yield pool
 
 
-worker = Worker(
-    redis_url=os.environ["BENCH_BROKER"], lifespan=lifespan, concurrency=2 * WORKERS
-)
+worker = Worker(redis_url=os.environ["BENCH_BROKER"], lifespan=lifespan, concurrency=2 * WORKERS)
 
 
 @worker.task

@@ -68,8 +68,7 @@ def main() -> None:
     with server([BEANSTALKD, "-l", "127.0.0.1", "-p", str(port), "-z", str(MOST_BYTES)], port):
         spawn = multiprocessing.get_context("spawn")
         filters = [
-            spawn.Process(target=filter_pictures, args=(port,), daemon=True)
-            for _ in range(WORKERS)
+            spawn.Process(target=filter_pictures, args=(port,), daemon=True) for _ in range(WORKERS)
         ]
         for one in filters:
             one.start()
