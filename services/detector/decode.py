@@ -41,5 +41,25 @@ def decode(content: bytes, header: Header, reduced: int = 1) -> Picture:
             raise MemoryError(f"not enough memory to decode the {header.format}") from None
         picture = None
     if picture is None:
-        raise BadPicture(f"the {header.format} is damaged, truncated or of an unknown variant")
+        raise BadPicture(
+            f"the {header.format} is truncated: the file ends before the picture does"
+            if _ends_early(content, header.format)
+            else f"the {header.format} is damaged, or of a variant that this build cannot read"
+        )
+    height, width = picture.shape[:2]
+    if (width, height) != (-(-header.width // reduced), -(-header.height // reduced)):
+        raise BadPicture(
+            f"the {header.format} claims {header.width} x {header.height} pixels and holds others"
+        )
     return np.asarray(picture, np.uint8)
+
+
+def _ends_early(content: bytes, name: str) -> bool:
+    """Whether a file that could not be decoded lacks its end, where the format marks one."""
+    if name == "JPEG":
+        return b"\xff\xd9" not in content[-4096:]
+    if name == "PNG":
+        return b"IEND" not in content[-4096:]
+    if name == "WebP":
+        return int.from_bytes(content[4:8], "little") + 8 > len(content)
+    return False

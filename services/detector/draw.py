@@ -1,13 +1,27 @@
-"""Highlighting: a rectangle round each face, as the tutorial drew it, and its score."""
+"""Highlighting: a rectangle round each face, as the tutorial drew it; its score; crops."""
 
 from collections.abc import Sequence
 
 import cv2
 
+from services.detector.hide import area, hide
 from services.detector.models.protocol import Picture
 from shared.messages import Face
+from shared.recipe import Mode, Recipe
 
 RED = (0, 0, 255)
+WHITE = (255, 255, 255)
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def draw(picture: Picture, faces: Sequence[Face], recipe: Recipe) -> None:
+    """Draw on (or hide) every face as the recipe says, into the picture."""
+    if recipe.mode is Mode.BOX:
+        draw_boxes(picture, faces)
+    elif recipe.mode is not Mode.NONE:
+        hide(picture, faces, recipe.mode, recipe.margin, recipe.strength)
+    if recipe.labels:
+        draw_labels(picture, faces)
 
 
 def line_width(width: int, height: int) -> int:
@@ -16,9 +30,33 @@ def line_width(width: int, height: int) -> int:
 
 
 def draw_boxes(picture: Picture, faces: Sequence[Face]) -> None:
-    """Draw a red rectangle round each face, into the picture."""
+    """Draw a red rectangle round each face."""
     line = line_width(picture.shape[1], picture.shape[0])
     for face in faces:
-        left, top = round(face.x), round(face.y)
-        right, bottom = round(face.x + face.w), round(face.y + face.h)
-        cv2.rectangle(picture, (left, top), (right, bottom), RED, line)
+        near = round(face.x), round(face.y)
+        far = round(face.x + face.w), round(face.y + face.h)
+        cv2.rectangle(picture, near, far, RED, line)
+
+
+def draw_labels(picture: Picture, faces: Sequence[Face]) -> None:
+    """Write each score above its face (below where there is no room), white on red."""
+    height, width = picture.shape[:2]
+    line = max(1, line_width(width, height) // 2)
+    scale = max(0.4, max(width, height) / 1600)
+    for face in faces:
+        text = f"{face.score:.2f}"
+        (across, up), down = cv2.getTextSize(text, FONT, scale, line)
+        left = min(max(0, round(face.x)), max(0, width - across))
+        bottom = round(face.y) - line
+        if bottom - up - down < 0:
+            bottom = min(height, round(face.y + face.h) + up + down + line)
+        cv2.rectangle(picture, (left, bottom - up - down), (left + across, bottom), RED, cv2.FILLED)
+        cv2.putText(
+            picture, text, (left, bottom - down // 2), FONT, scale, WHITE, line, cv2.LINE_AA
+        )
+
+
+def crop(picture: Picture, face: Face, margin: float) -> Picture:
+    """The pixels of one face with its margin; a view, so draw only afterwards on a copy."""
+    cut = area(face, margin, picture.shape[1], picture.shape[0])
+    return picture[cut.top : cut.bottom, cut.left : cut.right]

@@ -1,13 +1,58 @@
-"""Pixels to the bytes of a JPEG."""
+"""Pixels to the bytes of a JPEG, with the metadata that it keeps."""
 
 import cv2
 
+from services.detector.header import BadPicture
 from services.detector.models.protocol import Picture
 
+LONGEST_SIDE = 65_500
+"""What libjpeg writes at most (its JPEG_MAX_DIMENSION)."""
 
-def encode_jpeg(picture: Picture, quality: int) -> bytes:
-    """A baseline JPEG of a BGR picture."""
-    done, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+_SEGMENT = 65_533
+"""Bytes that one segment of a JPEG holds (its length counts two more)."""
+
+_ICC = b"ICC_PROFILE\0"
+
+
+def encode_jpeg(picture: Picture, quality: int, exif: bytes = b"", icc: bytes = b"") -> bytes:
+    """A baseline JPEG of a BGR picture.
+
+    Raises:
+        BadPicture: a side is longer than a JPEG's may be.
+        MemoryError: there is not enough memory.
+    """
+    height, width = picture.shape[:2]
+    if max(height, width) > LONGEST_SIDE:
+        raise BadPicture(
+            f"faces were found, but an annotated JPEG cannot be {width} x {height} pixels "
+            f"(at most {LONGEST_SIDE:,} a side); run with --mode none"
+        )
+    try:
+        done, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    except cv2.error:
+        done = False
     if not done:
-        raise MemoryError("the picture could not be encoded")
-    return encoded.tobytes()
+        raise MemoryError("not enough memory to encode the picture")
+    segments = _segments(exif, icc)
+    if not segments:
+        return encoded.tobytes()
+    # Behind the start of image and the JFIF segment, which must come first (ITU-T T.871, 10.1).
+    start = 2 + 2 + int.from_bytes(encoded[4:6].tobytes(), "big")
+    view = encoded.data
+    return b"".join((view[:start], segments, view[start:]))
+
+
+def _segments(exif: bytes, icc: bytes) -> bytes:
+    """EXIF in one segment APP1; the profile in as many APP2 as it needs (ICC.1:2010, B.4)."""
+    room = _SEGMENT - len(_ICC) - 2
+    parts = [icc[at : at + room] for at in range(0, len(icc), room)]
+    numbered = (
+        _segment(0xE2, _ICC + bytes((number, len(parts))) + part)
+        for number, part in enumerate(parts, start=1)
+    )
+    first = _segment(0xE1, exif) if 0 < len(exif) <= _SEGMENT else b""
+    return first + (b"".join(numbered) if len(parts) <= 255 else b"")
+
+
+def _segment(marker: int, body: bytes) -> bytes:
+    return bytes((0xFF, marker)) + (len(body) + 2).to_bytes(2, "big") + body

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from services.detector.decode import decode, reduction
-from services.detector.draw import draw_boxes
+from services.detector.draw import crop, draw
 from services.detector.encode import encode_jpeg
 from services.detector.header import BadPicture, Header, read_header
-from services.detector.models.protocol import Detections, Model
+from services.detector.metadata import kept_exif, kept_icc
+from services.detector.models.protocol import Detections, Model, Picture
 from services.detector.orient import upright, upright_size
 from services.detector.search import search, sizes
 from shared.messages import FACES_LIMIT, Face
@@ -102,17 +103,35 @@ def _searched(
     faces = _faces(found)
     if not faces:
         return Processed("no_faces", "", *size, header.format, steps_ms=steps.ms)
-    annotated = None
-    if recipe.mode is not Mode.NONE:
+    annotated: bytes | None = None
+    crops: tuple[bytes, ...] = ()
+    if recipe.mode is not Mode.NONE or recipe.crops:
         if reduced > 1:
             with steps.step("decode_full"):
                 stored = decode(content, header)
-        with steps.step("draw"):
-            picture = upright(stored, header.orientation)
-            draw_boxes(picture, faces)
-        with steps.step("encode"):
-            annotated = encode_jpeg(picture, recipe.jpeg_quality)
-    return Processed("faces", "", *size, header.format, faces, annotated, (), steps.ms)
+        picture = upright(stored, header.orientation)
+        del stored
+        annotated, crops = _shown(picture, faces, header, recipe, steps)
+    return Processed("faces", "", *size, header.format, faces, annotated, crops, steps.ms)
+
+
+def _shown(
+    picture: Picture, faces: tuple[Face, ...], header: Header, recipe: Recipe, steps: Steps
+) -> tuple[bytes | None, tuple[bytes, ...]]:
+    """The annotated picture and the crops, as the recipe asks for them."""
+    icc = kept_icc(header)
+    crops: tuple[bytes, ...] = ()
+    if recipe.crops:
+        with steps.step("crop"):
+            cuts = (crop(picture, face, recipe.margin) for face in faces)
+            crops = tuple(encode_jpeg(cut, recipe.jpeg_quality, icc=icc) for cut in cuts)
+    if recipe.mode is Mode.NONE:
+        return None, crops
+    with steps.step("draw"):
+        draw(picture, faces, recipe)
+    with steps.step("encode"):
+        exif = kept_exif(header, recipe)
+        return encode_jpeg(picture, recipe.jpeg_quality, exif, icc), crops
 
 
 def _faces(found: Detections) -> tuple[Face, ...]:

@@ -1,0 +1,128 @@
+"""Hiding faces so that nothing can bring them back.
+
+A blur or a mosaic of the face itself can be undone or recognised (R. McPherson, R. Shokri,
+V. Shmatikov, "Defeating Image Obfuscation with Deep Learning", 2016). So what is painted here is
+made of what lies *around* the hidden areas, and of nothing inside them: at any strength, no hidden
+pixel of the original has any influence on the result.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from services.detector.models.protocol import Floats, Picture
+from shared.messages import Face
+from shared.recipe import Mode
+
+SAMPLES = 48
+"""Surroundings are sampled on a grid of at most this many columns and rows."""
+
+SURROUND = 0.35
+"""How far round an area samples are taken, as a part of its longest side."""
+
+FINEST_MOSAIC, COARSEST_MOSAIC = 12, 3
+MOSAIC_JITTER = 14.0
+GREY = 128.0
+
+
+@dataclass(frozen=True)
+class Area:
+    """A rectangle of pixels, `right` and `bottom` excluded."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def rows(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which of these rows pass through it."""
+        return (rows >= self.top) & (rows < self.bottom)
+
+    def columns(self, columns: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which of these columns pass through it."""
+        return (columns >= self.left) & (columns < self.right)
+
+
+def area(face: Face, margin: float, width: int, height: int) -> Area:
+    """The pixels of a face and of a margin (a part of its sides) round it, within the picture."""
+    across, down = face.w * margin, face.h * margin
+    left = min(max(0, int(np.floor(face.x - across))), width - 1)
+    top = min(max(0, int(np.floor(face.y - down))), height - 1)
+    right = min(width, int(np.ceil(face.x + face.w + across)))
+    bottom = min(height, int(np.ceil(face.y + face.h + down)))
+    return Area(left, top, max(right, left + 1), max(bottom, top + 1))
+
+
+def hide(
+    picture: Picture, faces: Sequence[Face], mode: Mode, margin: float, strength: float
+) -> None:
+    """Paint over every face, in the picture.
+
+    `strength`, above 0 to 1, is how coarse a mosaic or how wide a blur is: it changes the looks
+    only.
+    """
+    height, width = picture.shape[:2]
+    areas = [area(face, margin, width, height) for face in faces]
+    for hidden in areas:
+        if mode is Mode.SOLID:
+            painted = np.zeros((1, 1, 3), np.uint8)
+        else:
+            around = _surroundings(picture, hidden, areas, strength)
+            painted = _mosaic(around, strength) if mode is Mode.PIXELATE else around
+        picture[hidden.top : hidden.bottom, hidden.left : hidden.right] = _stretched(
+            painted, hidden, smooth=mode is Mode.BLUR
+        )
+
+
+def _surroundings(
+    picture: Picture, hidden: Area, areas: Sequence[Area], strength: float
+) -> Picture:
+    """Colours that continue what lies round an area into it, as a small picture of the area.
+
+    A normalised convolution: samples inside any hidden area have no weight.
+    """
+    reach = max(4, round(SURROUND * max(hidden.right - hidden.left, hidden.bottom - hidden.top)))
+    height, width = picture.shape[:2]
+    rows = _grid(max(0, hidden.top - reach), min(height, hidden.bottom + reach))
+    columns = _grid(max(0, hidden.left - reach), min(width, hidden.right + reach))
+    seen = np.ones((len(rows), len(columns)), bool)
+    for other in areas:
+        seen[np.ix_(other.rows(rows), other.columns(columns))] = False
+    samples = picture[np.ix_(rows, columns)].astype(np.float32)
+    samples[~seen] = 0
+    sigma = SAMPLES * (0.1 + 0.25 * strength)
+    weight = _spread(seen.astype(np.float32), sigma)[..., None]
+    colours = (_spread(samples, sigma) + GREY * 1e-6) / (weight + 1e-6)
+    inside = np.ix_(hidden.rows(rows), hidden.columns(columns))
+    within = np.clip(colours[inside], 0, 255).astype(np.uint8)
+    return within if within.size else np.full((1, 1, 3), GREY, np.uint8)
+
+
+def _grid(start: int, stop: int) -> NDArray[np.intp]:
+    count = min(SAMPLES, stop - start)
+    return np.linspace(start, stop - 1, count).astype(np.intp)
+
+
+def _spread(values: Floats, sigma: float) -> Floats:
+    size = 2 * SAMPLES - 1
+    spread = cv2.GaussianBlur(values, (size, size), sigma, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(spread, np.float32)
+
+
+def _mosaic(around: Picture, strength: float) -> Picture:
+    """A few cells, of uneven brightness so that they look like a mosaic; always the same ones."""
+    cells = round(FINEST_MOSAIC + (COARSEST_MOSAIC - FINEST_MOSAIC) * strength)
+    coarse = cv2.resize(around, (cells, cells), interpolation=cv2.INTER_AREA).astype(np.float32)
+    jitter = np.random.default_rng(cells).uniform(-MOSAIC_JITTER, MOSAIC_JITTER, (cells, cells, 1))
+    return np.clip(coarse + jitter, 0, 255).astype(np.uint8)
+
+
+def _stretched(painted: Picture, hidden: Area, *, smooth: bool) -> Picture:
+    size = hidden.right - hidden.left, hidden.bottom - hidden.top
+    how = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
+    return np.asarray(cv2.resize(painted, size, interpolation=how), np.uint8).reshape(
+        size[1], size[0], 3
+    )
