@@ -115,15 +115,15 @@ def _local_base() -> str:
         for folder in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man"):
             shutil.rmtree(root / folder, ignore_errors=True)
         shutil.rmtree(root / "usr/share/locale", ignore_errors=True)
-        tar = subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE)
-        answer = subprocess.run(
-            ["podman", "import", "-", BASE],
-            check=False,
-            stdin=tar.stdout,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        if tar.wait() != 0 or answer.returncode != 0:
+        with subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE) as tar:
+            answer = subprocess.run(
+                ["podman", "import", "-", BASE],
+                check=False,
+                stdin=tar.stdout,
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+        if tar.returncode != 0 or answer.returncode != 0:
             raise NoContainers(f"podman import: {answer.stderr.strip()[-300:]}")
     return BASE
