@@ -6,7 +6,7 @@
 import re
 from collections.abc import Iterator
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, and_
 
 from shared.catalog.schema import images
 
@@ -18,11 +18,11 @@ def matches(pattern: str, postgres: bool) -> ColumnElement[bool]:
     if not any(character in pattern for character in "*?["):
         return images.c.name == pattern
     if not postgres:
-        return func.glob(sqlite_glob(pattern), images.c.name) == 1
-    like = postgres_like(pattern)
-    if like is not None:
-        return images.c.name.like(like, escape="\\")
-    return images.c.name.op("~")(postgres_regex(pattern))
+        return images.c.name.op("GLOB", is_comparison=True)(sqlite_glob(pattern))
+    # LIKE costs a tenth of a regular expression, which has the last word only where LIKE cannot.
+    like = images.c.name.like(postgres_like(pattern), escape="\\")
+    exact = images.c.name.op("~", is_comparison=True)(postgres_regex(pattern))
+    return and_(like, exact) if "[" in pattern else like
 
 
 def _tokens(pattern: str) -> Iterator[tuple[str, bool, str]]:
@@ -49,15 +49,12 @@ def sqlite_glob(pattern: str) -> str:
     )
 
 
-def postgres_like(pattern: str) -> str | None:
-    """The pattern for LIKE; None if it has a set, which LIKE has not."""
-    words = {"*": "%", "?": "_"}
-    parts = []
-    for kind, _, text in _tokens(pattern):
-        if kind == "[":
-            return None
-        parts.append(words.get(kind) or re.sub(r"([%_\\])", r"\\\1", text))
-    return "".join(parts)
+def postgres_like(pattern: str) -> str:
+    """The pattern for LIKE, which has no sets: any character passes for one."""
+    words = {"*": "%", "?": "_", "[": "_"}
+    return "".join(
+        words.get(kind) or re.sub(r"([%_\\])", r"\\\1", text) for kind, _, text in _tokens(pattern)
+    )
 
 
 def postgres_regex(pattern: str) -> str:

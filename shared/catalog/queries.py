@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, exists, or_, select
+from sqlalchemy import ColumnElement, Row, Select, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.catalog import bulk, globs
+from shared.catalog import bulk, globs, plans
 from shared.catalog.schema import found_faces, images, memberships, recipes, submissions
 from shared.catalog.texts import safe, unpack
 from shared.catalog.values import FaceRow, ImageRow, QueuedImage, QueuedRow
@@ -39,6 +39,17 @@ class Filter:
     submission: str | None = None
     recipe: str | None = None
     image: str | None = None
+
+    @property
+    def selective(self) -> bool:
+        """Whether few rows may fit, by something that another index than the order's finds."""
+        return any(
+            value is not None
+            for value in (
+                *(self.name, self.min_faces, self.max_faces, self.min_score, self.max_score),
+                *(self.since, self.until),
+            )
+        )
 
     def conditions(self, postgres: bool) -> list[ColumnElement[bool]]:
         """What must hold of a row of `images`, but for the submission."""
@@ -88,7 +99,12 @@ async def page(
     """At most `limit` rows in the order in which they were first queued, behind row `after`."""
     postgres = connection.dialect.name == "postgresql"
     key = images.c.pk if filter_.submission is None else memberships.c.image
-    query = chosen(filter_, postgres).where(key > after).order_by(key).limit(limit)
+    query = chosen(filter_, postgres).where(key > after)
+    keys = query.with_only_columns(key)
+    if postgres and filter_.selective and await plans.estimate(connection, keys) < plans.FEW:
+        query = plans.sort_late(keys, limit)
+    else:
+        query = query.order_by(key).limit(limit)
     rows = (await connection.execute(query)).all()
     found = await _faces(connection, [row.pk for row in rows if row.face_count]) if faces else {}
     return [as_image(row, found.get(row.pk, ())) for row in rows]
@@ -96,11 +112,12 @@ async def page(
 
 async def named(connection: AsyncConnection, name_or_id: str, recipe: str | None) -> list[ImageRow]:
     """The rows of one picture, by its identity or its whole name; newest recipe last."""
-    row = images.c
-    query = select(images).where(or_(row.id == name_or_id, row.name == safe(name_or_id)))
-    if recipe is not None:
-        query = query.where(row.recipe == recipe)
-    rows = (await connection.execute(query.order_by(row.pk).limit(PAGE))).all()
+    rows: Sequence[Row[Any]] = ()
+    for column in (images.c.id, images.c.name):
+        query = select(images).where(column == safe(name_or_id))
+        if recipe is not None:
+            query = query.where(images.c.recipe == recipe)
+        rows = rows or (await connection.execute(query.order_by(images.c.pk).limit(PAGE))).all()
     found = await _faces(connection, [row.pk for row in rows])
     return [as_image(row, found.get(row.pk, ())) for row in rows]
 

@@ -1,0 +1,50 @@
+"""Helping PostgreSQL's planner with pages of rare rows.
+
+For "the first 50 in order, of those that fit" it may walk along the order, hoping to meet 50 soon.
+It believes that rows which fit are spread evenly; where they lie together (an album, a day) the
+walk passes most of the table. So where few rows fit by its own estimate, they are all found first,
+through the index that finds them, and sorted then.
+"""
+
+import json
+from typing import Any
+
+from sqlalchemy import ClauseElement, Executable, Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from shared.catalog.schema import images
+
+FEW = 50_000
+"""Rows that are found and sorted in less time than a walk through a million may take."""
+
+
+class _Explain(Executable, ClauseElement):
+    """EXPLAIN of a query, with its parameters; the query is planned and not run."""
+
+    inherit_cache = False
+
+    def __init__(self, query: Select[Any]) -> None:
+        self.query = query
+
+
+@compiles(_Explain, "postgresql")
+def _compile_explain(element: _Explain, compiler: SQLCompiler, **options: Any) -> str:
+    # Any: options of the compiler, handed on as they are.
+    return "EXPLAIN (FORMAT JSON) " + compiler.process(element.query, **options)
+
+
+async def estimate(connection: AsyncConnection, query: Select[Any]) -> int:
+    """How many rows the planner expects of a query."""
+    answer = await connection.scalar(_Explain(query))
+    plan = json.loads(answer) if isinstance(answer, str) else answer
+    return int(plan[0]["Plan"]["Plan Rows"])
+
+
+def sort_late(keys: Select[Any], limit: int) -> Select[Any]:
+    """The first `limit` images of a query's keys, in order: all are found, and then sorted."""
+    found = keys.cte("found").prefix_with("MATERIALIZED")
+    column = found.c[0]
+    first = select(column).order_by(column).limit(limit).scalar_subquery()
+    return select(images).where(images.c.pk.in_(first)).order_by(images.c.pk)
