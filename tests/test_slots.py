@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from prometheus_client import REGISTRY
 
 from services.detector.process import SlotCrashed, child_environment
 from services.detector.protocol import Config, Request
@@ -64,6 +65,12 @@ def children() -> set[int]:
     }
 
 
+def restarts(cause: str) -> float:
+    """The metric of replaced processes."""
+    name = "faces_detector_slot_restarts_total"
+    return REGISTRY.get_sample_value(name, {"cause": cause}) or 0
+
+
 async def works(slots: Slots) -> bool:
     return (await slots.ask(REQUEST, b"ok")).reply.status is Status.NO_FACES
 
@@ -108,12 +115,13 @@ async def test_a_picture_that_costs_its_process_is_blamed_in_plain_words(
     content: bytes, reason: str, cause: str, config: Config
 ) -> None:
     async with slots_of(config, 2) as slots:
-        before = set(slots.pids)
+        before, counted = set(slots.pids), restarts(cause)
         crashed = await crash(slots, content)
         assert reason in str(crashed)
         assert crashed.cause == cause
         await wait_until(lambda: len(set(slots.pids)) == 2, "the slot is filled again")
         assert len(before & set(slots.pids)) == 1, "the neighbour is the same process"
+        assert restarts(cause) == counted + 1
         assert all([await works(slots) for _ in range(4)])
 
 
