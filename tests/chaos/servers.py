@@ -27,7 +27,9 @@ class Service:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it; it has a new consumer name each time."""
+        """Start it, unless another event has done so already."""
+        if self.alive:
+            return
         kind = self.name.split("-")[0]
         self.starts += 1
         with self.log.open("ab") as log:
