@@ -61,7 +61,7 @@ def main() -> None:
     for command in (BEANSTALKD, CONVERT):
         if shutil.which(command) is None:
             raise SystemExit(f"{command} is not installed (Debian: beanstalkd, imagemagick)")
-    if "ImageMagick" not in subprocess.run([CONVERT, "-version"], stdout=-1, text=True).stdout:
+    if "ImageMagick" not in subprocess.run([CONVERT, "-version"], stdout=-1, text=True, check=False).stdout:
         raise SystemExit("`convert` is not ImageMagick's")
     os.environ["MAGICK_THREAD_LIMIT"] = "1"  # as many filters as workers
     port = free_port()

@@ -1,0 +1,57 @@
+"""Filling a stream with as many messages as wanted, quickly, as the scripts would have left it."""
+
+import itertools
+from collections.abc import Iterator
+
+import redis
+
+from shared.messages import Body, ImageMessage, new_token
+from shared.recipe import Recipe
+from shared.streams.entries import weight_of
+from shared.streams.keys import IMAGES, Keys
+
+AT_ONCE = 1000
+BODIES_AT_ONCE = 50
+
+RECIPE = Recipe(model="yunet", model_version="104ee26c71d5")
+SUBMISSION = new_token()
+TRACE = new_token()
+
+
+def messages(count: int, body_bytes: int = 0, entry_bytes: int = 0) -> Iterator[ImageMessage]:
+    """Image messages, by reference or with a body; names are padded to entries of `entry_bytes`."""
+    for number in range(count):
+        name = f"album-{number // 1000:05}/picture-{number:07}.jpg"
+        where: dict[str, object] = {"source_uri": f"file:///pictures/{name}"}
+        if body_bytes:
+            where = {"body": Body(id=new_token(), size=body_bytes)}
+        fields = {"id": new_token(), "name": name, "recipe": RECIPE, **where}
+        message = ImageMessage.model_validate(
+            {"submission": SUBMISSION, "trace": TRACE, "source_version": "1-1", **fields}
+        )
+        if (missing := entry_bytes - len(message.encode())) > 0 and not body_bytes:
+            longer = f"{message.source_uri}?{'x' * (missing - 1)}"
+            message = message.model_copy(update={"source_uri": longer})
+        yield message
+
+
+def fill(
+    client: redis.Redis, prefix: str, count: int, body_bytes: int = 0, entry_bytes: int = 0
+) -> None:
+    """Add `count` images with their counters, flights and bodies."""
+    keys = Keys(prefix)
+    stream, content = keys.stream(IMAGES), b"x" * body_bytes
+    coming = messages(count, body_bytes, entry_bytes)
+    while some := list(itertools.islice(coming, BODIES_AT_ONCE if body_bytes else AT_ONCE)):
+        weight = 0
+        with client.pipeline(transaction=False) as pipeline:
+            for message in some:
+                payload = message.encode()
+                weighs = weight_of(message, payload)
+                weight += weighs
+                if message.body:
+                    pipeline.set(keys.body(message.body.id), content)
+                pipeline.xadd(stream, {b"m": payload, b"n": weighs})
+            pipeline.sadd(keys.flights, *(message.flight for message in some))
+            pipeline.hincrby(keys.bytes, stream, weight)
+            pipeline.execute()

@@ -1,0 +1,166 @@
+"""One consumer process of the queue measurements: our runner, or a bare loop beside it.
+
+    python -m bench.consumer URL stage  [--batch N] [--concurrency N] [--sleep-ms MS] ...
+    python -m bench.consumer URL bare
+
+`stage` is the runner with a handler that does nothing (or sleeps): it takes an image message and
+its body, where there is one, and hands on a result. `bare` reads, adds, acknowledges and deletes
+with pipelines and nothing else: the limit of what a stage on Redis Streams can do.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import uvloop
+from redis.asyncio import Redis
+
+from shared.health import Health
+from shared.logs import configure_logs
+from shared.messages import Body, ImageMessage, Message, ResultMessage, Status
+from shared.settings import Settings
+from shared.streams.bodies import Bodies
+from shared.streams.client import connect
+from shared.streams.keys import IMAGES, RESULTS, Keys
+from shared.streams.outcome import Done, Outcome, Output, Work
+from shared.streams.runner import Stage, open_stage_of
+from shared.streams.spec import StageSpec
+
+NO_MARK = 1 << 50
+BARE_COUNT = 100
+
+
+def settings_of(url: str, prefix: str) -> Settings:
+    """Settings under which no stream is ever full."""
+    return Settings.load(
+        {
+            "redis_url": url,
+            "prefix": prefix,
+            "high_water": NO_MARK,
+            "high_water_bytes": NO_MARK,
+            "log_level": "error",
+        }
+    )
+
+
+def result_of(message: ImageMessage, body: Body | None) -> ResultMessage:
+    """A result without faces, as large as such results are; or with a picture."""
+    return ResultMessage(
+        submission=message.submission,
+        trace=message.trace,
+        recipe=message.recipe,
+        id=message.id,
+        generation=message.generation,
+        name=message.name,
+        source_uri=message.source_uri,
+        queued_at=message.queued_at,
+        status=Status.NO_FACES,
+        body=body,
+    )
+
+
+class NoOp:
+    """The handler: fetches what was sent along, sleeps if told to, and hands a result on.
+
+    `slots` is how many may sleep at once; `returns` is the size of the picture it hands on.
+    """
+
+    def __init__(self, bodies: Bodies, sleep: float, slots: int, returns: int) -> None:
+        self._bodies = bodies
+        self._sleep = sleep
+        self._slots = asyncio.Semaphore(slots)
+        self._picture = b"x" * returns
+
+    async def handle(self, works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
+        """One result a message."""
+        bodies = [work.message.body for work in works if work.message.body]
+        if bodies:
+            await self._bodies.get_many(bodies)
+        if self._sleep:
+            async with self._slots:
+                await asyncio.sleep(self._sleep)
+        return [Done((self._output(work.message),)) for work in works]
+
+    def _output(self, message: ImageMessage) -> Output:
+        if not self._picture:
+            return Output(result_of(message, None))
+        body = Body.of(self._picture)
+        return Output(result_of(message, body), {body: self._picture})
+
+
+def _never(*_: object) -> Message | None:
+    return None
+
+
+async def run_stages(given: argparse.Namespace) -> None:
+    """As many consumers as asked for, in this process, until SIGTERM."""
+    settings = settings_of(given.url, given.prefix)
+    configure_logs(settings)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with AsyncExitStack() as opened, asyncio.TaskGroup() as tasks:
+        for _ in range(given.stages):
+            client = connect(settings.redis_url)
+            opened.push_async_callback(client.aclose)
+            bodies = Bodies(client, Keys(settings.prefix))
+            no_op = NoOp(bodies, given.sleep_ms / 1000, given.slots, given.returns)
+            spec = StageSpec(
+                name="detector",
+                stream=IMAGES,
+                decode=ImageMessage.decode,
+                handle=no_op.handle,
+                failed=_never,
+                concurrency=given.concurrency,
+                batch=given.batch,
+            )
+            stage: Stage[ImageMessage] = await opened.enter_async_context(
+                open_stage_of(spec, settings, Health(), client)
+            )
+            tasks.create_task(stage.run(stop))
+
+
+async def run_bare(url: str, prefix: str) -> None:
+    """Read, add, acknowledge, delete: two round trips for up to a hundred entries."""
+    client: Redis = Redis.from_url(url, protocol=2)
+    keys = Keys(prefix)
+    stream, results = keys.stream(IMAGES), keys.stream(RESULTS)
+    name = str(os.getpid())
+    while True:
+        answer = await client.xreadgroup(
+            "detector", name, {stream: ">"}, count=BARE_COUNT, block=1000
+        )
+        if not answer:
+            continue
+        entries = answer[0][1]
+        async with client.pipeline(transaction=False) as pipeline:
+            for _, fields in entries:
+                pipeline.xadd(results, fields)
+            ids = [identity for identity, _ in entries]
+            pipeline.xack(stream, "detector", *ids)
+            pipeline.xdel(stream, *ids)
+            await pipeline.execute()
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("kind", choices=["stage", "bare"])
+    parser.add_argument("--prefix", default="bench")
+    parser.add_argument("--stages", type=int, default=1, help="consumers in this process")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--concurrency", type=int, default=1)
+    parser.add_argument("--slots", type=int, default=1, help="how many sleep at once")
+    parser.add_argument("--sleep-ms", type=float, default=0)
+    parser.add_argument("--returns", type=int, default=0, help="bytes of the picture handed on")
+    given = parser.parse_args()
+    work = run_stages(given) if given.kind == "stage" else run_bare(given.url, given.prefix)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)
+
+
+if __name__ == "__main__":
+    main()
