@@ -13,9 +13,9 @@ def main() -> None:
 
 def status_of_command() -> int:
     """Run the command that `sys.argv` gives; its exit status (see `shared.errors.Exit`)."""
-    from services.cli.app import app
-
     try:
+        from services.cli.app import app  # here, since an interrupt may come meanwhile
+
         app(standalone_mode=True)
     except SystemExit as leaving:
         code = leaving.code

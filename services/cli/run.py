@@ -30,11 +30,14 @@ Exit status: 0 done, 3 done but some pictures failed, 2 usage, 4 a server or the
 130 interrupted.
 """
 
+RESUMES = "interrupted; the same command goes on where it stopped"
+
 
 @takes_recipe
 def command(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH", help="Pictures, and folders of pictures.")
+        list[Path],
+        typer.Argument(metavar="PATH", readable=False, help="Pictures, and folders of pictures."),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Output folder.")],
     recipe: dict[str, Any],  # Any: options of all types
@@ -89,6 +92,9 @@ def command(
         shown = reporter(quiet=quiet)
         try:
             ending = _run(plan, shown)
+        except KeyboardInterrupt:  # before there was anything to drain
+            shown.note(RESUMES)
+            raise typer.Exit(Exit.INTERRUPTED) from None
         finally:
             shown.close()
     raise typer.Exit(_tell(plan, ending, out, as_json=as_json))
@@ -148,8 +154,9 @@ def _tell(plan: "Plan", ending: "Ending", out: Path, *, as_json: bool) -> Exit:
     for part in standing.failed_parts:
         _say(f"faces: {part.uri}: {part.reason}")
     if ending.interrupted:
-        left = f"{standing.queued:,} images are left; " if standing.queued else ""
-        _say(f"interrupted; {left}the same command goes on where it stopped")
+        known = standing.sealed and standing.parts_open == 0
+        left = f"{standing.queued:,} images are left; " if known else ""
+        _say(RESUMES.replace("; ", f"; {left}"))
         return Exit.INTERRUPTED
     return Exit.SOME_FAILED if standing.failed or standing.failed_parts else Exit.DONE
 
