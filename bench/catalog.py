@@ -239,20 +239,19 @@ async def queries(rows: int, explain: bool) -> None:
                 await timed(catalog, f, 0) for f in filters for _ in range(20 // len(filters))
             ]
             everything += times
-            print(
-                f"{question:26} p50 {statistics.median(times):7.1f} ms   p95 {p95(times):7.1f} ms"
-            )
+            show(question, times)
             if explain:
                 await explained(catalog, connection, filters[0])
-        print(
-            f"{'all':26} p50 {statistics.median(everything):7.1f} ms   p95 {p95(everything):7.1f} ms"
-        )
+        show("all", everything)
         shows = [await timed_show(catalog, n * 7919 % rows) for n in range(40)]
-        print(
-            f"{'show, by identity':26} p50 {statistics.median(shows):7.1f} ms   p95 {p95(shows):7.1f} ms"
-        )
+        show("show, by identity", shows)
         await connection.close()
         await catalog.close()
+
+
+def show(question: str, times: list[float]) -> None:
+    """Print the median and the 95th percentile, in milliseconds."""
+    print(f"{question:26} p50 {statistics.median(times):7.1f} ms   p95 {p95(times):7.1f} ms")
 
 
 def p95(times: list[float]) -> float:

@@ -76,12 +76,14 @@ async def cancel_some(connection: AsyncConnection, submission: str, limit: int) 
     row and its end, the history shows what happened, a late result finds a row that has ended,
     and a submission that names them later queues them again (see `values.REVIVED`).
     """
-    member = exists().where(
-        memberships.c.image == images.c.pk,
-        memberships.c.submission == submissions.c.pk,
+    member = (
+        select(memberships.c.image)
+        .join(submissions, submissions.c.pk == memberships.c.submission)
+        .where(memberships.c.image == images.c.pk)
+        .correlate(images)
     )
-    wanted = exists().where(submissions.c.cancelled_at.is_(None), member)
-    mine = exists().where(submissions.c.id == submission, member)
+    wanted = member.where(submissions.c.cancelled_at.is_(None)).exists()
+    mine = member.where(submissions.c.id == submission).exists()
     query = (
         select(images.c.pk, images.c.status, images.c.face_count)
         .where(images.c.status == Status.QUEUED.value, mine, ~wanted)

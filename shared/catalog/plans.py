@@ -16,8 +16,11 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from shared.catalog.schema import images
 
-FEW = 50_000
-"""Rows that are found and sorted in less time than a walk through a million may take."""
+FEW_TOGETHER = 50_000
+"""Rows of neighbours (by name or date): finding all of them reads few pages of the table."""
+
+FEW_SPREAD = 2_000
+"""Rows that lie anywhere (by faces or scores): each costs a page, but a walk meets many soon."""
 
 
 class _Explain(Executable, ClauseElement):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, exists, select
+from sqlalchemy import ColumnElement, Row, Select, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog import bulk, globs, plans
@@ -41,15 +41,12 @@ class Filter:
     image: str | None = None
 
     @property
-    def selective(self) -> bool:
-        """Whether few rows may fit, by something that another index than the order's finds."""
-        return any(
-            value is not None
-            for value in (
-                *(self.name, self.min_faces, self.max_faces, self.min_score, self.max_score),
-                *(self.since, self.until),
-            )
-        )
+    def few(self) -> int:
+        """Fewer rows than this are found first and sorted then; see `plans`."""
+        if any(value is not None for value in (self.name, self.since, self.until)):
+            return plans.FEW_TOGETHER
+        others = (self.min_faces, self.max_faces, self.min_score, self.max_score)
+        return plans.FEW_SPREAD if any(value is not None for value in others) else 0
 
     def conditions(self, postgres: bool) -> list[ColumnElement[bool]]:
         """What must hold of a row of `images`, but for the submission."""
@@ -72,13 +69,15 @@ class Filter:
             chosen.append(row.status.in_([status.value for status in self.statuses]))
         if self.name is not None:
             chosen.append(globs.matches(safe(self.name), postgres))
+        if self.min_score is not None or self.max_score is not None:
+            chosen.append(row.face_count > 0)  # as the indexes of scores say
         if self.min_score is not None and self.max_score is not None:
-            chosen.append(
-                exists().where(
-                    found_faces.c.image == row.pk,
-                    found_faces.c.score.between(self.min_score, self.max_score),
-                )
+            limits = (self.min_score, self.max_score)
+            one = exists().where(
+                found_faces.c.image == row.pk, found_faces.c.score.between(*limits)
             )
+            ends = (row.best_score.between(*limits), row.least_score.between(*limits))
+            chosen.append(or_(*ends, one))
         return chosen
 
 
@@ -101,7 +100,8 @@ async def page(
     key = images.c.pk if filter_.submission is None else memberships.c.image
     query = chosen(filter_, postgres).where(key > after)
     keys = query.with_only_columns(key)
-    if postgres and filter_.selective and await plans.estimate(connection, keys) < plans.FEW:
+    few = filter_.few if postgres else 0
+    if few and await plans.estimate(connection, keys) < few:
         query = plans.sort_late(keys, limit)
     else:
         query = query.order_by(key).limit(limit)

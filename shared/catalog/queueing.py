@@ -122,9 +122,8 @@ async def _insert_rows(connection: AsyncConnection, step: Step) -> set[str]:
         for image in step.images
         if image.id not in barred
     }
-    # In one order everywhere: two steps naming the same images then cannot wait for each other.
-    ordered = [rows[id_] for id_ in sorted(rows)]
-    await bulk.insert(connection, images, QUEUE_COLUMNS, ordered, conflict="ignore")
+    # In the order of the step, which is the order in which people will see them listed.
+    await bulk.insert(connection, images, QUEUE_COLUMNS, rows.values(), conflict="ignore")
     return barred
 
 
