@@ -110,6 +110,7 @@ async def serve_health(health: Health, host: str, port: int) -> AsyncIterator[in
     server = _Server(config)
     try:
         listener = config.bind_socket()
+        listener.listen()  # from here on nobody is refused, also before the first turn of the loop
     except (OSError, SystemExit) as error:  # uvicorn exits where it cannot bind
         raise SettingsError(f"FACES_HTTP_PORT: {host}:{port} cannot be opened: {error}") from None
     serving = asyncio.create_task(server.serve(sockets=[listener]))

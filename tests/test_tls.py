@@ -102,6 +102,8 @@ async def has_results(suite: Suite, count: int) -> bool:
     return await suite.length(RESULTS) == count
 
 
+# What drivers leave of a refused connection is closed by the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     ("authority", "user", "host", "told"),
     [
@@ -209,6 +211,8 @@ async def test_a_catalog_through_tls(
     await catalog.close()
 
 
+# What drivers leave of a refused connection is closed by the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     ("options", "told"),
     [
