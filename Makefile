@@ -31,8 +31,8 @@ install: $(READY) ## Make .venv with everything in it, at the pinned versions.
 $(READY): requirements-dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found;" \
 		"if it is somewhere else: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 2; }
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
-		"$(PYTHON) is $$("$(PYTHON)" --version 2>&1); 3.11 or newer is needed:" \
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
+		"$(PYTHON) is $$("$(PYTHON)" --version 2>&1 | head -1); 3.11 or newer is needed:" \
 		"make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 2; }
 	@test -x $(BIN)/python || { echo "making $(VENV) with $$("$(PYTHON)" --version)"; \
 		"$(PYTHON)" -m venv $(VENV); }
@@ -65,10 +65,10 @@ lock: ## Pin all dependencies anew (needs uv).
 		--no-header --no-annotate pyproject.toml --group dev -o requirements-dev.txt
 
 stream-stats: $(READY) ## Show what waits in the streams; in the cluster: KUBE=1
-	@$(STATS) $(ARGS) || test $$? -eq 3
+	@$(STATS) $(ARGS) || { status=$$?; test $$status -eq 3 || exit $$status; }
 
 stream-stats-watch: $(READY) ## The same, redrawn every two seconds.
-	@$(STATS) --watch $(ARGS) || test $$? -eq 3
+	@$(STATS) --watch $(ARGS) || { status=$$?; test $$status -eq 3 || exit $$status; }
 
 bench: $(READY) ## Measure throughput beside a bare process pool on this machine.
 	@$(BIN)/python -m bench.throughput $(ARGS)

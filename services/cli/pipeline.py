@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from services.cli.embedded import EmbeddedValkey
 from services.cli.follow import Results
-from services.cli.leftovers import free_leftovers
+from services.cli.leftovers import clear_leftovers
 from services.cli.plan import Plan
 from services.cli.progress import Reporter
 from services.cli.stages import Stages
@@ -80,7 +80,7 @@ async def run(plan: Plan, valkey: EmbeddedValkey | None, reporter: Reporter) -> 
         catalog = await Catalog.open(plan.settings.database_url.get_secret_value())
         opened.push_async_callback(catalog.close)
         if valkey is not None:
-            await free_leftovers(client, Keys(plan.settings.prefix))
+            await clear_leftovers(client, Keys(plan.settings.prefix))
         interrupted = opened.enter_context(_Interrupt(reporter, valkey))
         try:
             async with asyncio.TaskGroup() as tasks:
