@@ -21,6 +21,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.errors import SettingsError, Unreachable
+from shared.streams.packing import pack_quickly
 
 CANNOT_BE_READ = (
     "FACES_REDIS_URL cannot be read: write redis://USER:PASSWORD@HOST:PORT/0 (rediss:// for TLS, "
@@ -66,6 +67,7 @@ def connect(url: SecretStr, *, timeout: float = 10) -> Redis:
             retry=Retry(NoBackoff(), 0),
             retry_on_error=[],
         )
+        pack_quickly(client)
         # Reads all options, and connects to nothing yet.
         client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, RedisError):

@@ -23,6 +23,7 @@ from shared.settings import Settings
 from shared.streams.batches import Batches
 from shared.streams.client import BLOCK_MS, REDIS_AWAY, connect
 from shared.streams.failure import Failure
+from shared.streams.gathering import Gathering
 from shared.streams.gauges import measure
 from shared.streams.handoff import HandOff
 from shared.streams.intake import CLAIM_AT_MOST, Intake, Membership
@@ -85,7 +86,9 @@ class Stage(Generic[M]):
         )
         if marks is None:
             return
-        settling = self._settling(marks)
+        handoff = HandOff(self._client, self._scripts, self._keys, marks, self._membership)
+        gathering = Gathering(handoff)
+        settling = self._settling(marks, gathering)
         self._patience.ready()
         log.info("consuming", stage=self.spec.name, consumer=self.consumer)
         async with asyncio.TaskGroup() as tasks:
@@ -97,14 +100,15 @@ class Stage(Generic[M]):
             ]
             await stop.wait()
             await self._drain(sources, workers)
+            await gathering.close()
             measuring.cancel()
             upkeep.cancel()
         await self._leave()
 
-    def _settling(self, marks: Marks) -> Settling[M]:
+    def _settling(self, marks: Marks, gathering: Gathering) -> Settling[M]:
         return Settling(
             self.spec,
-            HandOff(self._client, self._scripts, self._keys, marks, self._membership),
+            gathering,
             Failure(self._scripts, self._keys, marks, self._membership, self._settings),
             self._leases,
             self._patience,

@@ -16,7 +16,8 @@ from shared.metrics import ENTRIES, ENTRY_AGE_SECONDS, FULL_SECONDS, HANDLE_SECO
 from shared.settings import Settings
 from shared.streams.entries import Delivery
 from shared.streams.failure import Failure
-from shared.streams.handoff import Answer, HandOff, Item, in_calls
+from shared.streams.gathering import Gathering
+from shared.streams.handoff import Answer, Item, in_calls
 from shared.streams.leases import Leases
 from shared.streams.outcome import Dead, Done, M, Outcome, Retry, Work
 from shared.streams.patience import Patience
@@ -42,7 +43,7 @@ class Settling(Generic[M]):
     def __init__(
         self,
         spec: StageSpec[M],
-        handoff: HandOff,
+        handoff: Gathering,
         failure: Failure,
         leases: Leases,
         patience: Patience,
