@@ -192,10 +192,11 @@ class Stage(Generic[M]):
     ) -> None:
         """Stop reading, give back what was not started, finish the rest in time."""
         log.info("draining", stage=self.spec.name, held=len(self._leases))
+        unstarted = self._batches.close()
         self._look.set()
         await self._leases.wake()
         await self._intake.stop_waiting()
-        await self._leases.give_back(self._batches.close())
+        await self._leases.give_back(unstarted)
         await asyncio.wait(sources)  # a read in flight is never cancelled
         await self._leases.give_back(self._batches.close())
         _, late = await asyncio.wait(workers, timeout=self._settings.drain_seconds)
