@@ -143,13 +143,16 @@ def _opened(content: bytes, name: str) -> Header:
         try:
             with Image.open(io.BytesIO(content), formats=[READABLE[name]]) as opened:
                 width, height = opened.size
-                exif = opened.getexif()
+                # Not `getexif`, which decodes the whole picture where a PNG has no EXIF.
+                exif = opened.getexif() if name == "TIFF" else _exif(opened.info.get("exif"))
                 icc = opened.info.get("icc_profile") or b""
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - parsers of damaged files raise anything
             raise BadPicture(f"the {name} is damaged or truncated: {_words(error)}") from None
-    return Header(name, width, height, _orientation(exif), icc, exif)
+    # OpenCV turns a TIFF upright itself, and Pillow tells its size after turning.
+    orientation = 1 if name == "TIFF" else _orientation(exif)
+    return Header(name, width, height, orientation, icc, exif)
 
 
 def _words(error: Exception) -> str:
@@ -179,16 +182,23 @@ def _webp(content: bytes) -> Header:
             width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", body, 6))
     except struct.error:
         raise BadPicture("the WebP is damaged or truncated: its header ends early") from None
-    exif = Image.Exif()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            exif.load(bytes(chunks.get(b"EXIF", b"")))
-    except MemoryError:
-        raise
-    except Exception:  # noqa: BLE001 - parsers of damaged metadata raise anything
-        exif = Image.Exif()
+    exif = _exif(bytes(chunks.get(b"EXIF", b"")))
     return Header("WebP", width, height, _orientation(exif), bytes(chunks.get(b"ICCP", b"")), exif)
+
+
+def _exif(block: object) -> Image.Exif:
+    """An EXIF block, parsed; nothing where it is absent or damaged: the picture matters more."""
+    exif = Image.Exif()
+    if isinstance(block, bytes) and block:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                exif.load(block)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - parsers of damaged metadata raise anything
+            return Image.Exif()
+    return exif
 
 
 def _chunks(content: bytes) -> dict[bytes, memoryview]:
