@@ -109,20 +109,7 @@ class ChildProcess:
             ModelMissing: its weights are not there.
             FacesError: it cannot work, and why.
         """
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # a numpy.py in the working directory is not ours
-            "-X",
-            "faulthandler",
-            "-m",
-            "services.detector.child",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=dict(environment),
-            start_new_session=True,  # Ctrl-C on the terminal goes to the parent, which drains
-            limit=STREAM_LIMIT_BYTES,
-        )
+        process = await _spawn(environment)
         child = cls(process, config)
         try:
             await child._wait_until_ready()
@@ -246,3 +233,30 @@ def _signal(number: int) -> str:
     with suppress(ValueError):
         return f"{number} ({signal.Signals(number).name}{hint})"
     return str(number)
+
+
+async def _spawn(environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+    """A fresh interpreter at work on the child's module; none is left behind by a cancellation."""
+    spawning = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # a numpy.py in the working directory is not ours
+            "-X",
+            "faulthandler",
+            "-m",
+            "services.detector.child",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=dict(environment),
+            start_new_session=True,  # Ctrl-C on the terminal goes to the parent, which drains
+            limit=STREAM_LIMIT_BYTES,
+        )
+    )
+    try:
+        return await asyncio.shield(spawning)
+    except asyncio.CancelledError:
+        process = await spawning  # cancelled half way it would be nobody's
+        process.kill()
+        await process.communicate()
+        raise
