@@ -1,5 +1,7 @@
 """Rendering k8s/ in every combination of its components, once for all tests, and reading it."""
 
+import fcntl
+import hashlib
 import itertools
 import json
 import os
@@ -67,7 +69,38 @@ def edit(file: Path, old: str, new: str) -> None:
 
 @cache
 def renderings() -> dict[tuple[str, ...], list[Doc]]:
-    """Every combination of components, rendered; the key holds those that were switched on."""
+    """Every combination of components, rendered; the key holds those that were switched on.
+
+    Kept by content in pytest's cache folder: rendering takes a quarter of a minute, and several
+    test processes need it.
+    """
+    kept = ROOT / ".pytest_cache" / "k8s" / f"{_content_of_k8s()}.json"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with kept.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            rendered = _render_all()
+            partly = kept.with_suffix(".partly")
+            partly.write_text(json.dumps([[list(key), docs] for key, docs in rendered.items()]))
+            partly.rename(kept)
+        return {tuple(key): documents for key, documents in json.loads(kept.read_text())}
+
+
+def _content_of_k8s() -> str:
+    """A hash of every file below k8s/, of kustomize's version, and of how it is called here."""
+    if shutil.which("kubectl") is None:
+        absent("kubectl")
+    version = subprocess.run(
+        ["kubectl", "version", "--client"], capture_output=True, check=True, timeout=60
+    )
+    digest = hashlib.sha256(version.stdout + Path(__file__).read_bytes())
+    for file in sorted(path for path in K8S.rglob("*") if path.is_file()):
+        digest.update(f"{file.relative_to(K8S)}\0{file.stat().st_size}\0".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _render_all() -> dict[tuple[str, ...], list[Doc]]:
     wanted = [
         chosen
         for count in range(len(COMPONENTS) + 1)

@@ -22,6 +22,8 @@ from tests.waiting import wait_until
 LIMIT_BYTES = 600_000_000
 SERVICES = ("ingest", "detector", "writer")
 
+pytestmark = pytest.mark.timeout(400)
+
 asked_for = pytest.mark.skipif(
     os.environ.get("FACES_IMAGE_TEST") != "1",
     reason="builds an image and takes minutes: make image-test",

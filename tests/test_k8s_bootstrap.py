@@ -14,6 +14,8 @@ from shared.errors import Exit
 from tests.fake_cluster import TOKEN, FakeCluster, running
 from tests.manifests import base, named
 
+pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
+
 SECRET = "faces-secrets"
 KEYS = ["redis-password", "postgres-password"]
 

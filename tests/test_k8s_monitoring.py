@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 
 from tests.manifests import ROOT, Doc, named, of_kind, pods, renderings
 
-pytestmark = pytest.mark.xdist_group("kubernetes")
+pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
 
 EXPORTERS = (
     "shared.metrics",

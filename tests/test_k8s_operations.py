@@ -14,7 +14,7 @@ from services.cli.app import app
 from tests.conftest import absent
 from tests.manifests import ROOT, every_object
 
-pytestmark = pytest.mark.xdist_group("kubernetes")
+pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
 
 TEXT = (ROOT / "docs" / "operations.md").read_text()
 KINDS = {

@@ -9,7 +9,7 @@ import pytest
 
 from tests.manifests import Doc, base, copy_of_k8s, edit, kustomize, label_of, named, of_kind, pods
 
-pytestmark = pytest.mark.xdist_group("kubernetes")
+pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
 
 MUTABLE_IN_STATEFULSETS = {
     "replicas",

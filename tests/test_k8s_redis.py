@@ -14,7 +14,7 @@ from tests.conftest import absent, free_port
 from tests.manifests import Doc, base, named
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("kubernetes")
+pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
 
 PASSWORD = "0123456789abcdef"
 

@@ -27,7 +27,7 @@ from tests.manifests import (
     renderings,
 )
 
-pytestmark = pytest.mark.xdist_group("kubernetes")
+pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
 
 API_VERSIONS = ("1.29.0", "1.37.0")
 CORE_GROUPS = re.compile(r"^(v1|apps/v1|batch/v1|policy/v1|autoscaling/v2|\S+\.k8s\.io/\S+)$")

@@ -18,7 +18,7 @@ from tests.manifests import (
     renderings,
 )
 
-pytestmark = pytest.mark.xdist_group("kubernetes")
+pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
 
 TYPICAL_PICTURE_BYTES = 5 * 2**20
 """A photograph of a present-day telephone or camera, as JPEG."""

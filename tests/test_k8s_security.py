@@ -16,7 +16,7 @@ from tests.manifests import (
     renderings,
 )
 
-pytestmark = pytest.mark.xdist_group("kubernetes")
+pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
 
 RESTRICTED_VOLUMES = {
     "configMap",

@@ -8,6 +8,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from shared.errors import Exit
 from shared.health import Health, serve_health
 from shared.settings import PicturesBy, Settings
 from shared.streams.client import BLOCK_MS
@@ -28,7 +29,7 @@ from tests.manifests import (
 )
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("kubernetes")
+pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
 
 SERVICES = ("ingest", "detector", "writer")
 PARENT_BYTES = 512 * 2**20
@@ -285,6 +286,16 @@ def test_job_templates_submit_with_the_settings_of_the_suite() -> None:
         source = named(documents, "ConfigMap", name)["data"]["SOURCE"]
         mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
         assert (source in mounts) == (name == "submit-folder")
+
+
+def test_jobs_are_not_tried_again_where_trying_cannot_help() -> None:
+    for name, documents in jobs().items():
+        spec = named(documents, "Job", name)["spec"]
+        assert spec["template"]["spec"]["restartPolicy"] == "Never", "as a failure policy demands"
+        [rule] = spec["podFailurePolicy"]["rules"]
+        assert rule["action"] == "FailJob"
+        assert rule["onExitCodes"]["values"] == [Exit.USAGE, Exit.SOME_FAILED]
+        assert rule["onExitCodes"]["containerName"] == "faces"
 
 
 def test_the_versions_agree() -> None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from services.cli.buckets import bucket_pictures, is_bucket
 from services.ingest.sources.walk import Walk
 from shared.messages import display_name
 
@@ -19,12 +20,15 @@ Picture = tuple[str, bytes]
 def pictures(
     sources: Sequence[bytes], limit: int, refuse: Callable[[str], None]
 ) -> Iterator[Picture]:
-    """The pictures in files and folders, each read when it is asked for.
+    """The pictures in files, folders and buckets, each read when it is asked for.
 
     Calls `refuse` with a line for people about each that is unreadable or larger than `limit`
     bytes, and goes on.
     """
     for source in sources:
+        if is_bucket(os.fsdecode(source)):
+            yield from bucket_pictures(os.fsdecode(source), limit, refuse)
+            continue
         for path, relative in _files(source, refuse):
             name = display_name(relative)
             try:

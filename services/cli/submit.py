@@ -36,7 +36,9 @@ PLAIN_SECONDS = 5.0
 def command(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE", help="Pictures, and folders of pictures."),
+        typer.Argument(
+            metavar="SOURCE", help="Pictures, folders of pictures, and buckets: s3://BUCKET/FOLDER."
+        ),
     ],
     recipe: dict[str, Any],  # Any: options of all types
     by_reference: Annotated[
@@ -67,8 +69,10 @@ def command(
     if wait and not (database or os.environ.get("FACES_DATABASE_URL")):
         raise SettingsError("--wait reads the catalog: give it with --database")
     if not by_reference:
+        from services.cli.buckets import is_bucket
+
         for source in sources:
-            if not os.path.lexists(source):
+            if not is_bucket(source) and not os.path.lexists(source):
                 raise FacesError(f"there is no file or folder {source!r}; nothing was sent")
     made = make_recipe(model or settings.model, recipe)
     sender = _Sender(settings, sources, by_reference=by_reference, quiet=quiet)
