@@ -64,13 +64,15 @@ local function add(mark, bytes_key, payload, weight)
   return id
 end
 
--- Acknowledge and delete an entry. XADD comes before this in every script: an acknowledgement
--- first would lose the entry where the addition is refused, since nothing is rolled back.
-local function finish(stream, group, id, weight, bytes_key, history)
-  redis.call('XACK', stream, group, id)
-  redis.call('XDEL', stream, id)
+-- Acknowledge and delete entries of this weight. XADD comes before this in every script: an
+-- acknowledgement first would lose the entry where the addition is refused, since nothing is
+-- rolled back.
+local function finish(stream, group, ids, weight, bytes_key, history)
+  if #ids == 0 then return end
+  redis.call('XACK', stream, group, unpack(ids))
+  redis.call('XDEL', stream, unpack(ids))
   redis.call('HINCRBY', bytes_key, stream, -weight)
-  redis.call('HDEL', history, id)
+  redis.call('HDEL', history, unpack(ids))
 end
 
 -- Finished entries in slots of 5 seconds, 16 of them in a ring, for the rate of the last minute.

@@ -42,6 +42,6 @@ if result ~= '' then
 elseif flight ~= '' then
   redis.call('SREM', flights, flight)
 end
-finish(stream, group, id, weight, bytes_key, history)
+finish(stream, group, {id}, weight, bytes_key, history)
 count_finished(rate, stream, 1)
 return {2, #attempts}

@@ -26,8 +26,23 @@ local function read_item()
   return item
 end
 
+-- The fence for many items at once: what is pending for this consumer from the first one on.
+-- An item that is not among that is asked for alone.
+local pending = {}
+local function look_up(items)
+  local answer = redis.pcall(
+    'XPENDING', stream, group, items[1].id, '+', 2 * #items + 16, consumer)
+  if answer.err then return end
+  for _, entry in ipairs(answer) do pending[entry[1]] = entry[4] end
+end
+
+local function held(item)
+  if pending[item.id] then return pending[item.id] == item.deliveries end
+  return owned(stream, group, consumer, item.id, item.deliveries)
+end
+
 local function judge(item)
-  if not owned(stream, group, consumer, item.id, item.deliveries) then return 0 end
+  if not held(item) then return 0 end
   for _, output in ipairs(item.outputs) do
     local mark = output.mark
     if mark.problem ~= 0 then return mark.problem end
@@ -44,6 +59,7 @@ local function drop(bodies)
   for _, body in ipairs(bodies) do redis.call('UNLINK', body) end
 end
 
+local ended, freed = {}, 0
 local function perform(item)
   local carried_on = false
   for _, output in ipairs(item.outputs) do
@@ -58,19 +74,29 @@ local function perform(item)
       drop(output.carried)
     end
   end
-  finish(stream, group, item.id, item.weight, bytes_key, history)
   drop(item.drop)
   if item.flight ~= '' and not carried_on then redis.call('SREM', flights, item.flight) end
+  pending[item.id] = 0  -- an entry that comes twice in one call is handed off once
+  ended[#ended + 1] = item.id
+  freed = freed + item.weight
 end
 
-local answers, finished = {}, 0
-for i = 1, number() do
-  local item = read_item()
+local answers, items = {}, {}
+for i = 1, number() do items[i] = read_item() end
+if #items > 1 then look_up(items) end
+local problem
+for i, item in ipairs(items) do
   answers[i] = judge(item)
   if answers[i] == 1 then
-    perform(item)
-    finished = finished + 1
+    local done, why = pcall(perform, item)
+    if not done then
+      problem = why
+      break
+    end
   end
 end
-count_finished(rate, stream, finished)
+-- Acknowledged together, and also where one of them failed: what was added must be finished.
+finish(stream, group, ended, freed, bytes_key, history)
+count_finished(rate, stream, #ended)
+if problem then error(problem) end
 return answers
