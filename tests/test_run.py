@@ -108,6 +108,8 @@ def test_a_folder_of_pictures_becomes_rows_and_annotated_pictures(
     assert found == {"me.jpg": "faces", "trip/moon.png": "no_faces", "trip/half.jpg": "failed"}
     assert annotated(tmp_path / "out") == {"me.jpg"}
     assert (photos / "me.jpg").read_bytes() == FACE
+    (journal,) = (tmp_path / "out" / ".faces" / "appendonlydir").glob("*.incr.aof")
+    assert b"{faces}:results" in journal.read_bytes()  # on a server of its own, and no other
 
 
 def test_running_again_does_only_what_is_new(faces: Faces, photos: Path, tmp_path: Path) -> None:
