@@ -140,7 +140,7 @@ async def _length(client: Redis, key: str) -> int:
 async def _group(client: Redis, key: str, group: str) -> dict[str, Any]:
     """What the server says of a group; empty where there is no stream or no group yet."""
     try:
-        groups = cast("list[dict[str, Any]]", await client.xinfo_groups(key))
+        groups = await client.xinfo_groups(key)
     except ResponseError:
         return {}
     return next((told for told in groups if told["name"] == group.encode()), {})
@@ -148,7 +148,7 @@ async def _group(client: Redis, key: str, group: str) -> dict[str, Any]:
 
 async def _consumers(client: Redis, key: str, group: str) -> tuple[ConsumerStats, ...]:
     try:
-        told = cast("list[dict[str, Any]]", await client.xinfo_consumers(key, group))
+        told = await client.xinfo_consumers(key, group)
     except ResponseError:
         return ()
     return tuple(
