@@ -20,24 +20,29 @@ T = TypeVar("T")
 
 
 class Patience:
-    """How one stage waits, and what its health says meanwhile."""
+    """How one activity of a stage waits, and what its health says meanwhile.
 
-    def __init__(self, stage: str, health: Health) -> None:
+    Each activity has its own: reading goes well while the database is away, and must neither
+    call the stage ready nor begin the waits anew.
+    """
+
+    def __init__(self, stage: str, health: Health, activity: str = "") -> None:
         self._stage = stage
+        self._check = f"{stage} {activity}".rstrip()
         self._health = health
         self._failures = 0
 
     def ready(self) -> None:
         """The servers answer."""
         self._failures = 0
-        self._health.ready(self._stage)
+        self._health.ready(self._check)
 
     async def wait(
         self, error: RedisError | Unreachable, stop: asyncio.Event | None = None
     ) -> None:
         """Wait a little longer each time in a row, or until `stop` is set."""
         reason = describe(error) if isinstance(error, RedisError) else str(error)
-        self._health.unready(self._stage, reason)
+        self._health.unready(self._check, reason)
         self._failures += 1
         delay = backoff(self._failures, FIRST_SECONDS, CAP_SECONDS)
         AWAY_SECONDS.labels(self._stage).inc(delay)

@@ -74,6 +74,7 @@ class Stage(Generic[M]):
         self._batches = Batches(spec.batch, spec.linger)
         self._keys = keys
         self._patience = Patience(spec.name, health)
+        self._reading = Patience(spec.name, health, "reading")
         self._stopping = asyncio.Event()
         self._look = asyncio.Event()
 
@@ -126,9 +127,9 @@ class Stage(Generic[M]):
             try:
                 entries = await self._intake.read(min(room, READ_AT_MOST))
             except RedisError as error:
-                await self._patience.wait(error, self._stopping)
+                await self._reading.wait(error, self._stopping)
                 continue
-            self._patience.ready()
+            self._reading.ready()
             self._batches.put(self._leases.take(entries))
 
     async def _reclaim(self) -> None:
@@ -146,7 +147,7 @@ class Stage(Generic[M]):
                 await self._leases.renew()  # or this consumer would reclaim from itself
                 entries = await self._intake.reclaim(min(room, CLAIM_AT_MOST))
             except RedisError as error:
-                await self._patience.wait(error, self._stopping)
+                await self._reading.wait(error, self._stopping)
                 return
             if entries:
                 log.info("reclaimed", stage=self.spec.name, entries=len(entries))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from tests.conftest import free_port
@@ -98,7 +99,8 @@ class Postgres:
     def remove(self) -> None:
         """Stop it and remove its files."""
         try:
-            self.stop()
+            with suppress(subprocess.CalledProcessError):  # it is stopped already
+                self.stop()
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
 

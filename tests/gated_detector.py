@@ -1,0 +1,43 @@
+"""`python -m tests.gated_detector`: a detector service whose pictures say when they are done.
+
+A picture is JSON: `name` is noted in the file `log` when its search begins; the search ends when
+the file `gate` is there (at once where there is none); `poison` is done as in `tests.poison`.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from services.detector import service
+from services.detector.models import Model
+from services.detector.picture import Limits, Processed
+from services.detector.protocol import Config
+from shared.recipe import Recipe
+from shared.service import main
+from shared.settings import Settings
+from tests import poison
+
+make_config = service.slot_config
+
+
+def process(content: bytes, recipe: Recipe, model: Model, limits: Limits) -> Processed:
+    told = json.loads(content)
+    with Path(told["log"]).open("a") as log:
+        log.write(f"{told['name']} {os.getppid()}\n")
+    if "poison" in told:
+        return poison.process(told["poison"].encode(), recipe, model, limits)
+    while "gate" in told and not Path(told["gate"]).exists():
+        time.sleep(0.005)
+    return poison.process(told.get("action", "ok").encode(), recipe, model, limits)
+
+
+def slot_config(settings: Settings) -> Config:
+    hooks = {"process": "tests.gated_detector:process", "load": "tests.poison:load"}
+    return make_config(settings).model_copy(update=hooks)
+
+
+if __name__ == "__main__":
+    service.slot_config = slot_config
+    sys.exit(main("detector", service.open_stage))
