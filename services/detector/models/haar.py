@@ -51,3 +51,8 @@ class Haar:
             np.asarray(boxes, np.float32), scores, np.zeros((len(scores), 0), np.float32)
         )
         return found.take(np.flatnonzero(scores >= min_score))
+
+
+def tutorial() -> Haar:
+    """As the 2011 tutorial searched: only faces of at least 50 x 50 pixels."""
+    return Haar(least_side=TUTORIAL_LEAST_SIDE)
