@@ -136,13 +136,14 @@ def running(contender: Contender, models: Path, workers: int) -> Iterator[Runnin
             runs.ask(None)
             yield runs
         finally:
-            assert process.stdin
+            assert process.stdin and process.stdout
             process.stdin.close()
             try:
                 process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            process.stdout.close()
 
 
 def repeated(pictures: Sequence[Path], copies: int, folder: Path) -> list[Path]:

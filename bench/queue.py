@@ -116,7 +116,7 @@ def _taskiq(client: redis.Redis) -> int:
     return sum(int(group["pending"]) + int(group["lag"] or 0) for group in groups)
 
 
-BY_BATCH = ("stage", "--batch", "100")
+BY_BATCH = ("stage", "--batch", "100", "--concurrency", "2")
 BY_ONE = ("stage", "--concurrency", "64")
 
 QUEUES = (

@@ -70,7 +70,7 @@ class Suite:
 @asynccontextmanager
 async def suite(out: Path, workers: int) -> AsyncIterator[Suite]:
     """A suite whose slots are ready; drained at the end of the block."""
-    out.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - before anything runs
     settings, _ = run_settings([out], out, None, None, None, workers, False)
     plan = Plan((out,), out, make_recipe(settings.model, {}), settings, True, "bench")
     valkey = EmbeddedValkey(plan.private)

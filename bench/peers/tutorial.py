@@ -61,7 +61,8 @@ def main() -> None:
     for command in (BEANSTALKD, CONVERT):
         if shutil.which(command) is None:
             raise SystemExit(f"{command} is not installed (Debian: beanstalkd, imagemagick)")
-    if "ImageMagick" not in subprocess.run([CONVERT, "-version"], stdout=-1, text=True, check=False).stdout:
+    told = subprocess.run([CONVERT, "-version"], stdout=subprocess.PIPE, text=True, check=False)
+    if "ImageMagick" not in told.stdout:
         raise SystemExit("`convert` is not ImageMagick's")
     os.environ["MAGICK_THREAD_LIMIT"] = "1"  # as many filters as workers
     port = free_port()
