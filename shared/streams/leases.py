@@ -69,7 +69,9 @@ class Leases:
 
     async def renew(self) -> None:
         """Renew every lease that is still ours; forget those that are not."""
-        lost = await self._set_idle(list(self._held.values()), 0)
+        refused = await self._set_idle(list(self._held.values()), 0)
+        # What was finished while this was asked is nobody's any more, and was not lost.
+        lost = [entry_id for entry_id in refused if entry_id in self._held]
         if lost:
             self.lost += len(lost)
             log.warning("leases lost to other consumers", entries=len(lost))
