@@ -5,7 +5,7 @@ It travels in each message, so that all detectors agree, and its identity is par
 
 import hashlib
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -47,6 +47,12 @@ class Recipe(BaseModel):
     @cached_property
     def id(self) -> str:
         """Short name, safe in paths: the model and 10 hex digits of a hash over the rest."""
-        told = self.model_dump_json(exclude_defaults=True)
-        digest = hashlib.sha256(told.encode()).hexdigest()
-        return f"{self.model}-{digest[:10]}"
+        return _identity(self)
+
+
+@lru_cache(maxsize=64)
+def _identity(recipe: Recipe) -> str:
+    """Kept for all equal recipes: each message brings a copy of its submission's."""
+    told = recipe.model_dump_json(exclude_defaults=True)
+    digest = hashlib.sha256(told.encode()).hexdigest()
+    return f"{recipe.model}-{digest[:10]}"
