@@ -7,12 +7,14 @@ import re
 import secrets
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
+import asyncpg
 import pytest
+import redis
 
 from tests.conftest import SHARED, RedisServer, free_port
 from tests.containers import IMAGE, ROOT, NoContainers, Podman, base_image, inspect
@@ -135,7 +137,7 @@ def test_the_bootstrap_job_starts(podman: Podman) -> None:
 class Suite:
     """The three services in containers, on a Redis with a password and a catalog of their own."""
 
-    def __init__(self, podman: Podman, folder: Path, redis_url: str) -> None:
+    def __init__(self, podman: Podman, folder: Path, redis_url: str, database: str) -> None:
         self.podman = podman
         self.folder = folder
         self.ports = {name: free_port() for name in SERVICES}
@@ -150,7 +152,7 @@ class Suite:
             **settings,
             "FACES_HTTP_HOST": "127.0.0.1",
             "FACES_REDIS_URL": redis_url,
-            "FACES_DATABASE_URL": "sqlite:////data/faces.db",
+            "FACES_DATABASE_URL": database,
             "FACES_OBJECTS_URL": "file:///data/objects",
         }
 
@@ -211,17 +213,32 @@ def _is_ok(url: str) -> bool:
 
 
 @pytest.fixture
-def suite(podman: Podman, tmp_path: Path) -> Iterator[Suite]:
+async def database() -> AsyncIterator[str]:
+    """A database of this test's own, or a file where there is no PostgreSQL."""
+    url = os.environ.get("FACES_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/test")
+    try:
+        connection = await asyncpg.connect(url, timeout=5)
+    except OSError:
+        yield "sqlite:////data/faces.db"
+        return
+    name = f"faces_image_{secrets.token_hex(4)}"
+    await connection.execute(f"CREATE DATABASE {name}")
+    yield f"{url.rpartition('/')[0]}/{name}"
+    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await connection.close()
+
+
+@pytest.fixture
+def suite(podman: Podman, tmp_path: Path, database: str) -> Iterator[Suite]:
     password = secrets.token_hex(8)
     server = RedisServer(tmp_path / "redis")
     server.start()
-    import redis
-
     with redis.Redis(port=server.port) as client:
         client.config_set("requirepass", password)
     for folder in (tmp_path, *list(tmp_path.parents)[:2]):
         folder.chmod(0o755)  # the container's user is nobody here
-    running = Suite(podman, tmp_path, f"redis://:{password}@127.0.0.1:{server.port}/0")
+    url = f"redis://:{password}@127.0.0.1:{server.port}/0"
+    running = Suite(podman, tmp_path, url, database)
     yield running
     running.kill()
     server.kill()
