@@ -34,18 +34,25 @@ PLAIN_SECONDS = 5.0
 
 @takes_recipe
 def command(
+    recipe: dict[str, Any],  # Any: options of all types
     sources: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="SOURCE", help="Pictures, folders of pictures, and buckets: s3://BUCKET/FOLDER."
         ),
-    ],
-    recipe: dict[str, Any],  # Any: options of all types
+    ] = None,
     by_reference: Annotated[
         bool,
         typer.Option(
             "--by-reference",
             help="Send only the names: paths as the ingest service sees them.",
+        ),
+    ] = False,
+    missing: Annotated[
+        bool,
+        typer.Option(
+            "--missing",
+            help="After Redis lost its data: send again what the catalog still calls queued.",
         ),
     ] = False,
     wait: Annotated[
@@ -68,6 +75,14 @@ def command(
     settings = load_settings(redis_url=redis, database_url=database)
     if wait and not (database or os.environ.get("FACES_DATABASE_URL")):
         raise SettingsError("--wait reads the catalog: give it with --database")
+    if missing:
+        from services.cli.missing import submit_missing
+
+        if sources or wait or by_reference:
+            raise FacesError("--missing knows by itself what to send: give nothing else to send")
+        raise typer.Exit(asyncio.run(submit_missing(settings, as_json=as_json)))
+    if not sources:
+        raise FacesError("what should be sent? Give pictures or folders, or --missing")
     if not by_reference:
         from services.cli.buckets import is_bucket
 

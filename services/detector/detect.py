@@ -10,10 +10,9 @@ from services.detector.protocol import Reply, Request, crop_keys
 from services.detector.slots import Slots
 from shared.errors import Unreachable
 from shared.messages import Body, ImageMessage, ResultMessage
+from shared.reasons import BYTES_LOST
 from shared.settings import PicturesBy, Settings
 from shared.streams.outcome import Done, Outcome, Output, Retry, Work
-
-BODY_LOST = "its bytes were lost with Redis before it was searched; submit it again"
 
 REASON_LIMIT = 1000
 
@@ -50,7 +49,7 @@ class Detector:
         if message.body is not None:  # fetched before a slot is free, so that none waits for it
             found = await self._bodies.get(message.body)
             if found is None:
-                return Done((Output(_result(work, Reply(kind="done", reason=BODY_LOST))),))
+                return Done((Output(_result(work, Reply(kind="done", reason=BYTES_LOST))),))
             content = found
         request = Request(
             recipe=message.recipe,

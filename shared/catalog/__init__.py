@@ -4,8 +4,6 @@ from shared.catalog.catalog import Catalog
 from shared.catalog.curation import Again, Redo, RedoStep
 from shared.catalog.queries import Filter
 from shared.catalog.values import (
-    CANCELLED,
-    PICTURE_LOST,
     CommitReport,
     Decision,
     FaceRow,
@@ -17,6 +15,7 @@ from shared.catalog.values import (
     Refused,
     Step,
 )
+from shared.reasons import CANCELLED, PICTURE_LOST
 
 __all__ = [
     "CANCELLED",

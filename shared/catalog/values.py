@@ -6,15 +6,10 @@ from datetime import datetime
 
 from shared.errors import FacesError
 from shared.messages import Status
+from shared.reasons import BYTES_LOST, CANCELLED, PICTURE_LOST
 from shared.recipe import Recipe
 
-CANCELLED = "cancelled"
-"""The reason of a row that ended because its submission was cancelled."""
-
-PICTURE_LOST = "the highlighted picture was lost with Redis before it was stored; submit it again"
-"""The reason of a row whose faces were found, but whose result did not outlive Redis."""
-
-REVIVED = (CANCELLED, PICTURE_LOST)
+REVIVED = (CANCELLED, PICTURE_LOST, BYTES_LOST)
 """Failures that say nothing about the picture: a submission that names it queues it again."""
 
 

@@ -74,8 +74,13 @@ def path_of(uri: str) -> bytes:
     """
     scheme = "file://"
     if not uri.startswith(scheme + "/"):
-        raise SourceRefused(f"{uri[:200]!r} is not a file:/// URI")
-    return unquote_to_bytes(uri[len(scheme) :])
+        raise SourceRefused(
+            f"{uri[:200]!r} is not a file:/// URI, and other kinds are not opened by reference"
+        )
+    path = unquote_to_bytes(uri[len(scheme) :])
+    if b"\0" in path:
+        raise SourceRefused("a path with a NUL byte in it names no file")
+    return path
 
 
 def _visited(root: bytes, visit: Visited) -> FoundImage:
