@@ -8,20 +8,8 @@ from typing import Any
 import structlog
 from structlog.typing import Processor
 
+from shared.printing import printable
 from shared.settings import LogFormat, Settings
-
-
-def printable(text: str) -> str:
-    """Text as one line of a terminal: what would move its cursor or colour it is written out.
-
-    File names come from strangers and may hold line ends and escape sequences.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
 
 
 def _make_printable(

@@ -4,6 +4,7 @@ import os
 import sys
 
 from shared.errors import Exit, FacesError
+from shared.printing import printable
 
 
 def main() -> None:
@@ -21,7 +22,7 @@ def status_of_command() -> int:
         code = leaving.code
         return code if isinstance(code, int) else int(code is not None)
     except FacesError as error:
-        print(f"faces: {error}", file=sys.stderr)
+        print(f"faces: {printable(str(error))}", file=sys.stderr)
         return int(error.exit_status)
     except KeyboardInterrupt:
         return int(Exit.INTERRUPTED)

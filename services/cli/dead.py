@@ -135,7 +135,7 @@ def _moment(age: str) -> datetime | None:
 async def _list(choice: _Choice, as_json: bool, redis: str | None, out: Path | None) -> None:
     from collections import Counter
 
-    from services.cli.export import printable
+    from shared.printing import printable
 
     reasons: Counter[str] = Counter()
     async with _letters(redis, out) as letters:
@@ -145,7 +145,9 @@ async def _list(choice: _Choice, as_json: bool, redis: str | None, out: Path | N
                 print(json.dumps(_as_dict(letter)))
                 continue
             name = printable(letter.name)
-            print(f"{letter.id}  {letter.stream:<8} {name}\n    {printable(letter.reason)}")
+            print(
+                f"{letter.id}  {printable(letter.stream):<8} {name}\n    {printable(letter.reason)}"
+            )
     if not as_json:
         print("no dead letters" if not reasons else "")
         for why, count in reasons.most_common():
@@ -153,7 +155,7 @@ async def _list(choice: _Choice, as_json: bool, redis: str | None, out: Path | N
 
 
 async def _show(identity: str, redis: str | None, out: Path | None) -> None:
-    from services.cli.export import printable
+    from shared.printing import printable
 
     async with _letters(redis, out) as letters:
         letter = await letters.find(identity)
@@ -167,7 +169,8 @@ async def _show(identity: str, redis: str | None, out: Path | None) -> None:
     ):
         print(f"{what + ':':<9}{printable(value)}")
     for n, attempt in enumerate(letter.history, 1):
-        print(f"attempt {n}: {attempt.at}  {attempt.consumer}  {printable(attempt.reason)}")
+        told = f"{attempt.at}  {attempt.consumer}  {attempt.reason}"
+        print(f"attempt {n}: {printable(told)}")
 
 
 async def _retry(

@@ -10,6 +10,7 @@ from typing import TextIO
 from services.cli.options import Format
 from shared.catalog import ImageRow
 from shared.messages import Status
+from shared.printing import printable
 
 Rows = Callable[[bool], AsyncIterator[ImageRow]]
 """Gives all rows anew at each call; the argument says whether with their faces."""
@@ -44,14 +45,6 @@ def as_dict(row: ImageRow) -> dict[str, object]:
         image[name] = value.isoformat() if isinstance(value, datetime) else value
     image["faces"] = [{"n": n, **asdict(face)} for n, face in enumerate(row.faces)]
     return image
-
-
-def printable(text: str) -> str:
-    """A name as one line of a terminal: what would move the cursor is written out."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
 
 
 async def _table(rows: Rows, out: TextIO) -> int:

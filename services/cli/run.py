@@ -11,6 +11,7 @@ import typer
 
 from services.cli.options import AsJson, DatabaseUrl, Model, RedisUrl, make_recipe, takes_recipe
 from shared.errors import Exit
+from shared.printing import printable
 
 if TYPE_CHECKING:
     from services.cli.pipeline import Ending
@@ -152,7 +153,7 @@ def _tell(plan: "Plan", ending: "Ending", out: Path, *, as_json: bool) -> Exit:
             print(f"what failed, and why: {_program()} results {where} --status failed")
         print(last_line(standing, ending.rate), flush=True)
     for part in standing.failed_parts:
-        _say(f"faces: {part.uri}: {part.reason}")
+        _say(printable(f"faces: {part.uri}: {part.reason}"))
     if ending.interrupted:
         known = standing.sealed and standing.parts_open == 0
         left = f"{standing.queued:,} images are left; " if known else ""

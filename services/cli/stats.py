@@ -11,6 +11,7 @@ import typer
 
 from services.cli.options import AsJson, Out, RedisUrl, load_settings
 from shared.errors import FacesError, Unreachable
+from shared.printing import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -185,7 +186,8 @@ def _table(stats: "Stats", settings: "Settings", growth: float | None) -> "Rende
     for one in stats.streams:
         for consumer in one.consumers:
             idle = duration(consumer.idle_seconds)
-            consumers.add_row(consumer.name, STAGES[one.name], f"{consumer.pending:,}", idle)
+            name = Text(printable(consumer.name))
+            consumers.add_row(name, STAGES[one.name], f"{consumer.pending:,}", idle)
     left = stats.eta_seconds
     limit = f" of {size(stats.memory_max)}" if stats.memory_max else ", no limit"
     figures = Text(

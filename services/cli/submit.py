@@ -21,6 +21,7 @@ from services.cli.options import (
     takes_recipe,
 )
 from shared.errors import Exit, FacesError, SettingsError, Unreachable
+from shared.printing import printable
 
 if TYPE_CHECKING:
     from services.cli.submission import Submission
@@ -167,7 +168,7 @@ class _Sender:
 
     def _refuse(self, what: str) -> None:
         self.refused += 1
-        print(f"faces: not sent: {what}", file=sys.stderr, flush=True)
+        print(f"faces: not sent: {printable(what)}", file=sys.stderr, flush=True)
 
     async def _show(self) -> None:
         """How many were sent, on standard error, until cancelled."""
