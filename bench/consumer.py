@@ -15,6 +15,7 @@ import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import cache
+from typing import Any
 
 import uvloop
 from redis.asyncio import Redis
@@ -138,7 +139,7 @@ async def run_bare(url: str, prefix: str) -> None:
     stream, results = keys.stream(IMAGES), keys.stream(RESULTS)
     name = str(os.getpid())
     while True:
-        answer = await client.xreadgroup(
+        answer: Any = await client.xreadgroup(  # Any: redis-py types all protocols at once
             "detector", name, {stream: ">"}, count=BARE_COUNT, block=1000
         )
         if not answer:

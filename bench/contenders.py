@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.measuring import PeakMemory
 from bench.peers.driver import Round
@@ -79,18 +80,19 @@ class Running:
         """One round over `copies` of the pictures, under names that it has never seen."""
         self._rounds += 1
         folder = self._folder / f"in-{self._rounds}"
+        links = repeated(pictures, copies, folder)
         asked = {
-            "pictures": [str(path) for path in repeated(pictures, copies, folder)],
+            "pictures": [str(link) for link in links],
             "out": str(self._folder / f"out-{self._rounds}"),
             "tell": tell,
         }
         with self.peak.watching(self._process.pid):
             done = Round(**self.ask(asked))
-        if done.images != len(asked["pictures"]):
-            raise RuntimeError(f"{done.images} of {len(asked['pictures'])} images came back")
+        if done.images != len(links):
+            raise RuntimeError(f"{done.images} of {len(links)} images came back")
         return done
 
-    def ask(self, request: object) -> dict[str, object]:
+    def ask(self, request: object) -> dict[str, Any]:  # Any: the fields of a Round
         """Send a request, if there is one, and read an answer."""
         assert self._process.stdin and self._process.stdout
         if request is not None:

@@ -96,19 +96,19 @@ class Queue:
 
 
 def _stream(client: redis.Redis) -> int:
-    return int(client.xlen(STREAM))  # type: ignore[arg-type]  # redis-py types both kinds at once
+    return int(client.xlen(STREAM))
 
 
 def _celery(client: redis.Redis) -> int:
-    return int(client.llen("celery"))  # type: ignore[arg-type]
+    return int(client.llen("celery"))
 
 
 def _arq(client: redis.Redis) -> int:
-    return int(client.zcard("arq:queue"))  # type: ignore[arg-type]
+    return int(client.zcard("arq:queue"))
 
 
 def _streaq(client: redis.Redis) -> int:
-    return int(client.xlen("streaq:default:queues:normal"))  # type: ignore[arg-type]
+    return int(client.xlen("streaq:default:queues:normal"))
 
 
 def _taskiq(client: redis.Redis) -> int:
@@ -236,7 +236,13 @@ def _row(
 def shown(rows: Sequence[dict[str, object]]) -> str:
     """The table. Round trips are reads from sockets as the server counts them."""
     head = ("", "consumers", "bytes", "msg/s", "of limit", "commands", "round trips", "server us")
-    keys = ("title", "consumers", "payload_bytes", "messages_per_second", "of_limit")
+    keys: tuple[str, ...] = (
+        "title",
+        "consumers",
+        "payload_bytes",
+        "messages_per_second",
+        "of_limit",
+    )
     keys += ("commands_a_message", "round_trips_a_message", "server_cpu_us_a_message")
     return table(head, [tuple(str(row[key]) for key in keys) for row in rows])
 

@@ -75,7 +75,7 @@ def consumers(client: redis.Redis, count: int, options: Sequence[str]) -> Iterat
 
 def left(client: redis.Redis) -> int:
     """Images that are not finished."""
-    return int(client.xlen(STREAM))  # type: ignore[arg-type]  # typed for both kinds of client
+    return int(client.xlen(STREAM))
 
 
 def until(client: redis.Redis, most: int) -> tuple[float, Look, int]:
