@@ -148,6 +148,17 @@ def test_an_orientation_that_exif_does_not_know_is_upright() -> None:
     assert read_header(encoded(astronaut(), "JPEG", exif=exif), 10**9).orientation == 1
 
 
+def test_an_orientation_of_too_many_values_is_upright_and_nothing_is_warned() -> None:
+    """Found by the fuzzer: a tag's values are parsed, and warned about, only when it is read."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    content = encoded(astronaut(), "JPEG", exif=exif)
+    tag = b"\x01\x12\0\x03\0\0\0\x01"
+    assert tag in content
+    twice = content.replace(tag, tag[:-1] + b"\x02")
+    assert read_header(twice, 10**9).orientation == 1
+
+
 @pytest.mark.parametrize(
     ("longest", "expected"), [(64, 8), (65, 4), (128, 4), (200, 2), (256, 2), (257, 1), (9999, 1)]
 )

@@ -161,7 +161,14 @@ def _words(error: Exception) -> str:
 
 
 def _orientation(exif: Image.Exif) -> int:
-    value = exif.get(ORIENTATION)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = exif.get(ORIENTATION)  # values are parsed only here
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - parsers of damaged metadata raise anything
+        return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 

@@ -68,10 +68,15 @@ def _at(
 
 
 def scaled_down(picture: Picture, longest: int) -> Picture:
-    """The picture with its longest side at most `longest`, by averaging areas."""
+    """The picture with its longest side at most `longest`.
+
+    Down to a half, bilinear interpolation reads every pixel and takes a sixth of the time of
+    averaging areas, at the same accuracy (`bench/accuracy.py`); below that it would skip pixels.
+    """
     height, width = picture.shape[:2]
     factor = longest / max(height, width)
     if factor >= 1:
         return picture
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    how = cv2.INTER_LINEAR if factor > 0.5 else cv2.INTER_AREA
+    return np.asarray(cv2.resize(picture, size, interpolation=how), np.uint8)

@@ -29,8 +29,8 @@ def session(model: Path | bytes) -> ort.InferenceSession:
 def blob(picture: Picture, *, rgb: bool) -> Floats:
     """The picture as float32 0..255, shape (1, 3, height, width), padded right and below with 0.
 
-    Plane by plane into an array that is already padded: a sixth of the time that
-    `cv2.dnn.blobFromImage` takes after a padded copy (measured by `bench/detect.py`).
+    Plane by plane into an array that is already padded: a fourth of the time of
+    `cv2.dnn.blobFromImage` on a padded copy (`bench/detect.py` shows both).
     """
     height, width = picture.shape[:2]
     planes = np.zeros(

@@ -1,0 +1,169 @@
+"""CPU time of one picture, step by step, and beside OpenCV's own YuNet: `python -m bench.detect`.
+
+    python -m bench.detect [FOLDER] [--models DIR] [--size 640] [--rounds 3]
+
+Both decode each file, scale it to the same size and search it, on one core, in turns; the boxes of
+both are compared. Times are of CPU, the least of the rounds for each picture, so that a busy
+machine disturbs them little.
+"""
+
+import argparse
+import collections
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from bench.average_precision import overlaps
+from services.detector.decode import decode, reduction
+from services.detector.header import read_header
+from services.detector.models import Detections, Model, Picture, load
+from services.detector.models.network import blob
+from services.detector.picture import Limits, process
+from services.detector.search import scaled_down, search
+from shared.model_table import MODELS
+from shared.recipe import Mode, Recipe
+
+BESIDE = Path(__file__).resolve().parents[2] / "shared"
+MIN_SCORE = 0.3
+LIMITS = Limits(max_pixels=10**9)
+
+
+class OpenCV:
+    """`cv2.FaceDetectorYN` with the same network of a fixed declared size."""
+
+    name = "yunet"
+    overlap = 0.45
+
+    def __init__(self, weights: Path) -> None:
+        self._detector = cv2.FaceDetectorYN.create(
+            str(weights), "", (320, 320), MIN_SCORE, self.overlap
+        )
+
+    def detect(self, picture: Picture, min_score: float) -> Detections:
+        """See `services.detector.models.Model`."""
+        self._detector.setScoreThreshold(min_score)
+        self._detector.setInputSize((picture.shape[1], picture.shape[0]))
+        _, found = self._detector.detect(picture)
+        rows = np.zeros((0, 15), np.float32) if found is None else np.asarray(found, np.float32)
+        return Detections(rows[:, :4], rows[:, 14], rows[:, 4:14])
+
+
+@dataclass
+class Difference:
+    """How far the boxes of two detectors are apart, over all pictures."""
+
+    same: int = 0
+    only_ours: int = 0
+    only_theirs: int = 0
+    pixels: float = 0.0
+    score: float = 0.0
+
+    def add(self, ours: Detections, theirs: Detections) -> None:
+        """Compare what was found in one picture, each box with the one that it overlaps most."""
+        if not len(ours) or not len(theirs):
+            self.only_ours += len(ours)
+            self.only_theirs += len(theirs)
+            return
+        shared = overlaps(ours.boxes.astype(float), theirs.boxes.astype(float))
+        nearest = shared.argmax(axis=1)
+        pairs = np.flatnonzero(shared.max(axis=1) > 0.8)
+        self.same += len(pairs)
+        self.only_ours += len(ours) - len(pairs)
+        self.only_theirs += len(theirs) - len(np.unique(nearest[pairs]))
+        apart = np.abs(ours.boxes[pairs] - theirs.boxes[nearest[pairs]])
+        self.pixels = max(self.pixels, float(apart.max(initial=0)))
+        scores = np.abs(ours.scores[pairs] - theirs.scores[nearest[pairs]])
+        self.score = max(self.score, float(scores.max(initial=0)))
+
+
+def searched(content: bytes, model: Model, size: int) -> Detections:
+    """From bytes to boxes."""
+    header = read_header(content, LIMITS.max_pixels)
+    small = scaled_down(decode(content, header, reduction(header, size)), size)
+    whole = small.shape[1], small.shape[0]
+    return search(model, small, whole, (size,), accurate=False, min_score=MIN_SCORE)
+
+
+def cpu_ms(work: Callable[[], object]) -> float:
+    """CPU milliseconds of one call."""
+    start = time.process_time()
+    work()
+    return (time.process_time() - start) * 1000
+
+
+def compare(contents: list[bytes], ours: Model, theirs: Model, size: int, rounds: int) -> None:
+    """Print both times, their ratio, and how far the boxes are apart."""
+    difference = Difference()
+    times: dict[Model, list[float]] = {ours: [], theirs: []}
+    for content in contents:
+        difference.add(searched(content, ours, size), searched(content, theirs, size))
+        for model, taken in times.items():
+            work = partial(searched, content, model, size)
+            taken.append(min(cpu_ms(work) for _ in range(rounds)))
+    mine, other = (statistics.mean(taken) for taken in times.values())
+    print(f"decode to boxes at {size}, CPU ms an image, {len(contents)} pictures, one core:")
+    print(f"  onnxruntime {mine:.1f}   cv2.FaceDetectorYN {other:.1f}   ratio {mine / other:.2f}")
+    print(
+        f"  {difference.same} boxes the same within {difference.pixels:.3f} pixels and "
+        f"{difference.score:.5f} of score; {difference.only_ours} only ours, "
+        f"{difference.only_theirs} only OpenCV's (scores from {MIN_SCORE})"
+    )
+
+
+def padded_blob(picture: Picture) -> object:
+    """What OpenCV's own detector does before its network."""
+    below, right = -picture.shape[0] % 32, -picture.shape[1] % 32
+    return cv2.dnn.blobFromImage(
+        cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_CONSTANT)
+    )
+
+
+def steps(contents: list[bytes], model: Model, size: int) -> None:
+    """Print the time of each step of `process`, and of the parts of a search."""
+    recipe = Recipe(
+        model="yunet", model_version=MODELS["yunet"].version, detect_size=size, mode=Mode.BOX
+    )
+    total: dict[str, float] = collections.defaultdict(float)
+    for content in contents:
+        for name, ms in process(content, recipe, model, LIMITS).steps_ms.items():
+            total[name] += ms
+        header = read_header(content, LIMITS.max_pixels)
+        stored = decode(content, header, reduction(header, size))
+        small = scaled_down(stored, size)
+        total["  of detect: scaling"] += cpu_ms(partial(scaled_down, stored, size))
+        total["  of detect: planes"] += cpu_ms(partial(blob, small, rgb=False))
+        total["  (padding and blobFromImage instead)"] += cpu_ms(partial(padded_blob, small))
+        total["  of detect: planes, network, decoding"] += cpu_ms(
+            partial(model.detect, small, recipe.min_score)
+        )
+    print("steps, ms an image:")
+    for name, ms in total.items():
+        print(f"  {name:40} {ms / len(contents):7.2f}")
+
+
+def main() -> None:
+    """Compare, then show the steps."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, nargs="?", default=BESIDE / "data" / "wider-val-100")
+    parser.add_argument("--models", type=Path, default=BESIDE / "models")
+    parser.add_argument("--size", type=int, default=640)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    cv2.setNumThreads(1)
+    files = [file for file in sorted(given.folder.iterdir()) if file.suffix in (".jpg", ".png")]
+    contents = [file.read_bytes() for file in files]
+    ours = load("yunet", given.models)
+    compare(contents, ours, OpenCV(given.models / "yunet_n_320_320.onnx"), given.size, given.rounds)
+    steps(contents, ours, given.size)
+
+
+if __name__ == "__main__":
+    main()
