@@ -318,3 +318,8 @@ def inline_id(name: str, content: bytes) -> str:
 def file_version(size: int, mtime_ns: int) -> str:
     """Version of a file: another size or time of change is another picture."""
     return f"{size}-{mtime_ns}"
+
+
+def object_version(etag: str | None, size: int, modified: datetime) -> str:
+    """Version of an object of a bucket: its etag, or where a store has none, size and time."""
+    return (etag or f"{size}-{modified.timestamp():.0f}")[:200]

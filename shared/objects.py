@@ -4,56 +4,33 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, MemoryStore, ObjectStore
 
-from shared.errors import FacesError, SettingsError, Unreachable
+from shared.errors import FacesError, SettingsError
+from shared.stores import (
+    ObjectRefused,
+    absent,
+    explain,
+    first_line,
+    open_bucket,
+)
+from shared.urls import BUCKET_SCHEMES
+
+__all__ = ["ObjectRefused", "Objects", "StoredObject"]
 
 KEY = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", re.ASCII)
 KEY_LIMIT = 300
 
-SCHEMES = ("file", "memory", "s3", "s3a", "gs", "az", "azure", "abfs", "abfss")
-
-PASSING_OS_ERRORS = {
-    4,  # EINTR
-    5,  # EIO
-    12,  # ENOMEM
-    16,  # EBUSY
-    23,  # ENFILE
-    24,  # EMFILE
-    28,  # ENOSPC: a disk that is full is waited for
-    107,  # ENOTCONN: a network file system that is away
-    110,  # ETIMEDOUT
-    116,  # ESTALE
-    122,  # EDQUOT
-}
-"""Linux' errno of failures that are nobody's fault and may pass."""
-
-PASSING_STATUSES = {"408", "429", "500", "502", "503", "504", "507"}
-
-NO_STORE = ("NoSuchBucket", "ContainerNotFound")
-"""Error codes of S3 and Azure for a bucket that does not exist."""
-
-CONNECT_SECONDS = 5
-REQUEST_SECONDS = 60
-RETRIES = 3
+SCHEMES = ("file", "memory", *BUCKET_SCHEMES)
 
 DELETES_AT_ONCE = 16
-
-_OS_ERROR = re.compile(r"([^:\n]+) \(os error (\d+)\)")
-_STATUS = re.compile(r"status code: ((\d{3})[^:\n]*)")
-_CODE = re.compile(r"<Code>(\w+)</Code>")
-
-
-class ObjectRefused(FacesError):
-    """The store answers, and refuses: no permission, read-only, no such bucket."""
 
 
 @dataclass(frozen=True)
@@ -97,26 +74,7 @@ class Objects:
         if scheme == "file":
             return cls._folder(rest)
         parts = urlsplit(url)
-        if "@" in parts.netloc:
-            raise SettingsError(
-                "FACES_OBJECTS_URL: no user or password belongs into it; give credentials in the "
-                "provider's variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            )
-        try:
-            store = from_url(
-                url,
-                client_options={
-                    "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true"),
-                    "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
-                    "timeout": timedelta(seconds=REQUEST_SECONDS),
-                },
-                retry_config={
-                    "max_retries": RETRIES,
-                    "retry_timeout": timedelta(seconds=REQUEST_SECONDS),
-                },
-            )
-        except (BaseError, ValueError, OSError) as error:
-            raise SettingsError(f"FACES_OBJECTS_URL: {_first_line(error)}") from None
+        store = open_bucket(url, "FACES_OBJECTS_URL")
         return cls(store, f"{scheme}://{parts.hostname or ''}{parts.path}".rstrip("/"))
 
     @classmethod
@@ -126,7 +84,7 @@ class Objects:
             folder.mkdir(parents=True, exist_ok=True)
             store = LocalStore(folder)
         except (BaseError, ValueError, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) else _first_line(error)
+            reason = error.strerror if isinstance(error, OSError) else first_line(error)
             raise SettingsError(f"FACES_OBJECTS_URL: {folder}: {reason}") from None
         return cls(store, "file://" + quote(os.path.normpath(folder)))
 
@@ -156,7 +114,7 @@ class Objects:
             answer = await obstore.get_async(self._store, _checked(key))
             return bytes(await answer.bytes_async())
         except (BaseError, OSError) as error:
-            if _absent(error):
+            if absent(error):
                 return None
             raise self._explain(error, f"read {key}") from None
 
@@ -165,7 +123,7 @@ class Objects:
         try:
             await obstore.head_async(self._store, _checked(key))
         except (BaseError, OSError) as error:
-            if _absent(error):
+            if absent(error):
                 return False
             raise self._explain(error, f"look for {key}") from None
         return True
@@ -175,7 +133,7 @@ class Objects:
         try:
             await obstore.delete_async(self._store, _checked(key))
         except (BaseError, OSError) as error:
-            if not _absent(error):
+            if not absent(error):
                 raise self._explain(error, f"delete {key}") from None
 
     async def delete_all(self, keys: Iterable[str]) -> None:
@@ -197,7 +155,7 @@ class Objects:
                 for found in chunk:
                     yield StoredObject(found["path"], found["size"], found["last_modified"])
         except (BaseError, OSError) as error:
-            if not _absent(error):
+            if not absent(error):
                 raise self._explain(error, "list objects") from None
 
     def _attributes(self, key: str) -> dict[str, str] | None:
@@ -208,26 +166,7 @@ class Objects:
 
     def _explain(self, error: Exception, action: str) -> FacesError:
         """Which of the two errors it is; only fixed parts of its text are repeated."""
-        text = str(error)
-        where = f"object store {self.place} cannot {action}"
-        if found := _STATUS.search(text):
-            code = _CODE.search(text)
-            reason = f"{found[1].strip()}{f' ({code[1]})' if code else ''}"
-            passing = found[2] in PASSING_STATUSES
-        elif found := _OS_ERROR.search(text):
-            reason = found[1].strip()
-            passing = int(found[2]) in PASSING_OS_ERRORS
-        else:
-            refusals = (PermissionDeniedError, UnauthenticatedError, PermissionError)
-            passing = not isinstance(error, refusals)
-            reason = "it does not answer" if passing else "permission denied"
-        return (Unreachable if passing else ObjectRefused)(f"{where}: {reason}")
-
-
-def _absent(error: Exception) -> bool:
-    """Whether only the object is not there, and not the whole bucket."""
-    text = str(error)
-    return isinstance(error, FileNotFoundError) and not any(code in text for code in NO_STORE)
+        return explain(error, f"object store {self.place} cannot {action}")
 
 
 def _checked(key: str) -> str:
@@ -235,9 +174,3 @@ def _checked(key: str) -> str:
     if len(key) > KEY_LIMIT or dotted or not KEY.fullmatch(key):
         raise ValueError(f"not the key of an object: {key[:80]!r}")
     return key
-
-
-def _first_line(error: BaseException) -> str:
-    with suppress(IndexError):
-        return str(error).splitlines()[0]
-    return type(error).__name__

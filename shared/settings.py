@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.errors import SettingsError
+from shared.urls import is_bucket
 
 MEBIBYTE = 1 << 20
 
@@ -126,6 +127,11 @@ class Settings(BaseSettings):
         description="Folders below which pictures may be read by reference, joined by `:`; "
         "none by default.",
     )
+    source_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Buckets, or folders in them, that may be read by reference, joined by `,`: "
+        "`s3://bucket/folder`, `gs://`, `az://`; none by default.",
+    )
     writer_batch: int = Field(
         500, ge=1, le=500, description="Most results committed in one transaction."
     )
@@ -156,6 +162,20 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute_roots(cls, roots: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(root.resolve() for root in roots)
+
+    @field_validator("source_buckets", mode="before")
+    @classmethod
+    def _split_buckets(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("source_buckets")
+    @classmethod
+    def _only_buckets(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(is_bucket(url) for url in urls):
+            raise ValueError("write URLs of buckets, such as s3://bucket/folder")
+        return urls
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

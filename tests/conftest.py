@@ -1,5 +1,6 @@
 """Servers and sample data for the tests. What a test needs and cannot have, it says."""
 
+import logging
 import os
 import shutil
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -123,3 +125,42 @@ def postgres_url() -> str:
         if probe.connect_ex(("127.0.0.1", 5432)) != 0:
             absent("PostgreSQL on 127.0.0.1:5432")
     return url
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """An S3 server over real HTTP."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of an empty bucket; Any: boto3 makes its classes at run time."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": s3_endpoint,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "somebody",
+        "AWS_SECRET_ACCESS_KEY": "not-to-be-seen-anywhere",
+        "AWS_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=s3_endpoint, region_name="us-east-1")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def bucket(s3: Any) -> str:  # Any: as above
+    """The name of a new, empty bucket."""
+    name = f"pictures-{os.urandom(4).hex()}"
+    s3.create_bucket(Bucket=name)
+    return name

@@ -1,54 +1,17 @@
 """Submitting a bucket: its pictures are read here and sent along, like those of a folder."""
 
 import io
-import logging
 import os
-from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
-from services.cli.buckets import READ_AHEAD, bucket_pictures, is_bucket
+from services.cli.buckets import READ_AHEAD, bucket_pictures
 from services.cli.reading import pictures
 from shared.errors import SettingsError, Unreachable
+from shared.urls import is_bucket
 
 LIMIT = 1000
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """An S3 server over real HTTP."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A client of an empty bucket; Any: boto3 makes its classes at run time."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_ACCESS_KEY_ID": "somebody",
-        "AWS_SECRET_ACCESS_KEY": "not-to-be-seen-anywhere",
-        "AWS_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def bucket(s3: Any) -> str:
-    name = f"pictures-{os.urandom(4).hex()}"
-    s3.create_bucket(Bucket=name)
-    return name
 
 
 def put(s3: Any, bucket: str, *names: str, size: int = 10) -> None:

@@ -4,29 +4,21 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import timedelta
-from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import ObjectStore, from_url
+from obstore.store import ObjectStore
 
 from services.ingest.sources.walk import is_picture
-from shared.errors import SettingsError, Unreachable
-from shared.objects import CONNECT_SECONDS, REQUEST_SECONDS, RETRIES
-
-SCHEMES = ("s3://", "s3a://", "gs://", "az://", "azure://", "abfs://", "abfss://")
+from shared.errors import Unreachable
+from shared.stores import first_line, open_bucket
+from shared.urls import is_bucket
 
 READ_AHEAD = 8
 """Objects fetched at once: a bucket answers one request in the time of many."""
 
 Picture = tuple[str, bytes]
 """A name, relative to the folder that was given, and the content."""
-
-
-def is_bucket(source: str) -> bool:
-    """Whether a source is the URL of a bucket, or of a folder or picture in one."""
-    return source.startswith(SCHEMES)
 
 
 def bucket_pictures(url: str, limit: int, refuse: Callable[[str], None]) -> Iterator[Picture]:
@@ -42,7 +34,7 @@ def bucket_pictures(url: str, limit: int, refuse: Callable[[str], None]) -> Iter
     """
     parent, _, last = url.rstrip("/").rpartition("/")
     alone = is_picture(os.fsencode(last)) and is_bucket(parent)
-    store = _opened(parent if alone else url)
+    store = open_bucket(parent if alone else url, url)
     names = _alone(store, last, url) if alone else _listed(store, url)
     waiting: deque[tuple[str, Future[bytes]]] = deque()
     with ThreadPoolExecutor(READ_AHEAD) as pool:
@@ -57,29 +49,6 @@ def bucket_pictures(url: str, limit: int, refuse: Callable[[str], None]) -> Iter
             yield from _finished(*waiting.popleft(), refuse)
 
 
-def _opened(url: str) -> ObjectStore:
-    if "@" in urlsplit(url).netloc:
-        raise SettingsError(
-            "no user or password belongs into the URL of a bucket; give credentials in the "
-            "provider's variables, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        )
-    try:
-        return from_url(
-            url,
-            client_options={
-                "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true"),
-                "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
-                "timeout": timedelta(seconds=REQUEST_SECONDS),
-            },
-            retry_config={
-                "max_retries": RETRIES,
-                "retry_timeout": timedelta(seconds=REQUEST_SECONDS),
-            },
-        )
-    except (BaseError, ValueError, OSError) as error:
-        raise SettingsError(f"{url}: {_first_line(error)}") from None
-
-
 def _listed(store: ObjectStore, url: str) -> Iterator[tuple[str, int]]:
     """Names and sizes of the pictures below the store's root."""
     try:
@@ -88,14 +57,14 @@ def _listed(store: ObjectStore, url: str) -> Iterator[tuple[str, int]]:
                 if is_picture(os.fsencode(found["path"].rpartition("/")[2])):
                     yield found["path"], found["size"]
     except (BaseError, OSError) as error:
-        raise Unreachable(f"{url} cannot be listed: {_first_line(error)}") from None
+        raise Unreachable(f"{url} cannot be listed: {first_line(error)}") from None
 
 
 def _alone(store: ObjectStore, name: str, url: str) -> Iterator[tuple[str, int]]:
     try:
         yield name, obstore.head(store, name)["size"]
     except (BaseError, OSError) as error:
-        raise Unreachable(f"{url} cannot be read: {_first_line(error)}") from None
+        raise Unreachable(f"{url} cannot be read: {first_line(error)}") from None
 
 
 def _fetch(store: ObjectStore, name: str) -> bytes:
@@ -108,8 +77,4 @@ def _finished(
     try:
         yield name, future.result()
     except (BaseError, OSError) as error:
-        refuse(f"{name}: cannot be read: {_first_line(error)}")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:300]
+        refuse(f"{name}: cannot be read: {first_line(error)}")

@@ -3,9 +3,10 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from services.cli.buckets import bucket_pictures, is_bucket
+from services.cli.buckets import bucket_pictures
 from services.ingest.sources.walk import Walk
 from shared.messages import display_name
+from shared.urls import is_bucket
 
 BATCH_PICTURES = 16
 BATCH_BYTES = 4 << 20

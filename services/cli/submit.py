@@ -85,7 +85,7 @@ def command(
     if not sources:
         raise FacesError("what should be sent? Give pictures or folders, or --missing")
     if not by_reference:
-        from services.cli.buckets import is_bucket
+        from shared.urls import is_bucket
 
         for source in sources:
             if not is_bucket(source) and not os.path.lexists(source):

@@ -56,7 +56,7 @@ class Worker:
         self._config = config
         self._process: Process = _named(config.process)
         self._load = _named(config.load)
-        self._rules = Rules(config.source_roots, config.max_file_bytes)
+        self._rules = Rules(config.source_roots, config.max_file_bytes, config.source_buckets)
         self._limits = Limits(config.max_pixels)
         self._objects = Objects.open(config.objects_url) if config.objects_url else None
         self._models: dict[str, Model] = {}

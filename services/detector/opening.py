@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from shared.errors import Unreachable
 from shared.messages import display_name, file_version
+from shared.urls import BUCKET_SCHEMES
 
 
 class Refused(Exception):
@@ -26,10 +27,11 @@ class TryAgain(Exception):
 
 @dataclass(frozen=True)
 class Rules:
-    """What may be opened: folders as real paths, and the most bytes of one picture."""
+    """What may be opened: folders as real paths, buckets, and the most bytes of one picture."""
 
     roots: tuple[Path, ...]
     max_bytes: int
+    buckets: tuple[str, ...] = ()
 
 
 class Opener(Protocol):
@@ -49,9 +51,14 @@ class Opener(Protocol):
 def open_reference(uri: str, version: str, rules: Rules) -> bytes:
     """The bytes of a picture by reference; errors as `Opener`."""
     scheme = uri.partition(":")[0].lower()
+    if scheme in BUCKET_SCHEMES:
+        from services.detector.opening_bucket import open_object  # noqa: PLC0415 - only if used
+
+        return open_object(uri, version, rules)
     opener = OPENERS.get(scheme)
     if opener is None:
-        raise Refused(f"references of the kind {scheme[:40]!r} cannot be opened; known: file")
+        known = ", ".join((*OPENERS, *BUCKET_SCHEMES))
+        raise Refused(f"references of the kind {scheme[:40]!r} cannot be opened; known: {known}")
     return opener(uri, version, rules)
 
 

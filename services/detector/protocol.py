@@ -50,6 +50,7 @@ class Config(_Header):
     max_pixels: int
     max_file_bytes: int
     source_roots: tuple[Path, ...] = ()
+    source_buckets: tuple[str, ...] = ()
     objects_url: str | None = None
     process: str = "services.detector.picture:process"
     load: str = "services.detector.models:load"

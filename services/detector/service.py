@@ -30,6 +30,7 @@ def slot_config(settings: Settings) -> Config:
         max_pixels=settings.max_pixels,
         max_file_bytes=settings.max_file_bytes,
         source_roots=settings.source_roots,
+        source_buckets=settings.source_buckets,
         objects_url=settings.objects_url if puts_objects else None,
     )
 

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.ingest.expand import Ingest, failed
+from services.ingest.sources.bucket import BucketSource
 from services.ingest.sources.files import FileSource
 from services.ingest.sources.inline import InlineSource
+from services.ingest.sources.reference import ReferenceSource
 from shared.catalog import Catalog
 from shared.health import Health
 from shared.messages import SourceKind, SourceMessage
@@ -24,7 +26,9 @@ async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[
     ingest = Ingest(
         catalog,
         {
-            SourceKind.FILES: FileSource(settings.source_roots),
+            SourceKind.FILES: ReferenceSource(
+                FileSource(settings.source_roots), BucketSource(settings.source_buckets)
+            ),
             SourceKind.INLINE: InlineSource(),
         },
     )
