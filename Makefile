@@ -20,7 +20,7 @@ STATS := $(if $(KUBE),kubectl exec -n faces $(if $(filter stream-stats-watch,$(M
 	deployment/ingest -- faces stats,$(BIN)/faces stats)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format lock stream-stats stream-stats-watch bench accuracy \
+.PHONY: help install demo test lint format lock stream-stats stream-stats-watch accuracy \
 	chaos clean
 
 help: ## Say what there is to make.
@@ -70,9 +70,6 @@ stream-stats: $(READY) ## Show what waits in the streams; in the cluster: KUBE=1
 stream-stats-watch: $(READY) ## The same, redrawn every two seconds.
 	@$(STATS) --watch $(ARGS) || { status=$$?; test $$status -eq 3 || exit $$status; }
 
-bench: $(READY) ## Measure throughput beside a bare process pool on this machine.
-	@$(BIN)/python -m bench.throughput $(ARGS)
-
 accuracy: $(READY) ## Average precision of every model on labelled pictures.
 	@$(BIN)/python -m bench.accuracy $(ARGS)
 
@@ -81,3 +78,5 @@ chaos: $(READY) ## Kill, freeze and cut off services and servers, then count wha
 
 clean: ## Remove what `make demo` and the tools left behind; not .venv, not models/.
 	rm -rf demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+include bench.mk image.mk security.mk
