@@ -1,6 +1,7 @@
 """Figures of the catalog on PostgreSQL: commit throughput, query times, and bytes a row.
 
     python -m bench.catalog throughput --images 50000
+    python -m bench.catalog service --images 20000
     python -m bench.catalog queries --rows 1000000 [--explain]
 
 Each makes a database of its own on the server of FACES_BENCH_POSTGRES_URL and drops it after.
@@ -8,14 +9,12 @@ Each makes a database of its own on the server of FACES_BENCH_POSTGRES_URL and d
 
 import argparse
 import asyncio
-import hashlib
 import os
 import secrets
 import statistics
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
@@ -25,9 +24,15 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bench.catalog_rows import GENERATE, identity, questions
+from services.writer.service import open_stage
 from shared.catalog import Catalog, Filter, QueuedImage, Step
+from shared.health import Health
 from shared.messages import Face, ResultMessage, Status, new_token, now
 from shared.recipe import Recipe
+from shared.settings import Settings
+from shared.streams.client import connect
+from shared.streams.producer import Producer
 
 SERVER = "postgresql://postgres@127.0.0.1:5432/postgres"
 RECIPE = Recipe(model="yunet", model_version="bench")
@@ -113,6 +118,56 @@ async def throughput(count: int, writers: int) -> None:
         await bare_insert(url, steps, submission)
 
 
+async def service(count: int) -> None:
+    """The whole writer, from a results stream that a detector without work has filled."""
+    prefix = f"bench-{secrets.token_hex(4)}"
+    redis_url = os.environ.get("FACES_BENCH_REDIS_URL", "redis://127.0.0.1:6379/0")
+    async with database() as url:
+        settings = Settings.load(
+            {
+                "redis_url": redis_url,
+                "database_url": url,
+                "objects_url": "memory://",
+                "prefix": prefix,
+                "high_water": count,
+                "log_level": "warning",
+            }
+        )
+        client, catalog = connect(settings.redis_url), await Catalog.open(url)
+        try:
+            submission = await fill(catalog, Producer(client, settings), count)
+            stop = asyncio.Event()
+            async with open_stage(settings, Health()) as stage:
+                begun = time.perf_counter()
+                running = asyncio.create_task(stage.run(stop))
+                while not (await catalog.progress(submission)).complete:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+                report("writer service", count, time.perf_counter() - begun)
+                stop.set()
+                await running
+        finally:
+            keys = [key async for key in client.scan_iter(f"{{{prefix}}}:*", count=1000)]
+            for start in range(0, len(keys), 1000):
+                await client.unlink(*keys[start : start + 1000])
+            await client.aclose()
+            await catalog.close()
+
+
+async def fill(catalog: Catalog, producer: Producer, count: int) -> str:
+    """Queue rows, and add a result for each to the stream."""
+    submission = new_token()
+    for part in range(count // BATCH):
+        images = [
+            QueuedImage(new_token(), f"album/{part}/{n}.jpg", f"file:///a/{part}/{n}.jpg")
+            for n in range(BATCH)
+        ]
+        step = Step(submission, "bench", now(), part, None, RECIPE, "", None, images)
+        await catalog.queue(step)
+        await asyncio.gather(*(producer.add(one) for one in results(images, submission)))
+    await catalog.seal(submission, count // BATCH)
+    return submission
+
+
 async def bare_insert(url: str, steps: list[list[QueuedImage]], submission: str) -> None:
     """COPY of as many rows into tables of the same columns, without a key or an index."""
     connection = await asyncpg.connect(url)
@@ -135,87 +190,6 @@ async def bare_insert(url: str, steps: list[list[QueuedImage]], submission: str)
 
 def report(what: str, count: int, seconds: float) -> None:
     print(f"{what}: {count:,} images in {seconds:.2f} s, {count / seconds:,.0f} images/s")
-
-
-GENERATE = """
-INSERT INTO recipes (id, json) VALUES ('{recipe}', '{json}');
-INSERT INTO submissions (id, name, created_at)
-    SELECT md5('s' || s), 'submission ' || s, now() - interval '100 days' + s * interval '1 day'
-    FROM generate_series(0, 99) s;
-SELECT setseed(0.5);
-INSERT INTO images (id, recipe, generation, submission_id, source_uri, source_version, name, bytes,
-    width, height, format, status, face_count, best_score, least_score, annotated_uri, reason,
-    attempts, consumer, queued_at, detected_at, committed_at, detect_ms)
-SELECT md5('i' || i), '{recipe}', 1, md5('s' || CASE WHEN i < {rows} * 0.9 THEN 0
-        ELSE 1 + i % 99 END), 'file:///photos/' || path, '250000-1700000000' || i, path,
-    250000 + i % 10000, 1600, 1200, 'JPEG', status,
-    CASE WHEN status = 'faces' THEN count ELSE 0 END,
-    CASE WHEN status = 'faces' THEN best END, CASE WHEN status = 'faces' THEN least END,
-    CASE WHEN status = 'faces' THEN 's3://pictures/{recipe}/' || md5('i' || i) || '.jpg' END,
-    CASE WHEN status = 'failed' THEN 'the file is truncated' ELSE '' END, 1,
-    'detector-' || i % 8 || '-4711', at, at + interval '1 second',
-    CASE WHEN status <> 'queued' THEN at + interval '2 seconds' END, 20 + random() * 30
-FROM (
-    SELECT i, now() - interval '100 days' + i * interval '8 seconds' AS at,
-        'album-' || lpad((i / 1000)::text, 4, '0') || '/' || (ARRAY['beach', 'city', 'party',
-        'forest'])[1 + (i / 100) % 4] || '/IMG_' || lpad((i::bigint * 7919 % {rows})::text, 7, '0')
-        || '.jpg' AS path,
-        CASE WHEN i >= {rows} * 0.999 THEN 'queued' WHEN random() < 0.002 THEN 'failed'
-        WHEN random() < 0.35 THEN 'no_faces' ELSE 'faces' END AS status,
-        1 + floor(-ln(1 - random()) * 1.2)::int AS count,
-        0.7 + 0.3 * sqrt(random()) AS best, 0.7 + 0.3 * random() * random() AS least
-    FROM generate_series(0, {rows} - 1) i
-) made;
-UPDATE images SET best_score = greatest(best_score, least_score), least_score =
-    CASE WHEN face_count = 1 THEN greatest(best_score, least_score) ELSE
-    least(best_score, least_score) END WHERE status = 'faces' AND best_score < least_score;
-INSERT INTO memberships (submission, image)
-    SELECT submissions.pk, images.pk FROM images
-    JOIN submissions ON submissions.id = images.submission_id ORDER BY 2;
-INSERT INTO found_faces (image, n, x, y, w, h, score, landmarks)
-    SELECT pk, n, 50 * n, 40, 45, 60, CASE n WHEN 0 THEN best_score ELSE least_score END,
-        decode(repeat('0000803f', 10), 'hex')
-    FROM images, generate_series(0, face_count - 1) n WHERE status = 'faces' ORDER BY pk, n;
-"""
-
-
-def questions(rows: int) -> dict[str, list[Filter]]:
-    """What people ask, in some variants each."""
-    moment = now()
-    many = range(0, 100, 5)
-    return {
-        "status failed": [Filter(statuses=(Status.FAILED,))],
-        "status faces": [Filter(statuses=(Status.FACES,))],
-        "status queued": [Filter(statuses=(Status.QUEUED,))],
-        "whole name": [Filter(name=f"album-{n:04}/beach/IMG_0000000.jpg") for n in many],
-        "name, an album": [Filter(name=f"album-{n * rows // 100_000:04}/*") for n in many],
-        "name, part of it": [Filter(name=f"*IMG_{n * 7919 % rows:07}*") for n in many],
-        "name, a folder": [Filter(name="*/beach/*")],
-        "name, a set": [Filter(name=f"album-00[0-9]{n // 10}/*/IMG_*7.jpg") for n in many],
-        "no such name": [Filter(name="*zebra*")],
-        "faces, 5 or more": [Filter(min_faces=5)],
-        "faces, 12 or more": [Filter(min_faces=12)],
-        "faces, 3 exactly": [Filter(min_faces=3, max_faces=3)],
-        "doubtful faces": [Filter(max_score=0.7001)],
-        "certain faces": [Filter(min_score=0.99995)],
-        "a score between": [Filter(min_score=0.7, max_score=0.7002)],
-        "one day": [
-            Filter(since=moment - timedelta(days=n + 1), until=moment - timedelta(days=n))
-            for n in range(95)
-        ],
-        "a small submission": [Filter(submission=token(n)) for n in range(1, 90, 7)],
-        "failed of a submission": [
-            Filter(submission=token(n), statuses=(Status.FAILED,)) for n in range(0, 90, 7)
-        ],
-        "failed of the last day": [
-            Filter(statuses=(Status.FAILED,), since=moment - timedelta(days=10))
-        ],
-        "many faces in an album": [Filter(name=f"album-{n:04}/*", min_faces=6) for n in many],
-    }
-
-
-def token(number: int) -> str:
-    return hashlib.md5(f"s{number}".encode()).hexdigest()
 
 
 async def queries(rows: int, explain: bool) -> None:
@@ -269,7 +243,7 @@ async def timed(catalog: Catalog, filter_: Filter, after: int) -> float:
 async def timed_show(catalog: Catalog, number: int) -> float:
     """Milliseconds of one image's history."""
     begun = time.perf_counter()
-    assert await catalog.show(hashlib.md5(f"i{number}".encode()).hexdigest())
+    assert await catalog.show(identity(f"i{number}"))
     return (time.perf_counter() - begun) * 1000
 
 
@@ -321,12 +295,16 @@ def main() -> None:
     writing = commands.add_parser("throughput")
     writing.add_argument("--images", type=int, default=50_000)
     writing.add_argument("--writers", type=int, default=2)
+    serving = commands.add_parser("service")
+    serving.add_argument("--images", type=int, default=20_000)
     asking = commands.add_parser("queries")
     asking.add_argument("--rows", type=int, default=1_000_000)
     asking.add_argument("--explain", action="store_true")
     arguments = parser.parse_args()
     if arguments.command == "throughput":
         asyncio.run(throughput(arguments.images, arguments.writers))
+    elif arguments.command == "service":
+        asyncio.run(service(arguments.images))
     else:
         asyncio.run(queries(arguments.rows, arguments.explain))
 

@@ -49,6 +49,21 @@ async def test_a_repeated_step_hands_on_the_same_images_and_counts_nothing_twice
     assert (progress.named, progress.queued, progress.parts_open) == (4, 4, 0)
 
 
+async def test_a_step_of_before_does_not_move_its_part_back(catalog: Catalog) -> None:
+    images = some_images(3)
+    first = step_of(images[:1], ONE, after="1")
+    second = step_of(images[1:2], ONE, before="1", after="2")
+    last = step_of(images[2:], ONE, before="2")
+
+    for step in (first, second, first):
+        await catalog.queue(step)
+    await catalog.queue(step_of(images[1:2], ONE, before="1"))
+    assert (await catalog.progress(ONE)).parts_open == 1, "an end of before does not close it"
+    await catalog.queue(last)
+
+    assert (await catalog.progress(ONE)).parts_open == 0
+
+
 async def test_an_image_named_twice_in_one_submission_is_one_image(catalog: Catalog) -> None:
     images = some_images(2)
 
