@@ -12,9 +12,12 @@ from pydantic import AwareDatetime, Field, StringConstraints
 BODY_LIMIT_BYTES = 1 << 31
 """Largest size that a body may claim; 500 of them still add up exactly in Lua."""
 
+NAME_LIMIT = 4096
+"""Longest path that Linux takes."""
+
 Token = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 ShortText = Annotated[str, StringConstraints(max_length=1000)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LIMIT)]
 Uri = Annotated[str, StringConstraints(min_length=1, max_length=12_500)]
 ObjectKey = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", max_length=300)

@@ -299,8 +299,9 @@ def file_uri(path: bytes) -> str:
 
 
 def display_name(path: bytes) -> str:
-    """A path as text that every database and log takes: bytes that are not UTF-8 as `\\xff`."""
-    return path.decode("utf-8", "backslashreplace")
+    """A path as text that every database and log takes: bytes that are not UTF-8 as `\\xff`.
+    Of one that gets too long by this, its end."""
+    return path.decode("utf-8", "backslashreplace")[-fields.NAME_LIMIT :]
 
 
 def reference_id(uri: str, version: str) -> str:
