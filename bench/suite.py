@@ -20,6 +20,7 @@ from bench.peers.driver import WORKERS, Round, serve
 from services.cli.embedded import EmbeddedValkey
 from services.cli.follow import Results
 from services.cli.options import make_recipe
+from services.cli.pipeline import FOLLOW_SECONDS, SHOW_SECONDS
 from services.cli.plan import Plan, run_settings
 from services.cli.stages import Stages
 from services.cli.submission import Submission
@@ -28,10 +29,6 @@ from shared.errors import FacesError
 from shared.logs import configure_logs
 from shared.streams.client import connect
 from shared.streams.producer import Producer
-
-LOOK_SECONDS = 0.1
-FOLLOW_SECONDS = 0.5
-"""As often as `faces run` looks whether it is done, and lays out results."""
 
 
 @dataclass
@@ -102,7 +99,7 @@ async def one_round(running: Suite, folder: Path) -> Round:
     submission = await running.submit(folder)
     results = Results(running.plan, running.catalog, submission)
     try:
-        standing = await running.until_complete(submission, LOOK_SECONDS, results)
+        standing = await running.until_complete(submission, SHOW_SECONDS, results)
         seconds = time.perf_counter() - began
         await results.follow()
     finally:
