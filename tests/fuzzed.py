@@ -1,6 +1,7 @@
 """Damaged picture files: seeded, so that any of them can be made again."""
 
 import random
+import zlib
 from functools import cache
 
 from PIL import Image
@@ -69,7 +70,20 @@ def mutated(kind: str, seed: int) -> bytes:
                 content[at:at] = content[min(at, end) : max(at, end)][:500]
     if chance.random() < 0.15:
         del content[chance.randrange(len(content) + 1) :]
+    if kind in ("png", "palette") and chance.random() < 0.7:
+        return _with_right_sums(bytes(content))
     return bytes(content)
+
+
+def _with_right_sums(content: bytes) -> bytes:
+    """A PNG whose chunks have the check sums of their damaged bytes: else none is looked into."""
+    parts, at = [content[:8]], 8
+    while at + 12 <= len(content):
+        length = int.from_bytes(content[at : at + 4], "big")
+        body = content[at + 4 : at + 8 + length]
+        parts += [content[at : at + 4], body, zlib.crc32(body).to_bytes(4, "big")]
+        at += 12 + length
+    return b"".join([*parts, content[at:]])
 
 
 class NoFaces:

@@ -148,7 +148,7 @@ def test_an_orientation_that_exif_does_not_know_is_upright() -> None:
     assert read_header(encoded(astronaut(), "JPEG", exif=exif), 10**9).orientation == 1
 
 
-def test_an_orientation_of_too_many_values_is_upright_and_nothing_is_warned() -> None:
+def test_an_orientation_of_too_many_values_is_its_first_and_nothing_is_warned() -> None:
     """Found by the fuzzer: a tag's values are parsed, and warned about, only when it is read."""
     exif = Image.Exif()
     exif[ORIENTATION] = 6
@@ -156,7 +156,7 @@ def test_an_orientation_of_too_many_values_is_upright_and_nothing_is_warned() ->
     tag = b"\x01\x12\0\x03\0\0\0\x01"
     assert tag in content
     twice = content.replace(tag, tag[:-1] + b"\x02")
-    assert read_header(twice, 10**9).orientation == 1
+    assert read_header(twice, 10**9).orientation == 6
 
 
 @pytest.mark.parametrize(
@@ -286,6 +286,18 @@ def test_a_picture_without_a_face_has_no_annotated_one(haar: Model) -> None:
     done = process(encoded(Image.new("RGB", (300, 200), "teal"), "JPEG"), recipe(), haar, LIMITS)
     assert (done.status, done.reason, done.annotated, done.faces) == ("no_faces", "", None, ())
     assert "draw" not in done.steps_ms
+
+
+def test_a_png_chunk_longer_than_the_file_is_never_given_to_the_decoder(
+    haar: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by the fuzzer: OpenCV takes 4 GiB for a chunk that claims them."""
+    monkeypatch.setattr("services.detector.picture.decode", None)  # calling it would fail
+    content = bytearray(FILES["PNG"]())
+    content[33:37] = b"\xff\xff\xff\xff"
+    done = process(bytes(content), recipe(), haar, LIMITS)
+    assert done.status == "failed"
+    assert "the PNG is truncated or damaged" in done.reason
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 400), (2000, 3), (31, 33)])

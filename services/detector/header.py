@@ -1,7 +1,6 @@
 """What a file says it is, read before any pixel is decoded: format, size, orientation, metadata."""
 
 import io
-import struct
 import warnings
 from dataclasses import dataclass, field
 
@@ -12,6 +11,8 @@ from PIL import (
     MpoImagePlugin,
     TiffImagePlugin,
 )
+
+from services.detector.chunks import png_is_whole, riff_chunks, webp_size
 
 # Imported for what they register, so that opening never searches for more plugins.
 _PLUGINS = (AvifImagePlugin, Jpeg2KImagePlugin, MpoImagePlugin, TiffImagePlugin)
@@ -51,6 +52,8 @@ def read_header(content: bytes, max_pixels: int) -> Header:
         raise BadPicture(f"{name} files cannot be read by this build; convert it to JPEG or PNG")
     if name not in READABLE:
         raise BadPicture("not a picture that this build knows")
+    if name == "PNG" and not png_is_whole(content):
+        raise BadPicture("the PNG is truncated or damaged: a chunk is longer than the file")
     header = _webp(content) if name == "WebP" else _opened(content, name)
     if header.width < 1 or header.height < 1:
         raise BadPicture(f"the {name} claims to be {header.width} x {header.height} pixels")
@@ -173,24 +176,13 @@ def _orientation(exif: Image.Exif) -> int:
 
 
 def _webp(content: bytes) -> Header:
-    """By its chunks (RFC 9649): Pillow would set up a canvas of the claimed size for it."""
-    chunks = _chunks(content)
-    if not chunks:
+    """By its chunks: Pillow would set up a canvas of the claimed size for it."""
+    chunks = riff_chunks(content)
+    size = webp_size(chunks)
+    if size is None:
         raise BadPicture("the WebP is damaged or truncated: it holds no picture")
-    first, body = next(iter(chunks.items()))
-    try:
-        if first == b"VP8X":
-            packed = int.from_bytes(body[4:10], "little")
-            width, height = (packed & 0xFFFFFF) + 1, (packed >> 24) + 1
-        elif first == b"VP8L":
-            packed = int.from_bytes(body[1:5], "little")
-            width, height = (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
-        else:
-            width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", body, 6))
-    except struct.error:
-        raise BadPicture("the WebP is damaged or truncated: its header ends early") from None
     exif = _exif(bytes(chunks.get(b"EXIF", b"")))
-    return Header("WebP", width, height, _orientation(exif), bytes(chunks.get(b"ICCP", b"")), exif)
+    return Header("WebP", *size, _orientation(exif), bytes(chunks.get(b"ICCP", b"")), exif)
 
 
 def _exif(block: object) -> Image.Exif:
@@ -206,15 +198,3 @@ def _exif(block: object) -> Image.Exif:
         except Exception:  # noqa: BLE001 - parsers of damaged metadata raise anything
             return Image.Exif()
     return exif
-
-
-def _chunks(content: bytes) -> dict[bytes, memoryview]:
-    """The first chunk of each kind of a RIFF file, in the file's order."""
-    view = memoryview(content)
-    found: dict[bytes, memoryview] = {}
-    at = 12
-    while at + 8 <= len(view):
-        size = int.from_bytes(view[at + 4 : at + 8], "little")
-        found.setdefault(bytes(view[at : at + 4]), view[at + 8 : at + 8 + size])
-        at += 8 + size + size % 2
-    return found
