@@ -3,9 +3,14 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from services.cli.reading import pictures
 from services.cli.submission import Submission
-from shared.messages import Body, InlineImage, inline_id
+from services.detector.opening import Refused, Rules, open_reference
+from services.ingest.sources.bucket import BucketSource
+from services.ingest.sources.protocol import SourceRefused
+from shared.messages import Body, InlineImage, SourceKind, SourceMessage, inline_id
 from tests.stages import RECIPE, Suite
 from tests.test_ingest import images, ingesting, settled, submit
 from tests.waiting import wait_until
@@ -73,3 +78,22 @@ async def submit_uri(suite: Suite, uri: str) -> str:
     await submission.add_uri(uri)
     await submission.close()
     return submission.id
+
+
+@pytest.mark.parametrize("way", ["../secret", "%2e%2e/secret", "b//c", "b%0a", "%00"])
+async def test_no_reference_leads_out_of_an_allowed_folder_of_a_bucket(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:9")  # nobody is asked
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    allowed = ("s3://pictures/public",)
+    uri = f"s3://pictures/public/{way}/x.jpg"
+    with pytest.raises(Refused, match="names no object"):
+        open_reference(uri, "", Rules((), 1000, allowed))
+    message = SourceMessage(
+        submission="5" * 32, trace="7" * 32, recipe=RECIPE, kind=SourceKind.FILES, part=0, uri=uri
+    )
+    with pytest.raises(SourceRefused, match="names no object"):
+        await BucketSource(allowed).step(message)
+    with pytest.raises(Refused, match="FACES_SOURCE_BUCKETS"):
+        open_reference("s3://pictures/publicity/x.jpg", "", Rules((), 1000, allowed))

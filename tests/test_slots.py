@@ -234,28 +234,31 @@ async def test_a_child_is_confined(config: Config, tmp_path: Path) -> None:
     assert told["stdin"] == "", "nothing of the pipe can be read by accident"
 
 
-@pytest.mark.parametrize("puts_objects", [False, True])
+@pytest.mark.parametrize("use", ["nothing", "put objects", "read buckets"])
 async def test_the_environment_of_a_child_carries_no_secret_it_does_not_need(
-    puts_objects: bool, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    use: str, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("FACES_REDIS_URL", "FACES_DATABASE_URL", "AWS_SECRET_ACCESS_KEY", "API_TOKEN"):
         monkeypatch.setenv(name, "hush-" + name)
-    url = f"file://{tmp_path}/objects" if puts_objects else None
-    async with slots_of(config.model_copy(update={"objects_url": url})) as slots:
+    uses = {
+        "objects_url": f"file://{tmp_path}/objects" if use == "put objects" else None,
+        "source_buckets": ("s3://pictures",) if use == "read buckets" else (),
+    }
+    async with slots_of(config.model_copy(update=uses)) as slots:
         [pid] = slots.pids
         environment = Path(f"/proc/{pid}/environ").read_text()
         await slots.ask(REQUEST, b"tell %b" % os.fsencode(tmp_path / "told"))
     environment += (tmp_path / "told").read_text()
     assert "OMP_NUM_THREADS" in environment
-    assert ("hush-AWS_SECRET_ACCESS_KEY" in environment) is puts_objects
+    assert ("hush-AWS_SECRET_ACCESS_KEY" in environment) is (use != "nothing")
     for name in ("FACES_REDIS_URL", "FACES_DATABASE_URL", "API_TOKEN"):
         assert "hush-" + name not in environment
 
 
 def test_a_proxy_is_known_to_a_child_only_where_it_puts_objects() -> None:
     parent = {"https_proxy": "http://user:word@proxy", "PATH": "/bin"}
-    assert "https_proxy" not in child_environment(parent, puts_objects=False)
-    assert child_environment(parent, puts_objects=True)["https_proxy"] == parent["https_proxy"]
+    assert "https_proxy" not in child_environment(parent, uses_buckets=False)
+    assert child_environment(parent, uses_buckets=True)["https_proxy"] == parent["https_proxy"]
 
 
 async def test_modules_in_the_working_directory_are_not_taken_for_ours(

@@ -32,6 +32,10 @@ def open_object(uri: str, version: str, rules: Rules) -> bytes:
                 f"{meta['size']:,} bytes; FACES_MAX_FILE_BYTES allows {rules.max_bytes:,}"
             )
         return bytes(answer.bytes())
+    except ValueError:
+        raise Refused(
+            f"{uri[:200]!r} names no object: a key has no '..' and no empty part"
+        ) from None
     except (BaseError, OSError) as error:
         if absent(error):
             raise Refused(f"the object {uri} is gone") from None

@@ -62,16 +62,16 @@ class Answer:
     pictures: tuple[bytes, ...]
 
 
-def child_environment(parent: Mapping[str, str], *, puts_objects: bool) -> dict[str, str]:
+def child_environment(parent: Mapping[str, str], *, uses_buckets: bool) -> dict[str, str]:
     """What a child may know of its parent's environment.
 
     It decodes pictures from strangers, so it gets neither Redis' nor the database's URL, nor
-    anything else that is not needed; an object store's credentials only if it puts objects there.
+    anything else that is not needed; a store's credentials only if it writes or reads there.
     """
     package_root = str(Path(__file__).resolve().parents[2])
     inherited = parent.get("PYTHONPATH")
     kept = {name: parent[name] for name in KEPT_VARIABLES if name in parent}
-    if puts_objects:
+    if uses_buckets:
         kept |= {
             name: value
             for name, value in parent.items()

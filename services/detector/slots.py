@@ -34,9 +34,8 @@ class Slots:
         self.count = count
         self._config = config
         self._task_timeout = task_timeout
-        self._environment = child_environment(
-            os.environ, puts_objects=config.objects_url is not None
-        )
+        uses_buckets = config.objects_url is not None or bool(config.source_buckets)
+        self._environment = child_environment(os.environ, uses_buckets=uses_buckets)
         self._live: set[ChildProcess] = set()
         self._busy: set[ChildProcess] = set()
         self._idle: list[ChildProcess] = []

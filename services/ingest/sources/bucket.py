@@ -36,6 +36,10 @@ class BucketSource:
                 meta = await obstore.head_async(store, folder)
                 return Step((_found(bucket, meta, folder.rpartition("/")[2]),), None)
             return await self._list(store, bucket, folder, message.position)
+        except ValueError:
+            raise SourceRefused(
+                f"{url[:200]!r} names no object: a key has no '..' and no empty part"
+            ) from None
         except (BaseError, OSError) as error:
             if absent(error):
                 raise SourceRefused(f"{url}: there is no such object") from None
