@@ -11,7 +11,8 @@ from services.detector.opening import Refused, Rules, open_reference
 from services.ingest.sources.bucket import BucketSource
 from services.ingest.sources.protocol import SourceRefused
 from shared.messages import Body, InlineImage, SourceKind, SourceMessage, inline_id
-from tests.stages import RECIPE, Suite
+from shared.streams.keys import SOURCES
+from tests.stages import RECIPE, Suite, suite_on
 from tests.test_ingest import images, ingesting, settled, submit
 from tests.waiting import wait_until
 
@@ -78,6 +79,14 @@ async def submit_uri(suite: Suite, uri: str) -> str:
     await submission.add_uri(uri)
     await submission.close()
     return submission.id
+
+
+async def test_a_folder_whose_name_is_not_utf_8_can_name_a_submission(redis_url: str) -> None:
+    async with suite_on(redis_url) as suite:
+        submission = Submission(suite.producer, RECIPE, os.fsdecode(b"holiday\xff"))
+        await submission.close()
+        ((_, fields),) = await suite.client.xrange(suite.keys.stream(SOURCES))
+        assert SourceMessage.decode(fields[b"m"]).submission_name == "holiday\\xff"
 
 
 @pytest.mark.parametrize("way", ["../secret", "%2e%2e/secret", "b//c", "b%0a", "%00"])

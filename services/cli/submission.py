@@ -9,6 +9,7 @@ from shared.messages import (
     InlineImage,
     SourceKind,
     SourceMessage,
+    display_name,
     file_uri,
     inline_id,
     new_token,
@@ -23,7 +24,7 @@ class Submission:
 
     def __init__(self, producer: Producer, recipe: Recipe, name: str) -> None:
         self.id = new_token()
-        self.name = name[:1000]
+        self.name = display_name(os.fsencode(name))[:1000]
         self.created_at = now()
         self.parts = 0
         self._producer = producer
