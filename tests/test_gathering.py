@@ -1,0 +1,148 @@
+"""Hand-offs of many workers share calls, each gets its own answers; commands are packed right."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import cast
+
+import pytest
+from redis.asyncio import Connection
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from shared.streams.client import connect
+from shared.streams.entries import Delivery, delivery
+from shared.streams.gathering import Gathering
+from shared.streams.handoff import Answer, HandOff, Item
+from shared.streams.intake import Membership
+from shared.streams.keys import IMAGES, RESULTS
+from shared.streams.marks import Marks
+from shared.streams.outcome import Done, Output
+from shared.streams.scripts import Scripts
+from tests.stages import image, result_of, suite_on
+from tests.waiting import wait_until
+
+
+class Gate:
+    """A hand-off whose calls end when the test says so."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[Item]] = []
+        self.open = asyncio.Semaphore(0)
+        self.fail_next = False
+
+    async def send(self, items: Sequence[Item]) -> list[Answer]:
+        self.calls.append(list(items))
+        await self.open.acquire()
+        if self.fail_next:
+            self.fail_next = False
+            raise RedisConnectionError("cut")
+        return [Answer.DONE if item.delivery.deliveries == 1 else Answer.LOST for item in items]
+
+
+def item(deliveries: int = 1, outputs: int = 0) -> Item:
+    message = image()
+    done = Done(tuple(Output(result_of(message)) for _ in range(outputs)))
+    return Item(Delivery(b"1-1", deliveries, 0, b"", 0), message, done)
+
+
+def gathering_through(gate: Gate) -> Gathering:
+    return Gathering(cast(HandOff, gate))
+
+
+async def test_what_comes_while_a_call_is_under_way_shares_the_next() -> None:
+    gate = Gate()
+    gathering = gathering_through(gate)
+    first = asyncio.create_task(gathering.send([item()]))
+    await wait_until(lambda: len(gate.calls) == 1, "the first goes at once")
+    later = [asyncio.create_task(gathering.send([item(n), item()])) for n in (1, 2, 1)]
+    await asyncio.gather(*(asyncio.wait([one], timeout=0) for one in later))
+    gate.open.release()
+    assert await first == [Answer.DONE]
+    gate.open.release()
+    assert await asyncio.gather(*later) == [
+        [Answer.DONE, Answer.DONE],
+        [Answer.LOST, Answer.DONE],
+        [Answer.DONE, Answer.DONE],
+    ]
+    assert [len(call) for call in gate.calls] == [1, 6]
+
+
+async def test_a_call_stays_within_its_size() -> None:
+    gate = Gate()
+    gathering = gathering_through(gate)
+    waiting = [asyncio.create_task(gathering.send([item(outputs=200)])) for _ in range(4)]
+    for _ in range(4):
+        gate.open.release()
+    await asyncio.gather(*waiting)
+    assert [len(call) for call in gate.calls] == [2, 2]
+
+
+async def test_an_error_reaches_those_of_that_call_and_no_others() -> None:
+    gate = Gate()
+    gathering = gathering_through(gate)
+    gate.fail_next = True
+    failing = asyncio.create_task(gathering.send([item()]))
+    await wait_until(lambda: len(gate.calls) == 1, "the first call is under way")
+    next_one = asyncio.create_task(gathering.send([item()]))
+    gate.open.release()
+    with pytest.raises(RedisConnectionError):
+        await failing
+    gate.open.release()
+    assert await next_one == [Answer.DONE]
+
+
+async def test_a_cancelled_worker_takes_no_other_with_it() -> None:
+    gate = Gate()
+    gathering = gathering_through(gate)
+    first, second = (asyncio.create_task(gathering.send([item()])) for _ in range(2))
+    await wait_until(lambda: len(gate.calls) == 1, "both are under way")
+    first.cancel()
+    gate.open.release()
+    assert await second == [Answer.DONE]
+    await asyncio.wait([first])
+    assert first.cancelled()
+
+
+async def test_the_same_entry_twice_in_one_call_is_handed_off_once(redis_url: str) -> None:
+    async with suite_on(redis_url) as suite:
+        await suite.add_all([image("a.jpg"), image("b.jpg")])
+        stream = suite.keys.stream(IMAGES)
+        await suite.client.xgroup_create(stream, "detector", id="0")
+        answer = await suite.client.xreadgroup("detector", "me", {stream: ">"})
+        held = [delivery(*entry) for entry in answer[0][1]]
+        messages = [image("a.jpg"), image("b.jpg")]
+        items = [
+            Item(one, message, Done((Output(result_of(message)),)))
+            for one, message in zip(held, messages, strict=True)
+        ]
+        handoff = HandOff(
+            suite.client,
+            Scripts(suite.client),
+            suite.keys,
+            await Marks.of(suite.client, suite.settings),
+            Membership(stream, "detector", "me", suite.keys.history(IMAGES)),
+        )
+        assert await handoff.send([items[0], items[1], items[0]]) == [
+            Answer.DONE,
+            Answer.DONE,
+            Answer.LOST,
+        ]
+        assert await suite.length(RESULTS) == 2
+        assert await suite.pending(IMAGES, "detector") == 0
+        assert await suite.bytes_held(IMAGES) == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("SET", "key", b"\x00\r\n\xff", "EX", 5),
+        ("XGROUP CREATE", "stream", "group", "0", "MKSTREAM"),
+        ("EVALSHA", "0" * 40, 1, "é", 1.5, b""),
+    ],
+)
+async def test_commands_are_packed_as_redis_py_packs_them(
+    redis_url: str, command: tuple[str | bytes | int | float, ...]
+) -> None:
+    async with suite_on(redis_url) as suite:
+        ours = connect(suite.settings.redis_url).connection_pool.make_connection()
+        theirs = b"".join(Connection().pack_command(*command))
+        assert b"".join(ours.pack_command(*command)) == theirs
