@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,17 @@ from xml.etree import ElementTree
 import pytest
 import redis
 
-from bench import chart, contenders, latency, measuring, queue, scale, scoring, throughput
+from bench import (
+    chart,
+    contenders,
+    latency,
+    measuring,
+    queue,
+    report,
+    scale,
+    scoring,
+    throughput,
+)
 from bench.backlog import fill, messages
 from shared.messages import ImageMessage
 from shared.streams.keys import IMAGES, Keys
@@ -134,3 +145,18 @@ def test_the_scale_measurement_empties_its_backlog(capsys: pytest.CaptureFixture
     assert float(str(row["memory_after_mib"])) < float(str(row["memory_full_mib"])) + 1
     scale.main(["--backlogs", "--detectors", "1", "--seconds", "0.5"])
     assert "by reference" in capsys.readouterr().out
+
+
+def test_figures_go_between_their_marks_and_can_be_replaced() -> None:
+    machine = {"machine": {**measuring.machine(), "cpu": "a CPU"}}
+    document = "before\n<!-- figures: queue -->\nNot measured yet.\n<!-- end -->\nafter\n"
+    rows = [{"title": "limit", "consumers": 1, "messages_per_second": 12345}]
+    once = report.filled(document, {"queue": {"rows": rows, **machine}})
+    assert "| limit | 1 |  | 12,345 |" in once
+    assert "Measured on: a CPU" in once
+    assert report.filled(once, {}) == document
+
+
+def test_every_mark_of_the_document_has_figures_to_go_there() -> None:
+    marks = re.findall(r"<!-- figures: (\w+) -->", report.DOCUMENT.read_text())
+    assert sorted(marks) == sorted([*report.COLUMNS, "latency"])
