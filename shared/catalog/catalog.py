@@ -15,6 +15,7 @@ from shared.catalog.engine import Database
 from shared.catalog.queries import Filter
 from shared.catalog.values import CommitReport, Decision, ImageRow, Progress, QueuedRow, Step
 from shared.messages import ResultMessage, SourceFailedMessage, now
+from shared.recipe import Recipe
 
 T = TypeVar("T")
 
@@ -141,13 +142,15 @@ class Catalog:
             return await queries.page(connection, filter_, after, limit, faces)
 
     async def results(
-        self, filter_: Filter, limit: int | None = None, faces: bool = True
+        self, filter_: Filter, limit: int | None = None, faces: bool = True, after: int = 0
     ) -> AsyncIterator[ImageRow]:
-        """All rows of a filter, or the first `limit`, read in pages: memory stays small.
+        """All rows of a filter behind the cursor `after`, or the first `limit` of them.
+
+        They are read in pages: memory stays small.
 
         No transaction stays open between pages, so what changes meanwhile may be seen.
         """
-        after, left = 0, limit
+        left = limit
         while left is None or left > 0:
             size = queries.PAGE if left is None else min(queries.PAGE, left)
             rows = await self.page(filter_, after, size, faces)
@@ -162,6 +165,15 @@ class Catalog:
         """One picture's history: its row under each recipe, by its identity or whole name."""
         async with self._database.reading() as connection:
             return await queries.named(connection, name_or_id, recipe)
+
+    async def recipe(self, name: str) -> Recipe:
+        """The recipe that a row's short name of it stands for.
+
+        Raises:
+            FacesError: the catalog does not know it.
+        """
+        async with self._database.reading() as connection:
+            return await curation.read_recipe(connection, name)
 
     async def queued(
         self, submission: str | None = None, after: int = 0, limit: int = 500
