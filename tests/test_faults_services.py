@@ -205,7 +205,7 @@ async def test_sigterm_under_load(processes: Processes) -> None:
 
 async def test_image_that_never_ends_or_kills_its_process(processes: Processes) -> None:
     processes.settings = {"slots": 2, "task_timeout_seconds": 4, "max_attempts": 2}
-    poison = {"hangs": "hang", "crashes": "signal 11", "allocates": "allocate"}
+    poison = {"hangs": "hang", "crashes": "signal 11", "allocates": "allocate_in_opencv"}
     good = [processes.picture(f"good-{n}") for n in range(40)]
     bad = [processes.picture(name, poison=action) for name, action in poison.items()]
     async with suite_of(processes) as (suite, catalog), writing(suite):
@@ -401,11 +401,15 @@ async def test_redis_at_maxmemory_with_inputs_waiting_drains_by_itself(
         async with running(suite, draw, concurrency=2):
             await wait_until(lambda: held(RESULTS, 6_000_000), "and results their quarter")
             assert not adding.done()
+            assert await suite.bytes_held(IMAGES) < 13_000_000
+            assert await suite.bytes_held(RESULTS) < 7_000_000
             async with swallowing_results(suite):
                 await adding
                 await wait_until(suite.all_streams_empty, "all went through", timeout=60)
         assert await results_added(suite) == 200
         assert await suite.length(DEAD) == 0
+        refused = await suite.client.info("errorstats")
+        assert "errorstat_OOM" not in refused, "the server was never full"
 
 
 @asynccontextmanager
