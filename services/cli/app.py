@@ -4,7 +4,19 @@ from typing import Annotated
 
 import typer
 
-from services.cli import dead, models, results, run, service, stats, submit
+from services.cli import (
+    dead,
+    forget,
+    models,
+    redo,
+    results,
+    run,
+    service,
+    show,
+    stats,
+    status,
+    submit,
+)
 
 app = typer.Typer(
     name="faces",
@@ -39,7 +51,13 @@ def faces(
 app.command("run")(run.command)
 app.command("submit")(submit.command)
 app.command("stats")(stats.command)
+app.command("status")(status.command)
+app.command("cancel")(status.cancel)
 app.command("results")(results.command)
+app.command("show")(show.command)
+app.command("redo")(redo.command)
+app.command("forget")(forget.command)
+app.command("sweep")(forget.sweep)
 app.add_typer(dead.app, name="dead")
 app.add_typer(models.app, name="models")
 service.register(app)

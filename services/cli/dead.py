@@ -176,7 +176,7 @@ async def _show(identity: str, redis: str | None, out: Path | None) -> None:
 async def _retry(
     choice: _Choice, redis: str | None, database: str | None, out: Path | None
 ) -> None:
-    from services.cli.results import catalog_url
+    from services.cli.places import catalog_url
     from shared.catalog import Catalog
 
     retried = 0

@@ -33,6 +33,7 @@ async def write(form: Format, rows: Rows, out: TextIO) -> int:
         Format.JSONL: _jsonl,
         Format.CSV: _csv,
         Format.COCO: _coco,
+        Format.PARQUET: _parquet,
     }
     return await writers[form](rows, out)
 
@@ -139,6 +140,12 @@ async def _coco(rows: Rows, out: TextIO) -> int:
     category = {"id": 1, "name": "face", "keypoints": list(LANDMARKS), "skeleton": []}
     out.write(f'],\n"categories": [{json.dumps(category)}]}}\n')
     return count
+
+
+async def _parquet(rows: Rows, out: TextIO) -> int:
+    from services.cli.parquet import write_parquet
+
+    return await write_parquet(rows(True), out)
 
 
 def _searched(row: ImageRow) -> bool:

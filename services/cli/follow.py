@@ -33,6 +33,10 @@ class Results:
         if plan.objects is not None:
             record = plan.private / "layout.db"
             self._layout = Layout(plan.out / "annotated", plan.objects, record, self._roots)
+            if plan.again is None:
+                self._layout.remember_roots()
+            else:
+                self._layout.recall_roots()
         self._after = 0
         self._seen: set[int] = set()
 

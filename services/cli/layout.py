@@ -54,6 +54,14 @@ class Roots:
                 taken.add(folder)
             self._roots.append((whole, folder))
 
+    def known(self) -> list[tuple[bytes, bytes]]:
+        """Each path, and the folder of its pictures."""
+        return list(self._roots)
+
+    def recall(self, known: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take over the paths of earlier runs; of two that fit the longer one counts."""
+        self._roots = sorted(known, key=lambda root: len(root[0]), reverse=True)
+
     def relative(self, source_uri: str) -> bytes:
         """Path of a source below the results, before it is made safe."""
         path = unquote_to_bytes(source_uri.removeprefix("file://"))
@@ -85,6 +93,19 @@ class Layout:
             "(source TEXT PRIMARY KEY, target TEXT UNIQUE NOT NULL, object TEXT NOT NULL)"
             " WITHOUT ROWID"
         )
+
+        self._places.execute(
+            "CREATE TABLE IF NOT EXISTS roots"
+            "(path BLOB PRIMARY KEY, folder BLOB NOT NULL) WITHOUT ROWID"
+        )
+
+    def remember_roots(self) -> None:
+        """Note this run's paths, for whoever does some of its pictures again."""
+        self._places.executemany("INSERT OR REPLACE INTO roots VALUES (?, ?)", self.roots.known())
+
+    def recall_roots(self) -> None:
+        """Name pictures as the earlier runs did that first found them."""
+        self.roots.recall(self._places.execute("SELECT path, folder FROM roots").fetchall())
 
     def __enter__(self) -> Self:
         return self

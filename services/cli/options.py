@@ -46,6 +46,22 @@ class Format(StrEnum):
     JSONL = "jsonl"
     CSV = "csv"
     COCO = "coco"
+    PARQUET = "parquet"
+
+
+class Sidecar(StrEnum):
+    """Files beside annotated pictures that say where the faces are."""
+
+    JSON = "json"
+    XMP = "xmp"
+
+
+Sidecars = Annotated[
+    list[Sidecar] | None,
+    typer.Option(
+        help="Write the faces beside each picture in OUT/annotated; xmp is for photo managers."
+    ),
+]
 
 
 RECIPE_PANEL = "What is searched and drawn"

@@ -20,6 +20,7 @@ from services.cli.follow import Results
 from services.cli.leftovers import clear_leftovers
 from services.cli.plan import Plan
 from services.cli.progress import Reporter
+from services.cli.redoing import hand_on
 from services.cli.stages import Stages
 from services.cli.submission import Submission
 from shared.catalog import Catalog, Progress
@@ -111,8 +112,8 @@ class _Course:
         self._reporter = reporter
         self._interrupted = interrupted
         self._results_stream = Keys(plan.settings.prefix).stream(RESULTS)
-        producer = Producer(client, plan.settings)
-        self._submission = Submission(producer, plan.recipe, plan.name)
+        self._producer = Producer(client, plan.settings)
+        self._submission = Submission(self._producer, plan.recipe, plan.name)
         self._working_since = time.monotonic()
 
     async def run(self, tasks: asyncio.TaskGroup, began: float) -> Ending:
@@ -141,6 +142,11 @@ class _Course:
         )
 
     async def _submit(self) -> None:
+        if self._plan.again is not None:
+            done = await hand_on(self._plan.again, self._submission, self._catalog, self._producer)
+            for line in done.lines():
+                self._reporter.note(line)
+            return
         for path in self._plan.paths:
             await self._submission.add_path(path, self._plan.excluded)
         await self._submission.close()

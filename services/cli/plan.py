@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from sqlalchemy import URL
 
 from services.cli.options import load_settings
+from services.cli.redoing import Redoing
 from shared.errors import FacesError
 from shared.recipe import Recipe
 from shared.settings import PicturesBy, Settings
@@ -27,6 +28,8 @@ class Plan:
     embedded: bool
     name: str
     done_dir: Path | None = None
+    again: Redoing | None = None
+    """Instead of expanding paths: images of an earlier run that are done again."""
 
     def on_server(self, redis_url: str) -> "Plan":
         """The same plan on a server that has only now been started."""

@@ -1,15 +1,17 @@
 """`faces results`: read the catalog."""
 
 import asyncio
-import os
+import re
 import sys
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.options import DatabaseUrl, Format, Out, load_settings
+from services.cli.options import DatabaseUrl, Format, Out, Sidecars
 from shared.errors import FacesError
 from shared.messages import Status
 
@@ -29,6 +31,9 @@ def command(
         str | None,
         typer.Option(metavar="GLOB", help="Only names that match; * also matches /."),
     ] = None,
+    number: Annotated[
+        str, typer.Option("--faces", metavar="MIN..MAX", help="So many faces: 3, 3.., ..3 or 1..3.")
+    ] = "",
     min_faces: Annotated[int | None, typer.Option(min=0, help="At least so many faces.")] = None,
     max_faces: Annotated[int | None, typer.Option(min=0, help="At most so many faces.")] = None,
     min_score: Annotated[
@@ -42,23 +47,31 @@ def command(
     submission: Annotated[str | None, typer.Option(help="Named by this submission.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Made by this recipe.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many images.")] = None,
+    after: Annotated[
+        int,
+        typer.Option(min=0, metavar="KEY", help="The next page: as told at the end of the last."),
+    ] = 0,
     form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    sidecar: Sidecars = None,
 ) -> None:
     """Read the catalog: which pictures, what was found, what failed and why.
 
     Example: `faces results -o out --status failed`
 
     Example, for other programs: `faces results -o out --format coco > faces.json`
+
+    Example, in pages: `faces results -o out --faces 3.. --limit 100 --after 1700`
     """
     from datetime import UTC
 
     from shared.catalog import Filter
 
+    least, most = _range(number)
     filter_ = Filter(
         statuses=tuple(status or ()),
         name=name,
-        min_faces=min_faces,
-        max_faces=max_faces,
+        min_faces=least if min_faces is None else min_faces,
+        max_faces=most if max_faces is None else max_faces,
         min_score=min_score,
         max_score=max_score,
         since=since.replace(tzinfo=UTC) if since else None,
@@ -66,37 +79,50 @@ def command(
         submission=submission,
         recipe=recipe,
     )
-    asyncio.run(_print(catalog_url(out, database), filter_, limit, form))
+    if sidecar:
+        from services.cli.sidecars import of_results
+
+        if out is None:
+            raise FacesError("--sidecar writes beside the pictures in OUT/annotated: give -o OUT")
+        asyncio.run(of_results(out, database, filter_, sidecar))
+        return
+    asyncio.run(_print(out, database, filter_, limit, after, form))
 
 
-def catalog_url(out: Path | None, database: str | None) -> str:
-    """Which catalog to read: the one given, that of OUT, or the environment's.
-
-    Raises:
-        FacesError: there is none at that place, and an empty one would only mislead.
-    """
-    if out is not None and database is None:
-        from services.cli.plan import sqlite_url
-
-        file = out / "faces.db"
-        if not file.is_file():
-            raise FacesError(f"there is no catalog in {out}: {file} is missing")
-        return sqlite_url(file)
-    if database is None and "FACES_DATABASE_URL" not in os.environ:
-        raise FacesError("which catalog? Give -o OUT of a run, or --database URL")
-    return load_settings(database_url=database).database_url.get_secret_value()
+def _range(text: str) -> tuple[int | None, int | None]:
+    """Least and most of `3`, `3..`, `..3` and `1..3`."""
+    found = re.fullmatch(r"(\d*)(\.\.)?(\d*)", text)
+    if found is None:
+        raise FacesError(f"--faces {text!r}: write 3, 3.., ..3 or 1..3")
+    first, between, last = found.groups()
+    least = int(first) if first else None
+    return least, (int(last) if last else None) if between else least
 
 
-async def _print(url: str, filter_: "Filter", limit: int | None, form: Format) -> None:
+async def _print(
+    out: Path | None,
+    database: str | None,
+    filter_: "Filter",
+    limit: int | None,
+    after: int,
+    form: Format,
+) -> None:
     from services.cli.export import write
-    from shared.catalog import Catalog
+    from services.cli.places import opened_catalog, whole_id
 
-    catalog = await Catalog.open(url)
+    async with AsyncExitStack() as opened:
+        catalog = await opened.enter_async_context(opened_catalog(out, database))
+        if filter_.submission is not None:
+            filter_ = replace(filter_, submission=await whole_id(catalog, filter_.submission))
+        last = after
 
-    def rows(faces: bool) -> "AsyncIterator[ImageRow]":
-        return catalog.results(filter_, limit, faces)
+        async def rows(faces: bool) -> "AsyncIterator[ImageRow]":
+            nonlocal last
+            async for row in catalog.results(filter_, limit, faces, after):
+                last = row.cursor
+                yield row
 
-    try:
         await write(form, rows, sys.stdout)
-    finally:
-        await catalog.close()
+        if limit is not None and await catalog.page(filter_, last, 1, faces=False):
+            sys.stdout.flush()
+            print(f"there are more: the same with --after {last}", file=sys.stderr)

@@ -4,16 +4,26 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.options import AsJson, DatabaseUrl, Model, RedisUrl, make_recipe, takes_recipe
-from shared.errors import Exit
+from services.cli.options import (
+    AsJson,
+    DatabaseUrl,
+    Model,
+    RedisUrl,
+    Sidecars,
+    make_recipe,
+    takes_recipe,
+)
+from shared.errors import Exit, SettingsError
 from shared.printing import printable
 
 if TYPE_CHECKING:
+    from services.cli.options import Sidecar
     from services.cli.pipeline import Ending
     from services.cli.plan import Plan
     from services.cli.progress import Reporter
@@ -27,11 +37,14 @@ Example: `faces run ~/Pictures -o out`
 
 Example, hiding faces: `faces run ~/Pictures -o out --mode blur --margin 0.3`
 
+Example, with the faces in a file beside each picture: `faces run ~/Pictures -o out --sidecar xmp`
+
 Exit status: 0 done, 3 done but some pictures failed, 2 usage, 4 a server or the disk fails,
 130 interrupted.
 """
 
 RESUMES = "interrupted; the same command goes on where it stopped"
+REDO_RESUMES = "interrupted; the same `faces run` as before does the rest"
 
 
 @takes_recipe
@@ -58,6 +71,7 @@ def command(
         str | None,
         typer.Option(metavar="URL", help="Object store. [env: FACES_OBJECTS_URL]"),
     ] = None,
+    sidecar: Sidecars = None,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show services' logs.")] = False,
@@ -66,7 +80,6 @@ def command(
     from services.cli.lock import hold
     from services.cli.models import choose
     from services.cli.plan import Plan, check_paths, run_settings
-    from services.cli.progress import reporter
 
     check_paths(paths, out, done_dir)
     make_recipe(model or "yunet", recipe)  # a wrong parameter is told before a model is fetched
@@ -79,6 +92,8 @@ def command(
         slots=slots,
         verbose=verbose,
     )
+    if sidecar and not settings.objects_url.startswith("file:"):
+        raise SettingsError("--sidecar writes beside OUT/annotated: keep --objects in a folder")
     with hold(out, _say):
         chosen = choose(model, settings.models_dir, _say)
         plan = Plan(
@@ -90,18 +105,46 @@ def command(
             name=name or _name(paths),
             done_dir=done_dir.absolute() if done_dir else None,
         )
-        shown = reporter(quiet=quiet)
-        try:
-            ending = _run(plan, shown)
-        except KeyboardInterrupt:  # before there was anything to drain
-            shown.note(RESUMES)
-            raise typer.Exit(Exit.INTERRUPTED) from None
-        finally:
-            shown.close()
-    raise typer.Exit(_tell(plan, ending, out, as_json=as_json))
+        status = carry_out(plan, out, quiet=quiet, as_json=as_json, sidecar=sidecar or ())
+    raise typer.Exit(status)
 
 
 command.__doc__ = HELP
+
+
+def carry_out(
+    plan: "Plan", out: Path, *, quiet: bool, as_json: bool, sidecar: Sequence["Sidecar"] = ()
+) -> Exit:
+    """Run a plan whose OUT (as it was typed) is held, and tell how it ended; the exit status.
+
+    Raises:
+        FacesError: what keeps it from going on.
+    """
+    from services.cli.progress import reporter
+
+    shown = reporter(quiet=quiet)
+    try:
+        ending = _run(plan, shown)
+    except KeyboardInterrupt:  # before there was anything to drain
+        shown.note(_resumes(plan))
+        return Exit.INTERRUPTED
+    finally:
+        shown.close()
+    if sidecar:
+        asyncio.run(_write_sidecars(plan, ending, sidecar))
+    return _tell(plan, ending, out, as_json=as_json)
+
+
+async def _write_sidecars(plan: "Plan", ending: "Ending", forms: Sequence["Sidecar"]) -> None:
+    from services.cli.sidecars import write_sidecars
+    from shared.catalog import Catalog, Filter
+
+    catalog = await Catalog.open(plan.settings.database_url.get_secret_value())
+    try:
+        filter_ = Filter(submission=ending.standing.id)
+        await write_sidecars(plan.out, catalog, filter_, forms)
+    finally:
+        await catalog.close()
 
 
 def _run(plan: "Plan", shown: "Reporter") -> "Ending":
@@ -157,9 +200,13 @@ def _tell(plan: "Plan", ending: "Ending", out: Path, *, as_json: bool) -> Exit:
     if ending.interrupted:
         known = standing.sealed and standing.parts_open == 0
         left = f"{standing.queued:,} images are left; " if known else ""
-        _say(RESUMES.replace("; ", f"; {left}"))
+        _say(_resumes(plan).replace("; ", f"; {left}"))
         return Exit.INTERRUPTED
     return Exit.SOME_FAILED if standing.failed or standing.failed_parts else Exit.DONE
+
+
+def _resumes(plan: "Plan") -> str:
+    return RESUMES if plan.again is None else REDO_RESUMES
 
 
 def _say(text: str) -> None:

@@ -1,0 +1,89 @@
+"""Doing images again: the ledger queues them under a new generation, and they are handed on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from services.cli.submission import Submission
+    from shared.catalog import Again, Catalog, Filter
+    from shared.messages import ImageMessage
+    from shared.recipe import Recipe
+    from shared.streams.producer import Producer
+
+
+@dataclass(frozen=True)
+class Redoing:
+    """Which images; `recipe` of None: each under its own."""
+
+    filter: "Filter"
+    recipe: "Recipe | None" = None
+
+
+@dataclass
+class Redone:
+    """`sent` were handed on, `under_way` were that already, `lost` nobody kept the bytes of."""
+
+    sent: int = 0
+    under_way: int = 0
+    lost: int = 0
+
+    def lines(self) -> list[str]:
+        """What people should know beside how many were sent."""
+        told = []
+        if self.under_way:
+            told.append(f"{self.under_way:,} were under way already")
+        if self.lost:
+            told.append(
+                f"{self.lost:,} were left as they are: they had been sent along and nobody kept "
+                "their bytes; submit them again from where they are"
+            )
+        return told
+
+
+async def hand_on(
+    again: Redoing,
+    submission: "Submission",
+    catalog: "Catalog",
+    producer: "Producer",
+    go_on: Callable[[], bool] = lambda: True,
+) -> Redone:
+    """Queue and send image after image as long as `go_on` says so; the submission is sealed.
+
+    Cut off between the two, the rows stay queued: `faces submit --missing` finds those.
+    """
+    from shared.catalog import Redo
+
+    done = Redone()
+    request = Redo(
+        submission.id, submission.name, submission.created_at, again.filter, again.recipe
+    )
+    try:
+        while go_on():
+            step = await catalog.redo(request)
+            done.lost += step.unreachable
+            for one in step.images:
+                added = await producer.add(_message(one, submission.id))
+                done.sent += added
+                done.under_way += not added
+            if step.after is None:
+                break
+            request = replace(request, after=step.after)
+    finally:
+        await catalog.seal(submission.id, 0)
+    return done
+
+
+def _message(again: "Again", submission: str) -> "ImageMessage":
+    from shared.messages import ImageMessage, new_token
+
+    return ImageMessage(
+        submission=submission,
+        trace=new_token(),
+        recipe=again.recipe,
+        id=again.image.id,
+        generation=again.generation,
+        name=again.image.name,
+        source_uri=again.image.source_uri,
+        source_version=again.image.source_version,
+    )
