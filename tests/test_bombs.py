@@ -122,3 +122,11 @@ def test_a_bomb_is_refused_or_never_more_than_it_claims(bomb: str) -> None:
         assert decoded.shape[:2] == (header.height, header.width)
         assert header.width * header.height <= MAX_PIXELS
     assert peak() - before < 150 * MEBIBYTE
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "TIFF", "WEBP", "JPEG", "JPEG2000", "BMP"])
+def test_a_small_file_of_too_many_pixels_is_refused_before_it_is_decoded(kind: str) -> None:
+    content = picture(kind, 1001)
+    with pytest.raises(BadPicture, match="1001 x 1001 pixels, more than the 1,000,000 allowed"):
+        read_header(content, MAX_PIXELS)
+    assert read_header(content, 1001 * 1001).width == 1001
