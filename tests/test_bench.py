@@ -134,6 +134,10 @@ def test_latency_runs_on_a_few_pictures(
     assert "first_result_seconds" in capsys.readouterr().out
 
 
+def test_of_several_rounds_the_middle_one_counts() -> None:
+    assert scale.middle([{"us": 3}, {"us": 9}, {"us": 5}], "us") == {"us": 5}
+
+
 def test_the_queue_measurement_runs(capsys: pytest.CaptureFixture[str]) -> None:
     told = ["--rounds", "1", "--messages", "5000", "--consumers", "1", "--sizes", "1000"]
     queue.main([*told, "--only", "limit", "--only", "batches"])
