@@ -36,7 +36,7 @@ class Results:
             if plan.again is None:
                 self._layout.remember_roots()
             else:
-                self._layout.recall_roots()
+                self._layout.recall_roots(own_recipe=plan.again.recipe is None)
         self._after = 0
         self._seen: set[int] = set()
 
@@ -73,6 +73,7 @@ class Results:
                     member.id,
                     member.source_uri,
                     _object_key(member.annotated_uri),
+                    member.recipe,
                 )
                 for member in members
                 if member.source_uri is not None

@@ -46,8 +46,9 @@ def command(
 ) -> None:
     """Delete all that is kept of some pictures: rows, faces, annotated pictures, sidecars.
 
-    Your originals are not touched, and naming one again searches it again. Doing it again deletes
-    what an interrupted one left.
+    A picture has an entry for each recipe; all that match are deleted. Originals are not touched,
+    and naming one again searches it again. Doing it again deletes what an interrupted one left.
+    Dead letters keep bytes of pictures that were sent along: see `faces dead drop`.
 
     Example: `faces forget '*/anna-*' -o out --dry-run`
 
@@ -102,16 +103,16 @@ async def _forget(
             opened.enter_context(hold(out, _say))
         number = await _look(catalog, objects, filter_, everything=dry_run)
         if dry_run:
-            print(f"{number:,} pictures would be forgotten")
+            print(f"{number:,} entries would be forgotten")
             return
         if number:
-            confirm(f"Forget {number:,} pictures for good?", yes=yes)
+            confirm(f"Forget these {number:,} entries for good?", yes=yes)
         files = await _forget_placed(out, catalog, filter_) if out is not None else 0
         done = 0
         async for _ in forget(catalog, objects, filter_):
             done += 1
     links = f", {files:,} files in {out}/annotated deleted" if files else ""
-    print(f"{done:,} pictures forgotten{links}")
+    print(f"{done:,} entries forgotten{links}")
 
 
 async def _look(
@@ -126,10 +127,11 @@ async def _look(
     known: set[str] = {objects.place}
     async for row in catalog.results(filter_, faces=False):
         number += 1
+        told = f"{printable(row.name)}  ({row.recipe})"
         if everything:
-            print(printable(row.name))
+            print(told)
         elif number <= SHOWN:
-            _say(f"  {printable(row.name)}")
+            _say(f"  {told}")
         key = f"{row.recipe}/{row.id}.jpg"
         place = (row.annotated_uri or "").removesuffix(f"/{key}")
         if row.annotated_uri is None or place in known:

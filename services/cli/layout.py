@@ -30,11 +30,12 @@ _FICLONE = 0x40049409
 
 @dataclass(frozen=True)
 class Finished:
-    """A picture that has its end; `object_key` is None where nothing was drawn."""
+    """A picture that has its end under a recipe; `object_key` is None where nothing was drawn."""
 
     image_id: str
     source_uri: str
     object_key: str | None
+    recipe: str = ""
 
 
 class Roots:
@@ -85,6 +86,7 @@ class Layout:
         self.objects = objects
         self.roots = roots
         self._made: set[Path] = set()
+        self._own_recipe = False
         self._places = sqlite3.connect(record, check_same_thread=False, isolation_level=None)
         self._places.execute("PRAGMA journal_mode=WAL")
         self._places.execute("PRAGMA synchronous=NORMAL")
@@ -103,8 +105,12 @@ class Layout:
         """Note this run's paths, for whoever does some of its pictures again."""
         self._places.executemany("INSERT OR REPLACE INTO roots VALUES (?, ?)", self.roots.known())
 
-    def recall_roots(self) -> None:
-        """Name pictures as the earlier runs did that first found them."""
+    def recall_roots(self, *, own_recipe: bool) -> None:
+        """Name pictures as the earlier runs did that first found them.
+
+        With `own_recipe` a result only replaces one of its own recipe, and not a newer one's.
+        """
+        self._own_recipe = own_recipe
         self.roots.recall(self._places.execute("SELECT path, folder FROM roots").fetchall())
 
     def __enter__(self) -> Self:
@@ -138,6 +144,8 @@ class Layout:
             "SELECT target, object FROM places WHERE source = ?", (picture.source_uri,)
         ).fetchone()
         target, key = row or (None, None)
+        if self._own_recipe and key is not None and not key.startswith(f"{picture.recipe}/"):
+            return False
         if picture.object_key is not None and not self._object(picture).exists():
             log.warning("an annotated picture is gone", file=str(self._object(picture)))
             return False

@@ -59,7 +59,8 @@ class Sidecar(StrEnum):
 Sidecars = Annotated[
     list[Sidecar] | None,
     typer.Option(
-        help="Write the faces beside each picture in OUT/annotated; xmp is for photo managers."
+        help="Write the faces beside each picture in OUT/annotated, and keep that right from then "
+        "on; xmp is for photo managers."
     ),
 ]
 

@@ -60,6 +60,13 @@ class Placed:
         ).fetchone()
         return None if row is None or not (self.annotated / row[0]).exists() else str(row[0])
 
+    def suffixes(self) -> set[str]:
+        """Of the sidecars that were asked for before."""
+        rows = self._record.execute(
+            "SELECT DISTINCT substr(name, length(target) + 1) FROM sidecars"
+        )
+        return {str(suffix) for (suffix,) in rows}
+
     def write_sidecar(self, target: str, suffix: str, content: bytes) -> Written:
         """Write `target` + `suffix` unless somebody else's file, or a changed one, is there.
 

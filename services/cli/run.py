@@ -121,6 +121,7 @@ def carry_out(
         FacesError: what keeps it from going on.
     """
     from services.cli.progress import reporter
+    from services.cli.sidecars import asked_before
 
     shown = reporter(quiet=quiet)
     try:
@@ -130,8 +131,8 @@ def carry_out(
         return Exit.INTERRUPTED
     finally:
         shown.close()
-    if sidecar:
-        asyncio.run(_write_sidecars(plan, ending, sidecar))
+    if forms := {*sidecar, *asked_before(plan.out)}:
+        asyncio.run(_write_sidecars(plan, ending, sorted(forms)))
     return _tell(plan, ending, out, as_json=as_json)
 
 

@@ -71,14 +71,15 @@ def _told(row: "ImageRow", recipe: "Recipe") -> str:
         for name, value in changed.items()
         if name not in ("model", "model_version")
     )
-    again = row.generation - 1
+    times = {1: "", 2: " (done again once)"}
+    again = times.get(row.generation, f" (done again {row.generation - 1} times)")
     lines = [
         ("id", row.id),
         ("source", row.source_uri or "sent along with its bytes"),
         ("model", f"{recipe.model} {recipe.model_version}"),
         ("recipe", row.recipe + (f" ({parameters})" if parameters else "")),
         ("submission", row.submission_id),
-        ("queued", _time(row.queued_at) + (f", done again: time {again}" if again else "")),
+        ("queued", _time(row.queued_at) + again),
     ]
     if row.status is not Status.QUEUED:
         took = f" in {row.detect_ms:.0f} ms" if row.detect_ms is not None else ""

@@ -29,6 +29,14 @@ def as_json(row: ImageRow) -> bytes:
 FORMS: Mapping[Sidecar, Callable[[ImageRow], bytes]] = {Sidecar.JSON: as_json, Sidecar.XMP: as_xmp}
 
 
+def asked_before(out: Path) -> set[Sidecar]:
+    """The forms of sidecars that earlier commands wrote in OUT: what is there is kept right."""
+    if not (out / ".faces" / "layout.db").is_file():
+        return set()
+    with Placed(out) as placed:
+        return {form for form in Sidecar if f".{form.value}" in placed.suffixes()}
+
+
 async def of_results(
     out: Path, database: str | None, filter_: Filter, forms: Sequence[Sidecar]
 ) -> None:
@@ -70,7 +78,8 @@ async def write_sidecars(
         except OSError as error:
             raise Unreachable(f"sidecars in {out / 'annotated'}: {error.strerror}") from None
     kept = f"; {done[Written.KEPT]:,} that others made or changed were left alone"
-    _say(f"{done[Written.NEW]:,} sidecars written" + kept * bool(done[Written.KEPT]))
+    number = f"{done[Written.NEW]:,} sidecars written, {done[Written.SAME]:,} were right already"
+    _say(number + kept * bool(done[Written.KEPT]))
 
 
 def _say(text: str) -> None:

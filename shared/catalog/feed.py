@@ -20,6 +20,7 @@ class Member:
     source_uri: str | None
     status: Status
     annotated_uri: str | None
+    recipe: str
 
 
 async def members(
@@ -33,6 +34,7 @@ async def members(
             images.c.source_uri,
             images.c.status,
             images.c.annotated_uri,
+            images.c.recipe,
         )
         .join(images, images.c.pk == memberships.c.image)
         .join(submissions, submissions.c.pk == memberships.c.submission)
@@ -41,6 +43,6 @@ async def members(
         .limit(limit)
     )
     return [
-        Member(key, id_, source_uri, _STATUSES[status], annotated_uri)
-        for key, id_, source_uri, status, annotated_uri in found
+        Member(key, id_, source_uri, _STATUSES[status], annotated_uri, recipe)
+        for key, id_, source_uri, status, annotated_uri, recipe in found
     ]
