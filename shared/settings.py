@@ -136,7 +136,11 @@ class Settings(BaseSettings):
         500, ge=1, le=500, description="Most results committed in one transaction."
     )
     writer_linger_seconds: float = Field(
-        0.02, ge=0, le=10, description="How long the writer waits for a batch to fill."
+        0.25,
+        ge=0,
+        le=10,
+        description="Least time between two commits, unless a batch is full; a result that "
+        "arrives alone is committed at once.",
     )
     http_host: str = Field(
         "127.0.0.1", description="Address of the health and metrics port; 0.0.0.0 in the image."

@@ -29,7 +29,12 @@ from shared.streams.client import check, connect
 from shared.streams.keys import RESULTS, Keys
 from shared.streams.producer import Producer
 
-SHOW_SECONDS = 0.1
+SHOW_SECONDS = 0.5
+SHOW_SOON_SECONDS = 0.1
+"""How often the ledger is asked: seldom while many images are left, since each question takes
+time from the detectors; often near the end and at the start."""
+FEW_LEFT = 50
+
 FOLLOW_SECONDS = 0.5
 TROUBLE_SECONDS = 2.0
 LEAST_FREE_BYTES = 16 << 20
@@ -159,12 +164,14 @@ class _Course:
         """Show and place what ends, until the submission is complete or somebody interrupts."""
         clock = time.monotonic
         follow_at, troubled_since, told = clock() + FOLLOW_SECONDS, clock(), ""
+        pause = SHOW_SOON_SECONDS
         while not self._interrupted.is_set():
             with suppress(Unreachable):  # the services wait for it too, and say so
                 standing = await self._catalog.progress(self._submission.id)
                 self._reporter.show(standing)
                 if standing.complete:
                     return
+                pause = SHOW_SECONDS if standing.queued > FEW_LEFT else SHOW_SOON_SECONDS
                 if clock() >= follow_at:
                     await self._follow(results)
                     follow_at = clock() + FOLLOW_SECONDS
@@ -176,7 +183,7 @@ class _Course:
                 self._reporter.note(f"waiting: {trouble}")
                 told = trouble
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._interrupted.wait(), SHOW_SECONDS)
+                await asyncio.wait_for(self._interrupted.wait(), pause)
 
     async def _follow(self, results: Results) -> None:
         try:

@@ -29,6 +29,11 @@ class Batches:
         if self._waiting:
             self._arrived.set()
 
+    @property
+    def pause(self) -> float:
+        """Seconds until the next batch may begin, unless it is full before."""
+        return max(0.0, self._next_at - asyncio.get_running_loop().time())
+
     def close(self) -> list[Delivery]:
         """Give out no more; returns what was still waiting. May be called again."""
         self._closed = True

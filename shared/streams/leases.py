@@ -41,9 +41,11 @@ class Leases:
         return self._capacity - len(self._held)
 
     async def wait_for_room(self, stop: asyncio.Event) -> int:
-        """How many entries may be read, as soon as that is any, or `stop` is set (and `wake`)."""
+        """How many entries may be read, as soon as that is half of all (one read then serves
+        for many), or `stop` is set (and `wake`)."""
+        enough = max(1, self._capacity // 2)
         async with self._changed:
-            await self._changed.wait_for(lambda: self.room > 0 or stop.is_set())
+            await self._changed.wait_for(lambda: self.room >= enough or stop.is_set())
             return self.room
 
     async def wake(self) -> None:

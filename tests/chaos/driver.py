@@ -83,10 +83,10 @@ class Chaos:
 
     async def run(self) -> Verdict:
         """The whole run; every process started here has ended when it returns."""
-        self.redis.start()
-        if self.postgres:
-            self.postgres.create()
         try:
+            self.redis.start()
+            if self.postgres:
+                self.postgres.create()
             async with Proxy(self.redis.port) as proxy:
                 self.proxy = proxy
                 environment = self.environment(proxy.url)
