@@ -19,6 +19,9 @@ Token = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 ShortText = Annotated[str, StringConstraints(max_length=1000)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LIMIT)]
 Uri = Annotated[str, StringConstraints(min_length=1, max_length=12_500)]
+Position = Annotated[str, StringConstraints(max_length=12_500)]
+SourceVersion = Annotated[str, StringConstraints(max_length=200)]
+FormatName = Annotated[str, StringConstraints(max_length=40)]
 ObjectKey = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", max_length=300)
 ]

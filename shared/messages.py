@@ -11,14 +11,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import quote
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared import fields
 from shared.errors import InvalidMessage, NewerMessage
@@ -178,7 +171,7 @@ class SourceMessage(Message):
     part: fields.Count
     uri: fields.Uri | None = None
     images: Annotated[tuple[InlineImage, ...], Field(max_length=500)] = ()
-    position: Annotated[str, StringConstraints(max_length=12_500)] = ""
+    position: fields.Position = ""
     excluded: Annotated[tuple[fields.Uri, ...], Field(max_length=16)] = ()
     submission_name: fields.ShortText = ""
     submitted_at: fields.Moment = Field(default_factory=now)
@@ -220,7 +213,7 @@ class ImageMessage(_OfOneImage):
 
     stream: ClassVar[str] = "images"
 
-    source_version: Annotated[str, StringConstraints(max_length=200)] = ""
+    source_version: fields.SourceVersion = ""
     body: Body | None = None
 
     @model_validator(mode="after")
@@ -244,7 +237,7 @@ class ResultMessage(_OfOneImage):
     bytes: fields.Bytes | None = None
     width: fields.Pixels | None = None
     height: fields.Pixels | None = None
-    format: Annotated[str, StringConstraints(max_length=40)] = ""
+    format: fields.FormatName = ""
     faces: Annotated[tuple[Face, ...], Field(max_length=FACES_LIMIT)] = ()
     annotated: fields.ObjectKey | None = None
     crops: Annotated[tuple[fields.ObjectKey, ...], Field(max_length=FACES_LIMIT)] = ()
