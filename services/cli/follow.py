@@ -14,7 +14,8 @@ from services.cli.names import with_id
 from services.cli.plan import Plan
 from shared.catalog import Catalog
 from shared.catalog.feed import Member
-from shared.messages import Status, file_version, reference_id
+from shared.identity import file_version, reference_id
+from shared.messages import Status
 
 PAGE = 1000
 

@@ -96,6 +96,8 @@ def _option(name: str) -> inspect.Parameter:
     assert kind is not None and field.default is not PydanticUndefined
     default = field.default
     shown = default.value if isinstance(default, StrEnum) else str(default)
+    if name == "min_score":
+        shown = "the model's own, see `faces models list`"
     if kind is bool:
         shown = "on" if default else "off"
     option = typer.Option(
@@ -115,6 +117,8 @@ def _option(name: str) -> inspect.Parameter:
 def make_recipe(model: str, given: Mapping[str, Any]) -> Recipe:
     """The recipe of a model and the parameters that were given (Any: of their own types).
 
+    Scores of different models mean different things, so each has a least score of its own.
+
     Raises:
         SettingsError: there is no such model, or a parameter is out of its range.
     """
@@ -124,7 +128,8 @@ def make_recipe(model: str, given: Mapping[str, Any]) -> Recipe:
     if entry is None:
         raise SettingsError(f"there is no model {model!r}; choose one of {', '.join(MODELS)}")
     try:
-        return Recipe(model=entry.name, model_version=entry.version, **given)
+        parameters = {"min_score": entry.min_score, **given}
+        return Recipe(model=entry.name, model_version=entry.version, **parameters)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         flag = "--" + str(first["loc"][0]).replace("_", "-")

@@ -1,9 +1,10 @@
 """Parquet, for `faces results`: a row an image, its faces as a list in it. Needs pyarrow."""
 
+import io
 from collections.abc import AsyncIterator
 from dataclasses import asdict, fields
 from types import ModuleType
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from shared.catalog import FaceRow, ImageRow
 from shared.errors import FacesError
@@ -36,7 +37,7 @@ async def write_parquet(rows: AsyncIterator[ImageRow], out: TextIO) -> int:
     count = 0
     group: list[dict[str, object]] = []
     with (
-        arrow.PythonFile(out.buffer, mode="w") as sink,
+        arrow.PythonFile(_Kept(out.buffer), mode="w") as sink,
         parquet.ParquetWriter(sink, schema, compression="zstd") as writer,
     ):
         async for row in rows:
@@ -47,9 +48,21 @@ async def write_parquet(rows: AsyncIterator[ImageRow], out: TextIO) -> int:
                 group = []
         if group:
             writer.write_batch(arrow.RecordBatch.from_pylist(group, schema=schema))
-        writer.close()
-        out.buffer.flush()
+    out.buffer.flush()
     return count
+
+
+class _Kept(io.RawIOBase):
+    """A file that stays open when pyarrow closes it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:  # Any: whatever has a buffer
+        return self._file.write(content)
 
 
 def _pyarrow() -> tuple[ModuleType, ModuleType]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from services.cli.buckets import bucket_pictures
 from services.ingest.sources.walk import Walk
-from shared.messages import display_name
+from shared.identity import display_name
 from shared.urls import is_bucket
 
 BATCH_PICTURES = 16

@@ -4,17 +4,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from shared.messages import (
-    Body,
-    InlineImage,
-    SourceKind,
-    SourceMessage,
-    display_name,
-    file_uri,
-    inline_id,
-    new_token,
-    now,
-)
+from shared.identity import display_name, file_uri, inline_id
+from shared.messages import Body, InlineImage, SourceKind, SourceMessage, new_token, now
 from shared.recipe import Recipe
 from shared.streams.producer import Producer
 

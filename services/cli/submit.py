@@ -142,7 +142,7 @@ class _Sender:
 
     async def _name_all(self, submission: "Submission") -> None:
         """Only names; ingest opens them."""
-        from shared.messages import file_uri
+        from shared.identity import file_uri
 
         for source in self._sources:
             if self._stop.is_set():
