@@ -4,12 +4,10 @@ An entry of a stream carries one of these as JSON. Pixels travel by reference (a
 service opens) or in a *body*, a Redis key of its own that the message names.
 """
 
-import hashlib
 import secrets
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, Self
-from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -284,36 +282,3 @@ def decode_result(payload: bytes) -> ResultMessage | SourceFailedMessage:
     if b'"source_failed":true' in payload[:4096]:
         return SourceFailedMessage.decode(payload)
     return ResultMessage.decode(payload)
-
-
-def file_uri(path: bytes) -> str:
-    """`file://` URI of an absolute path given as bytes, so that any file name survives."""
-    return "file://" + quote(path)
-
-
-def display_name(path: bytes) -> str:
-    """A path as text that every database and log takes: bytes that are not UTF-8 as `\\xff`.
-    Of one that gets too long by this, its end."""
-    return path.decode("utf-8", "backslashreplace")[-fields.NAME_LIMIT :]
-
-
-def reference_id(uri: str, version: str) -> str:
-    """Identity of a picture by reference: hash of where it is and which version of it."""
-    return hashlib.sha256(f"{uri}\0{version}".encode()).hexdigest()[:32]
-
-
-def inline_id(name: str, content: bytes) -> str:
-    """Identity of a picture sent along: hash of its name and its content."""
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass") + b"\0")
-    digest.update(content)
-    return digest.hexdigest()[:32]
-
-
-def file_version(size: int, mtime_ns: int) -> str:
-    """Version of a file: another size or time of change is another picture."""
-    return f"{size}-{mtime_ns}"
-
-
-def object_version(etag: str | None, size: int, modified: datetime) -> str:
-    """Version of an object of a bucket: its etag, or where a store has none, size and time."""
-    return (etag or f"{size}-{modified.timestamp():.0f}")[:200]

@@ -19,7 +19,8 @@ from services.detector.protocol import (
     write_frame,
 )
 from shared.errors import Unreachable
-from shared.messages import Status, file_uri
+from shared.identity import file_uri
+from shared.messages import Status
 from shared.model_table import MODELS
 from shared.objects import ObjectRefused, Objects
 from shared.recipe import Recipe

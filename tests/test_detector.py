@@ -15,7 +15,8 @@ from services.detector.service import open_stage, slot_config
 from services.detector.slots import Slots
 from shared.errors import ModelMissing, Unreachable
 from shared.health import Health
-from shared.messages import Body, Face, ImageMessage, ResultMessage, Status, file_uri
+from shared.identity import file_uri
+from shared.messages import Body, Face, ImageMessage, ResultMessage, Status
 from shared.model_table import MODELS
 from shared.settings import PicturesBy, Settings
 from shared.streams.keys import DEAD, IMAGES

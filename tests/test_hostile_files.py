@@ -10,7 +10,8 @@ from services.cli.submission import Submission
 from services.detector.opening import Refused, Rules, open_reference
 from services.ingest.sources.bucket import BucketSource
 from services.ingest.sources.protocol import SourceRefused
-from shared.messages import Body, InlineImage, SourceKind, SourceMessage, inline_id
+from shared.identity import inline_id
+from shared.messages import Body, InlineImage, SourceKind, SourceMessage
 from shared.streams.keys import SOURCES
 from tests.stages import RECIPE, Suite, suite_on
 from tests.test_ingest import images, ingesting, settled, submit

@@ -9,6 +9,7 @@ from typing import Any
 from services.ingest.service import open_stage
 from shared.catalog import Catalog, Progress
 from shared.health import Health
+from shared.identity import file_uri, inline_id
 from shared.messages import (
     Body,
     ImageMessage,
@@ -16,8 +17,6 @@ from shared.messages import (
     SourceKind,
     SourceMessage,
     decode_result,
-    file_uri,
-    inline_id,
     new_token,
 )
 from shared.streams.keys import IMAGES, RESULTS, SOURCES

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.cli.layout import Finished, Layout, Roots
 from services.cli.names import result_path
-from shared.messages import file_uri, reference_id
+from shared.identity import file_uri, reference_id
 
 RECIPE = "haar-0123456789"
 

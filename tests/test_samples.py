@@ -10,7 +10,8 @@ from PIL import Image, ImageOps
 from bench.contact_sheet import CELL, COLUMNS, GAP, draw_sheet
 from bench.samples import samples, write_samples
 from shared.catalog import ImageRow
-from shared.messages import Status, file_uri, new_token, now
+from shared.identity import file_uri
+from shared.messages import Status, new_token, now
 
 SAMPLES = dict(samples())
 

@@ -13,7 +13,7 @@ from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
 from shared.errors import Unreachable
-from shared.messages import display_name, file_version
+from shared.identity import display_name, file_version
 from shared.urls import BUCKET_SCHEMES
 
 

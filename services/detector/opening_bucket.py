@@ -7,7 +7,7 @@ from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
 from services.detector.opening import CHANGED, Refused, Rules, TryAgain
-from shared.messages import object_version
+from shared.identity import object_version
 from shared.stores import ObjectRefused, absent, explain, open_bucket
 from shared.urls import below, bucket_of
 

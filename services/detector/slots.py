@@ -35,7 +35,11 @@ class Slots:
         self._config = config
         self._task_timeout = task_timeout
         uses_buckets = config.objects_url is not None or bool(config.source_buckets)
-        self._environment = child_environment(os.environ, uses_buckets=uses_buckets)
+        self._environment = child_environment(os.environ, uses_buckets=uses_buckets) | {
+            # The caps of the header's reader, once more where OpenCV reads another size.
+            "OPENCV_IO_MAX_IMAGE_PIXELS": str(config.max_pixels),
+            "OPENCV_LOG_LEVEL": "SILENT",  # a broken picture is told in its result
+        }
         self._live: set[ChildProcess] = set()
         self._busy: set[ChildProcess] = set()
         self._idle: list[ChildProcess] = []

@@ -9,7 +9,8 @@ from obstore.store import ObjectStore
 from services.ingest.sources.protocol import STEP, FoundImage, SourceRefused, Step
 from services.ingest.sources.walk import is_picture
 from shared.errors import SettingsError
-from shared.messages import SourceMessage, display_name, object_version, reference_id
+from shared.identity import display_name, object_version, reference_id
+from shared.messages import SourceMessage
 from shared.stores import ObjectRefused, absent, explain, open_bucket
 from shared.urls import below, bucket_of, object_uri
 

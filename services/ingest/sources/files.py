@@ -10,7 +10,8 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from services.ingest.sources.protocol import STEP, FoundImage, SourceRefused, Step
 from services.ingest.sources.walk import Visited, Walk
-from shared.messages import SourceMessage, display_name, file_uri, file_version, reference_id
+from shared.identity import display_name, file_uri, file_version, reference_id
+from shared.messages import SourceMessage
 
 WALKS_KEPT = 16
 """Walks that stay open between their steps; others are resumed from their position."""
