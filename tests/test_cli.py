@@ -20,6 +20,7 @@ from services.cli.reading import BATCH_BYTES, BATCH_PICTURES, in_batches, pictur
 from shared.catalog import Catalog, FaceRow, Filter, ImageRow
 from shared.errors import SettingsError
 from shared.messages import SourceKind, SourceMessage, Status, new_token, now
+from shared.model_table import MODELS
 from shared.recipe import Recipe
 from tests.faces_command import Faces
 
@@ -104,7 +105,10 @@ def test_every_parameter_of_a_recipe_is_an_option_of_run_and_submit() -> None:
 
 
 def test_options_that_are_not_given_leave_the_recipe_as_it_was() -> None:
-    assert make_recipe("haar", {}) == Recipe(model="haar", model_version="opencv4")
+    own = MODELS["haar"].min_score
+    made = Recipe(model="haar", model_version="opencv4", min_score=own)
+    assert make_recipe("haar", {}) == made
+    assert make_recipe("haar", {"min_score": 0.9}).min_score == 0.9
     with pytest.raises(SettingsError, match="--jpeg-quality 101"):
         make_recipe("haar", {"jpeg_quality": 101})
 
