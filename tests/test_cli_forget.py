@@ -168,6 +168,28 @@ def test_a_sweep_deletes_old_objects_that_no_row_names(tree: Tree) -> None:
     assert tree.here.on("sweep", "--yes", "--older-than", "0").out == "1 objects deleted\n"
 
 
+def test_a_catalog_that_is_not_of_this_store_sweeps_nothing(tree: Tree, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tree.here.out / "objects", other)
+    for path in (other / RECIPE.id).iterdir():  # another deployment's
+        path.rename(path.with_name(f"{new_token()}.jpg"))
+    answer = tree.here.on("sweep", "--yes", "--older-than", "0", "--objects", other.as_uri())
+    assert answer.status == 2
+    assert f"give --objects {(tree.here.out / 'objects').as_uri()}" in answer.err
+    assert len(list((other / RECIPE.id).iterdir())) == 3
+
+
+def test_a_catalog_that_was_lost_and_made_anew_sweeps_nothing(tree: Tree) -> None:
+    before = tree.files()
+    for path in tree.here.out.glob("faces.db*"):
+        path.unlink()
+    tree.here.queue(tree.images)
+    answer = tree.here.on("sweep", "--yes", "--older-than", "0")
+    assert answer.status == 2
+    assert "is it the right catalog?" in answer.err
+    assert tree.files() == before
+
+
 def test_what_was_forgotten_can_be_named_again(tree: Tree) -> None:
     tree.here.on("forget", "*", "--yes")
     tree.here.queue(tree.images, "6" * 32)

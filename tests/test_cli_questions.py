@@ -3,15 +3,16 @@
 import io
 import json
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
-import pyarrow.parquet
+import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 
 from services.cli import parquet
 from services.cli.parquet import write_parquet
-from shared.catalog import Catalog, FaceRow
+from shared.catalog import Catalog, FaceRow, ImageRow
 from shared.errors import FacesError
 from shared.messages import Status, new_token, now
 from shared.reasons import CANCELLED
@@ -80,8 +81,8 @@ def test_a_wrong_range_is_explained(here: Here, wrong: str) -> None:
     assert "write 3, 3.., ..3 or 1..3" in answer.err
 
 
-async def written(*rows: object) -> bytes:
-    async def given():  # type: ignore[no-untyped-def]  # an async generator of rows
+async def written(*rows: ImageRow) -> bytes:
+    async def given() -> AsyncIterator[ImageRow]:
         for row in rows:
             yield row
 

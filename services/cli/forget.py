@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SHOWN = 10
 """Names that are shown before somebody is asked."""
 
+LOOKED_AT = 1000
+"""Pictures looked at for one that says which store is the catalog's."""
+
 
 def command(
     pattern: Annotated[
@@ -71,7 +74,7 @@ def sweep(
     """Delete pictures in the object store that no row of the catalog names.
 
     Crashes can leave such. Only names of this program's form are ever touched. One store belongs
-    to one catalog: with another's, all of it would be swept.
+    to one catalog; one whose pictures are elsewhere, or that names none, is refused.
 
     Example: `faces sweep -o out --dry-run`
     """
@@ -172,6 +175,7 @@ async def _sweep(
     out, database, url = place
     async with opened_catalog(out, database) as catalog:
         objects = open_objects(out, url)
+        await _belongs(catalog, objects)
         found = 0
         async for key in sweep(catalog, objects, age, dry_run=True):
             found += 1
@@ -185,6 +189,32 @@ async def _sweep(
         async for _ in sweep(catalog, objects, age):
             done += 1
     print(f"{done:,} objects deleted")
+
+
+async def _belongs(catalog: "Catalog", objects: "Objects") -> None:
+    """See that the catalog's pictures are in this store: with another's, all would be swept.
+
+    Raises:
+        FacesError: they are not, or it names none, as one does that was lost and made anew.
+    """
+    from shared.catalog import Filter
+    from shared.messages import Status
+
+    async for row in catalog.results(Filter(statuses=(Status.FACES,)), LOOKED_AT, faces=False):
+        if row.annotated_uri is None:
+            continue
+        key = f"{row.recipe}/{row.id}.jpg"
+        place = row.annotated_uri.removesuffix(f"/{key}")
+        if place == objects.place or await objects.exists(key):
+            return
+        raise FacesError(
+            f"the catalog's pictures are kept in {place}, not in {objects.place}: "
+            f"give --objects {place}; nothing was deleted"
+        )
+    raise FacesError(
+        f"the catalog names no picture at all, so it does not say what in {objects.place} is left "
+        "over; is it the right catalog? Nothing was deleted"
+    )
 
 
 def _say(text: str) -> None:

@@ -23,7 +23,7 @@ from services.cli.progress import Reporter
 from services.cli.redoing import hand_on
 from services.cli.stages import Stages
 from services.cli.submission import Submission
-from shared.catalog import Catalog, Progress
+from shared.catalog import Catalog, Progress, Redo
 from shared.errors import Exit, FacesError, Unreachable
 from shared.streams.client import check, connect
 from shared.streams.keys import RESULTS, Keys
@@ -147,8 +147,10 @@ class _Course:
         )
 
     async def _submit(self) -> None:
-        if self._plan.again is not None:
-            done = await hand_on(self._plan.again, self._submission, self._catalog, self._producer)
+        if (again := self._plan.again) is not None:
+            own = self._submission
+            request = Redo(own.id, own.name, own.created_at, again.filter, again.recipe)
+            done = await hand_on(request, self._catalog, self._producer)
             for line in done.lines():
                 self._reporter.note(line)
             return

@@ -156,10 +156,9 @@ async def _send(settings: "Settings", again: Redoing, title: str, as_json: bool)
     """Hand them to the running deployment."""
     from redis.exceptions import RedisError
 
-    from services.cli.submission import Submission
-    from shared.catalog import Catalog
+    from shared.catalog import Catalog, Redo
     from shared.errors import Unreachable
-    from shared.recipe import Recipe
+    from shared.messages import new_token, now
     from shared.streams.client import check, connect, describe
     from shared.streams.producer import Producer
 
@@ -178,14 +177,12 @@ async def _send(settings: "Settings", again: Redoing, title: str, as_json: bool)
         catalog = await Catalog.open(url)
         opened.push_async_callback(catalog.close)
         producer = Producer(client, settings)
-        unused = again.recipe or Recipe(model="none", model_version="0")
-        submission = Submission(producer, unused, title)
-        again = replace(again, filter=filter_)
+        request = Redo(new_token(), title, now(), filter_, again.recipe)
         try:
-            done = await hand_on(again, submission, catalog, producer, lambda: not stop.is_set())
+            done = await hand_on(request, catalog, producer, lambda: not stop.is_set())
         except RedisError as error:
             raise Unreachable(describe(error)) from None
-    _tell(submission.id, done, as_json=as_json)
+    _tell(request.submission, done, as_json=as_json)
     if stop.is_set():
         _say("interrupted; what was not sent yet stays as it is")
         return Exit.INTERRUPTED

@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from services.cli.submission import Submission
-    from shared.catalog import Again, Catalog, Filter
+    from shared.catalog import Again, Catalog, Filter, Redo
     from shared.messages import ImageMessage
     from shared.recipe import Recipe
     from shared.streams.producer import Producer
@@ -42,8 +41,7 @@ class Redone:
 
 
 async def hand_on(
-    again: Redoing,
-    submission: "Submission",
+    request: "Redo",
     catalog: "Catalog",
     producer: "Producer",
     go_on: Callable[[], bool] = lambda: True,
@@ -52,25 +50,20 @@ async def hand_on(
 
     Cut off between the two, the rows stay queued: `faces submit --missing` finds those.
     """
-    from shared.catalog import Redo
-
     done = Redone()
-    request = Redo(
-        submission.id, submission.name, submission.created_at, again.filter, again.recipe
-    )
     try:
         while go_on():
             step = await catalog.redo(request)
             done.lost += step.unreachable
             for one in step.images:
-                added = await producer.add(_message(one, submission.id))
+                added = await producer.add(_message(one, request.submission))
                 done.sent += added
                 done.under_way += not added
             if step.after is None:
                 break
             request = replace(request, after=step.after)
     finally:
-        await catalog.seal(submission.id, 0)
+        await catalog.seal(request.submission, 0)
     return done
 
 
