@@ -169,6 +169,7 @@ def _one(standing: Standing) -> str:
     from shared.printing import printable
 
     one = standing.progress
+    skipped = f", {one.skipped:,} of them before it named them" if one.skipped else ""
     sources = f", {one.parts_open:,} sources still to be read" if one.parts_open else ""
     lines = [
         ("submission", one.id),
@@ -176,7 +177,7 @@ def _one(standing: Standing) -> str:
         ("submitted", f"{one.created_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("state", standing.state),
         ("named", f"{one.named:,} images{sources}"),
-        ("ended", f"{one.ended:,}, of which {one.skipped:,} before they were named"),
+        ("ended", f"{one.ended:,}{skipped}"),
         ("queued", f"{one.queued:,}"),
         ("faces", f"{one.faces:,} in {one.with_faces:,} images; none in {one.no_faces:,}"),
         ("failed", f"{one.failed:,}"),
