@@ -3,15 +3,19 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
 
 from bench.samples import samples
 from services.cli.layout import Finished, Layout, Roots
-from shared.messages import ImageMessage, Status, new_token
+from services.cli.redoing import hand_on
+from shared.catalog import Catalog, Filter, Redo
+from shared.errors import Unreachable
+from shared.messages import ImageMessage, Status, new_token, now
 from shared.recipe import Mode
+from shared.streams.producer import Producer
 from tests.catalogs import RECIPE, failure, nothing_found, result_of, some_images
 from tests.command_here import Here, here
 from tests.faces_command import Faces
@@ -115,6 +119,30 @@ def test_a_server_that_is_away_is_status_4_and_changes_nothing(deployment: Deplo
     answer = deployment.here("redo", "--failed", "--redis", "redis://127.0.0.1:1/0")
     assert answer.status == 4
     assert deployment.here.show(deployment.bad.name)[0].status is Status.FAILED
+
+
+class Away:
+    """A producer whose server goes away before it takes anything."""
+
+    async def add(self, _message: ImageMessage) -> bool:
+        raise Unreachable("away")
+
+
+def test_cut_off_it_leaves_a_submission_that_can_still_become_complete(
+    deployment: Deployment,
+) -> None:
+    request = Redo("9" * 32, "redo", now(), Filter(statuses=(Status.FAILED,)), limit=1)
+
+    async def cut_off(catalog: Catalog) -> None:
+        with pytest.raises(Unreachable):
+            await hand_on(request, catalog, cast(Producer, Away()))
+
+    deployment.here.ask(cut_off)
+    assert deployment.sent() == []
+    assert deployment.here("submit", "--missing", "--json").status == 0
+    assert deployment.bad.id in {message.id for message in deployment.sent()}
+    deployment.here.end(nothing_found(deployment.bad, generation=2))
+    assert json.loads(deployment.here("status", "9", "--json").out)["state"] == "complete"
 
 
 def test_in_the_folder_of_a_run_it_is_done_at_once(tmp_path: Path) -> None:

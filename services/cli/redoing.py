@@ -63,7 +63,7 @@ async def hand_on(
                 break
             request = replace(request, after=step.after)
     finally:
-        await catalog.seal(request.submission, 0)
+        await catalog.seal(request.submission, 0, request.submission_name, request.submitted_at)
     return done
 
 

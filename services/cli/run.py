@@ -207,7 +207,9 @@ def _tell(plan: "Plan", ending: "Ending", out: Path, *, as_json: bool) -> Exit:
 
 
 def _resumes(plan: "Plan") -> str:
-    return RESUMES if plan.again is None else REDO_RESUMES
+    """What goes on: another recipe's rows are found by asking again, an own one's are queued."""
+    own = plan.again is not None and plan.again.recipe is None
+    return REDO_RESUMES if own else RESUMES
 
 
 def _say(text: str) -> None:
