@@ -90,7 +90,8 @@ async def _csv(rows: Rows, out: TextIO) -> int:
     count = 0
     async for row in rows(True):
         count += 1
-        image = [as_dict(row)[name] for name in COLUMNS]
+        told = as_dict(row)
+        image = [told[name] for name in COLUMNS]
         for n, face in enumerate(row.faces):
             box = (face.x, face.y, face.w, face.h, face.score)
             lines.writerow([*image, n, *box, *(face.landmarks or [""] * len(points))])

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, TextIO
 from shared.catalog import FaceRow, ImageRow
 from shared.errors import FacesError
 
-ROW_GROUP = 10_000
+ROW_GROUP = 5_000
 """Images held in memory at a time, and written together."""
 
 TYPES = {
