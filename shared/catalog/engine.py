@@ -58,6 +58,11 @@ class Database:
         """
         parsed = _parse(url)
         if parsed.drivername == "sqlite+aiosqlite":
+            folder = Path(str(parsed.database)).parent
+            if not folder.is_dir():  # asked first: a driver that fails leaves its thread behind
+                raise Unreachable(
+                    f"{parsed.database}: unable to open database file: no folder {folder}"
+                )
             database = cls(_sqlite(parsed), str(parsed.database))
         else:
             database = cls(_postgres(parsed), f"PostgreSQL at {parsed.host}:{parsed.port or 5432}")

@@ -6,6 +6,7 @@ the modules beside this one. `Stage.run` reads as the list of what goes on at th
 
 import asyncio
 import os
+import random
 import secrets
 import socket
 from collections.abc import AsyncIterator, Sequence
@@ -137,8 +138,11 @@ class Stage(Generic[M]):
         interval = min(RECLAIM_SECONDS, self._settings.lease_seconds / RENEWALS_A_LEASE)
         while not self._stopping.is_set():
             await self._reclaim_all()
+            # Not in step with others: of two that look, each must be the first to see some
+            # entries, or one that cannot read them (an older version) would take them for ever.
+            pause = random.uniform(interval / 2, interval)  # noqa: S311 - spreads, hides nothing
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), interval)
+                await asyncio.wait_for(self._look.wait(), pause)
             self._look.clear()
 
     async def _reclaim_all(self) -> None:
