@@ -50,14 +50,14 @@ def as_dict(row: ImageRow) -> dict[str, object]:
 
 async def _table(rows: Rows, out: TextIO) -> int:
     count = 0
-    print(f"{'status':<9}{'faces':>6}{'size':>13}{'ms':>8}  name", file=out)
+    print(f"{'status':<9}{'faces':>6}{'size':>15}{'ms':>8}  name", file=out)
     async for row in rows(False):
         count += 1
         size = f"{row.width} x {row.height}" if row.width and row.height else ""
         took = "" if row.detect_ms is None else f"{row.detect_ms:.0f}"
         why = f"  ({printable(row.reason)})" if row.reason else ""
         print(
-            f"{row.status:<9}{row.face_count or '':>6}{size:>13}{took:>8}  "
+            f"{row.status:<9}{row.face_count or '':>6}{size:>15}{took:>8}  "
             f"{printable(row.name)}{why}",
             file=out,
         )
