@@ -113,7 +113,7 @@ class ChildProcess:
         child = cls(process, config)
         try:
             await child._wait_until_ready()
-        except BaseException:
+        except BaseException:  # also a cancellation: leave no process behind
             child.kill("start")
             await child.close()
             raise

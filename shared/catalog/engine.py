@@ -69,7 +69,7 @@ class Database:
         try:
             async with database.writing() as connection:
                 await migrate(connection)
-        except BaseException:
+        except BaseException:  # also a cancellation: leave no connection behind
             await database.close()
             raise
         return database
