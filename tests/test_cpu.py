@@ -28,6 +28,8 @@ def tree(folder: Path, files: dict[str, str], groups: str) -> tuple[Path, Path]:
         ("400000 100000", 4),
         ("390000 100000", 3),
         ("50000 100000", 1),
+        ("150000 100000", 1),
+        ("200000 100000", 2),
         ("1600000 100000", 8),
         ("max 100000", 8),
     ],
@@ -38,7 +40,9 @@ def test_version_2_is_rounded_down_and_never_zero_or_above_the_affinity(
     assert usable_cpus(*tree(tmp_path, {"cpu.max": limit + "\n"}, "0::/\n")) == expected
 
 
-@pytest.mark.parametrize(("quota", "expected"), [("250000", 2), ("-1", 8), ("10000", 1)])
+@pytest.mark.parametrize(
+    ("quota", "expected"), [("50000", 1), ("150000", 1), ("200000", 2), ("250000", 2), ("-1", 8)]
+)
 def test_version_1(tmp_path: Path, quota: str, expected: int) -> None:
     files = {
         "cpu,cpuacct/cpu.cfs_quota_us": quota + "\n",

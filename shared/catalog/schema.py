@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
 )
-from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, REAL, TIMESTAMP
+from sqlalchemy.dialects.postgresql import REAL, TIMESTAMP
 from sqlalchemy.types import TypeEngine
 
 metadata = MetaData()
@@ -53,7 +53,6 @@ class UtcTime(TypeDecorator[datetime]):
         return datetime.strptime(value, SQLITE_TIME).replace(tzinfo=UTC)
 
 
-PRECISE = Float().with_variant(DOUBLE_PRECISION(), "postgresql")
 COMPACT = Float().with_variant(REAL(), "postgresql")
 
 submissions = Table(
