@@ -17,6 +17,7 @@ from bench.peers.driver import WORKERS, Round, serve
 from services.cli.options import make_recipe
 from services.detector.models import Model, load
 from services.detector.picture import Limits, process
+from services.detector.process import KEPT_MEMORY
 from shared.recipe import Recipe
 from shared.settings import Settings
 
@@ -64,6 +65,7 @@ def _one(paths: tuple[str, Path]) -> tuple[str, list[list[float]]]:
 
 def main() -> None:
     """Serve rounds. Links to one file share its content."""
+    os.environ |= KEPT_MEMORY  # as the detector's own processes have it
     with multiprocessing.get_context("spawn").Pool(WORKERS, initializer=_begin) as pool:
 
         def work(pictures: list[Path], _out: Path, _tell: bool) -> Round:

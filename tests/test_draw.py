@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from services.detector.draw import draw, line_width
 from services.detector.encode import encode_jpeg
-from services.detector.header import BadPicture, read_header
+from services.detector.decode import decode
+from services.detector.draw import draw, line_width
+from services.detector.header import BadPicture, Header, read_header
 from services.detector.hide import Area, area, hide
 from services.detector.metadata import kept_exif, kept_icc
 from services.detector.models import Detections, Model, Picture, load
@@ -152,7 +153,7 @@ def test_mode_none_keeps_the_boxes_and_draws_nothing() -> None:
         encoded(astronaut(), "JPEG"), recipe(mode="none"), Fixed((10, 10, 50, 50)), LIMITS
     )
     assert (done.status, len(done.faces), done.annotated) == ("faces", 1, None)
-    assert not {"draw", "encode", "decode_full"} & set(done.steps_ms)
+    assert not {"draw", "encode"} & set(done.steps_ms)
 
 
 def test_crops_are_the_untouched_faces_with_their_margin_one_each() -> None:
@@ -166,16 +167,26 @@ def test_crops_are_the_untouched_faces_with_their_margin_one_each() -> None:
     assert np.abs(pixels(done.crops[0]) - original).mean() < 3
 
 
-def test_a_large_jpeg_is_decoded_in_full_only_where_a_face_was_found() -> None:
-    large = encoded(astronaut().resize((2048, 1600)), "JPEG")
-    none = process(large, recipe(), Fixed(), LIMITS)
-    found = process(large, recipe(), Fixed((10, 10, 50, 50)), LIMITS)
+@pytest.mark.parametrize("mode", ["none", "box"])
+def test_a_large_jpeg_is_decoded_whole_only_where_faces_are_to_be_shown(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = []
 
-    assert (none.status, "decode_full" in none.steps_ms) == ("no_faces", False)
-    assert (found.status, "decode_full" in found.steps_ms) == ("faces", True)
-    assert found.annotated is not None
-    assert pixels(found.annotated).shape == (1600, 2048, 3)
-    assert found.faces[0].w == pytest.approx(50 * 2048 / 320, abs=0.1)
+    def noted(content: bytes, header: Header, reduced: int = 1) -> Picture:
+        decoded.append(reduced)
+        return decode(content, header, reduced)
+
+    monkeypatch.setattr("services.detector.picture.decode", noted)
+    large = encoded(astronaut().resize((2048, 1600)), "JPEG")
+    done = process(large, recipe(mode=mode), Fixed((10, 10, 50, 50)), LIMITS)
+
+    assert decoded == ([4] if mode == "none" else [1])
+    assert done.faces[0].w == pytest.approx(50 * 2048 / 320, abs=0.1)
+    if mode == "box":
+        assert done.annotated is not None
+        assert pixels(done.annotated).shape == (1600, 2048, 3)
+
 
 
 def test_quality_is_a_setting() -> None:

@@ -13,7 +13,7 @@ from services.detector.header import BadPicture, Header, read_header
 from services.detector.metadata import kept_exif, kept_icc
 from services.detector.models.protocol import Detections, Model, Picture
 from services.detector.orient import upright, upright_size
-from services.detector.search import search, sizes
+from services.detector.search import scaled_down, search, sizes
 from shared.messages import FACES_LIMIT, Face
 from shared.recipe import Mode, Recipe
 
@@ -88,13 +88,15 @@ def _searched(
 ) -> Processed:
     size = upright_size(header.width, header.height, header.orientation)
     wanted = sizes(recipe.detect_size, recipe.accurate, max(size))
-    reduced = reduction(header, wanted[-1])
+    shows = recipe.mode is not Mode.NONE or recipe.crops
     with steps.step("decode"):
-        stored = decode(content, header, reduced)
+        # Where a face is to be shown the whole picture is needed: decoding it once costs less
+        # than a reduced picture for all and a whole one more for those with faces.
+        stored = decode(content, header, 1 if shows else reduction(header, wanted[-1]))
     with steps.step("detect"):
         found = search(
             model,
-            upright(stored, header.orientation),
+            upright(scaled_down(stored, wanted[-1]), header.orientation),
             size,
             wanted,
             accurate=recipe.accurate,
@@ -105,10 +107,7 @@ def _searched(
         return Processed("no_faces", "", *size, header.format, steps_ms=steps.ms)
     annotated: bytes | None = None
     crops: tuple[bytes, ...] = ()
-    if recipe.mode is not Mode.NONE or recipe.crops:
-        if reduced > 1:
-            with steps.step("decode_full"):
-                stored = decode(content, header)
+    if shows:
         picture = upright(stored, header.orientation)
         del stored
         annotated, crops = _shown(picture, faces, header, recipe, steps)
