@@ -20,10 +20,11 @@ from typing import Any
 import uvloop
 from redis.asyncio import Redis
 
+from bench.backlog import RECIPE, SUBMISSION, TRACE
+from shared.garbage import collect_seldom
 from shared.health import Health
 from shared.logs import configure_logs
 from shared.messages import Body, ImageMessage, Message, ResultMessage, Status
-from shared.recipe import Recipe
 from shared.settings import Settings
 from shared.streams.bodies import Bodies
 from shared.streams.client import connect
@@ -50,8 +51,8 @@ def settings_of(url: str, prefix: str) -> Settings:
 
 
 @cache
-def _template(recipe: Recipe, submission: str, trace: str) -> ResultMessage:
-    fields = {"submission": submission, "trace": trace, "recipe": recipe}
+def _template() -> ResultMessage:
+    fields = {"submission": SUBMISSION, "trace": TRACE, "recipe": RECIPE}
     return ResultMessage(id="0" * 32, name="none", status=Status.NO_FACES, **fields)
 
 
@@ -60,16 +61,8 @@ def result_of(message: ImageMessage, body: Body | None) -> ResultMessage:
 
     Copied from a template: a handler that does nothing must not cost what making a result costs.
     """
-    template = _template(message.recipe, message.submission, message.trace)
-    own = {
-        "id": message.id,
-        "generation": message.generation,
-        "name": message.name,
-        "source_uri": message.source_uri,
-        "queued_at": message.queued_at,
-        "body": body,
-    }
-    return template.model_copy(update=own)
+    own = {"id": message.id, "name": message.name, "source_uri": message.source_uri, "body": body}
+    return _template().model_copy(update=own)
 
 
 class NoOp:
@@ -109,6 +102,7 @@ async def run_stages(given: argparse.Namespace) -> None:
     """As many consumers as asked for, in this process, until SIGTERM."""
     settings = settings_of(given.url, given.prefix)
     configure_logs(settings)
+    collect_seldom()
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with AsyncExitStack() as opened, asyncio.TaskGroup() as tasks:

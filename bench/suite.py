@@ -20,7 +20,7 @@ from bench.peers.driver import WORKERS, Round, serve
 from services.cli.embedded import EmbeddedValkey
 from services.cli.follow import Results
 from services.cli.options import make_recipe
-from services.cli.pipeline import FOLLOW_SECONDS, SHOW_SECONDS
+from services.cli.pipeline import FOLLOW_SECONDS, pause_before_next_look
 from services.cli.plan import Plan, run_settings
 from services.cli.stages import Stages
 from services.cli.submission import Submission
@@ -47,8 +47,8 @@ class Suite:
         await submission.close()
         return submission.id
 
-    async def until_complete(self, submission: str, look: float, results: Results) -> Progress:
-        """Follow a submission to its end as `faces run` does.
+    async def until_complete(self, submission: str, results: Results) -> Progress:
+        """Follow a submission to its end as `faces run` does, looking as often.
 
         Raises:
             FacesError: some of its images failed, so that the round would not count.
@@ -58,7 +58,7 @@ class Suite:
             if time.monotonic() >= follow_at:
                 await results.follow()
                 follow_at = time.monotonic() + FOLLOW_SECONDS
-            await asyncio.sleep(look)
+            await asyncio.sleep(pause_before_next_look(standing))
         if standing.failed or standing.failed_parts:
             raise FacesError(f"{standing.failed} images failed: this measures nothing")
         return standing
@@ -99,7 +99,7 @@ async def one_round(running: Suite, folder: Path) -> Round:
     submission = await running.submit(folder)
     results = Results(running.plan, running.catalog, submission)
     try:
-        standing = await running.until_complete(submission, SHOW_SECONDS, results)
+        standing = await running.until_complete(submission, results)
         seconds = time.perf_counter() - began
         await results.follow()
     finally:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import to_json
 
 from shared import fields
 from shared.errors import InvalidMessage, NewerMessage
@@ -103,7 +104,7 @@ class Message(_Part):
 
     def encode(self) -> bytes:
         """The entry's payload: JSON, UTF-8, without fields that are None."""
-        return self.model_dump_json(exclude_none=True).encode()
+        return to_json(self, exclude_none=True)
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:

@@ -12,6 +12,7 @@ import uvloop
 
 from shared.backoff import backoff
 from shared.errors import Exit, FacesError, Unreachable
+from shared.garbage import collect_seldom
 from shared.health import Health, serve_health
 from shared.logs import configure_logs
 from shared.settings import Settings
@@ -64,6 +65,7 @@ async def _serve(name: str, open_stage: OpenStage, settings: Settings) -> None:
             log.info("health port open", service=name, port=port)
             stage = await _open(opened, open_stage, settings, health)
             health.ready("start")
+            collect_seldom()
             await stage.run(stop)
     except asyncio.CancelledError:
         log.warning("stopped at once", service=name)

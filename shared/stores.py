@@ -81,7 +81,10 @@ def explain(error: Exception, action: str) -> FacesError:
     `action` is the beginning of the sentence: what cannot be done, and where.
     """
     text = str(error)
-    if found := _STATUS.search(text):
+    if isinstance(error, OSError) and error.errno is not None:
+        reason = os.strerror(error.errno)
+        passing = error.errno in PASSING_OS_ERRORS
+    elif found := _STATUS.search(text):
         code = _CODE.search(text)
         reason = f"{found[1].strip()}{f' ({code[1]})' if code else ''}"
         passing = found[2] in PASSING_STATUSES

@@ -35,6 +35,12 @@ SHOW_SOON_SECONDS = 0.1
 time from the detectors; often near the end and at the start."""
 FEW_LEFT = 50
 
+
+def pause_before_next_look(standing: Progress) -> float:
+    """Seconds until the ledger is worth asking again."""
+    return SHOW_SECONDS if standing.queued > FEW_LEFT else SHOW_SOON_SECONDS
+
+
 FOLLOW_SECONDS = 0.5
 TROUBLE_SECONDS = 2.0
 LEAST_FREE_BYTES = 16 << 20
@@ -173,7 +179,7 @@ class _Course:
                 self._reporter.show(standing)
                 if standing.complete:
                     return
-                pause = SHOW_SECONDS if standing.queued > FEW_LEFT else SHOW_SOON_SECONDS
+                pause = pause_before_next_look(standing)
                 if clock() >= follow_at:
                     await self._follow(results)
                     follow_at = clock() + FOLLOW_SECONDS

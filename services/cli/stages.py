@@ -5,6 +5,7 @@ import importlib
 import time
 from collections.abc import Awaitable, Callable
 
+from shared.garbage import collect_seldom
 from shared.health import Health
 from shared.settings import Settings
 
@@ -33,6 +34,7 @@ class Stages:
         """Wait until every service can work."""
         for event in self._opened.values():
             await event.wait()
+        collect_seldom()
 
     @property
     def trouble(self) -> str:

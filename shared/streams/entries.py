@@ -1,6 +1,6 @@
 """Entries as they are delivered, and how much they weigh."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.messages import Message
 from shared.streams.marks import ENTRY_OVERHEAD_BYTES
@@ -12,9 +12,11 @@ WEIGHT_DIGITS = 15
 """A weight of more digits was not written by us: Lua counts exactly up to 2**53."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One entry delivered to this consumer. With `deliveries` it names the delivery itself."""
+class Delivery(NamedTuple):
+    """One entry delivered to this consumer. With `deliveries` it names the delivery itself.
+
+    A tuple, which is made in half the time of a frozen dataclass: each message needs one.
+    """
 
     id: bytes
     deliveries: int

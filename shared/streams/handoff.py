@@ -34,6 +34,9 @@ class Answer(IntEnum):
     WRONG_TYPE = -3
 
 
+_ANSWERS = {int(answer): answer for answer in Answer}  # a look-up is a tenth of `Answer(code)`
+
+
 @dataclass(eq=False)
 class Item:
     """One delivery to finish, with the message that was read from it and its outcome."""
@@ -73,7 +76,7 @@ class HandOff:
         await self._set_bodies([out for item in items for out in item.outcome.outputs])
         call = self._plan(items)
         answers = await self._scripts.handoff(keys=call.keys, args=call.arguments)
-        return [Answer(answer) for answer in answers]
+        return [_ANSWERS[answer] for answer in answers]
 
     async def _set_bodies(self, outputs: Sequence[Output]) -> None:
         payloads = [pair for output in outputs for pair in output.payloads.items()]
@@ -108,10 +111,7 @@ class HandOff:
 
     def _plan_item(self, call: _Call, item: Item, names: list[str]) -> None:
         outputs = item.outcome.outputs
-        carried = {
-            body for out in outputs for body in out.message.bodies if body not in out.payloads
-        }
-        dropped = [body for body in item.message.bodies if body not in carried]
+        dropped = _dropped(item)
         call.keys += self._body_keys(dropped)
         call.arguments += (
             item.delivery.id,
@@ -124,8 +124,9 @@ class HandOff:
         for output in outputs:
             payload = output.message.encode()
             fresh = list(output.payloads)
-            passed_on = [body for body in output.message.bodies if body not in output.payloads]
-            call.keys += self._body_keys(fresh) + self._body_keys(passed_on)
+            passed_on = _passed_on(output)
+            call.keys += self._body_keys(fresh)
+            call.keys += self._body_keys(passed_on)
             call.arguments += (
                 names.index(output.message.stream) + 1,
                 payload,
@@ -137,6 +138,20 @@ class HandOff:
 
     def _body_keys(self, bodies: Sequence[Body]) -> list[str]:
         return [self._keys.body(body.id) for body in bodies]
+
+
+def _passed_on(output: Output) -> list[Body]:
+    """Bodies that the output's message takes over from the input."""
+    return [body for body in output.message.bodies if body not in output.payloads]
+
+
+def _dropped(item: Item) -> list[Body]:
+    """Bodies of the input that no output takes over."""
+    bodies = item.message.bodies
+    if not bodies:
+        return []
+    carried = {body for output in item.outcome.outputs for body in _passed_on(output)}
+    return [body for body in bodies if body not in carried]
 
 
 def in_calls(items: Sequence[Item]) -> list[list[Item]]:

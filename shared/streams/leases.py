@@ -7,6 +7,7 @@ from itertools import islice
 import structlog
 from redis.exceptions import RedisError
 
+from shared.streams.capacity import Capacity
 from shared.streams.client import describe
 from shared.streams.entries import Delivery
 from shared.streams.intake import Membership
@@ -19,10 +20,10 @@ log = structlog.get_logger()
 
 
 class Leases:
-    """The entries held by this consumer, up to `capacity`, each with a lease to renew."""
+    """The entries held by this consumer, up to a `capacity`, each with a lease to renew."""
 
     def __init__(
-        self, scripts: Scripts, membership: Membership, lease_ms: int, capacity: int
+        self, scripts: Scripts, membership: Membership, lease_ms: int, capacity: Capacity
     ) -> None:
         self._scripts = scripts
         self._membership = membership
@@ -38,14 +39,17 @@ class Leases:
     @property
     def room(self) -> int:
         """How many more entries this consumer can start soon."""
-        return self._capacity - len(self._held)
+        return self._capacity.entries - len(self._held)
 
     async def wait_for_room(self, stop: asyncio.Event) -> int:
-        """How many entries may be read, as soon as that is half of all (one read then serves
+        """How many entries may be read, as soon as that is a quarter of all (one read then serves
         for many), or `stop` is set (and `wake`)."""
-        enough = max(1, self._capacity // 2)
+
+        def enough() -> bool:
+            return self.room >= max(1, self._capacity.entries // 4) or stop.is_set()
+
         async with self._changed:
-            await self._changed.wait_for(lambda: self.room >= enough or stop.is_set())
+            await self._changed.wait_for(enough)
             return self.room
 
     async def wake(self) -> None:
@@ -67,6 +71,7 @@ class Leases:
             for one in deliveries:
                 if self._held.get(one.id) is one:
                     del self._held[one.id]
+                    self._capacity.finished(1)
             self._changed.notify_all()
 
     async def renew(self) -> None:

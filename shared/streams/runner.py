@@ -71,7 +71,7 @@ class Stage(Generic[M]):
         )
         lease_ms = int(settings.lease_seconds * 1000)
         self._intake = Intake(reader, self._scripts, self._membership, lease_ms)
-        self._leases = Leases(self._scripts, self._membership, lease_ms, spec.capacity)
+        self._leases = Leases(self._scripts, self._membership, lease_ms, spec.capacity())
         self._batches = Batches(spec.batch, spec.linger)
         self._keys = keys
         self._patience = Patience(spec.name, health)
@@ -89,7 +89,7 @@ class Stage(Generic[M]):
         if marks is None:
             return
         handoff = HandOff(self._client, self._scripts, self._keys, marks, self._membership)
-        gathering = Gathering(handoff)
+        gathering = Gathering(handoff, self.spec.handoff_pause, max(1, self.spec.concurrency // 4))
         settling = self._settling(marks, gathering)
         self._patience.ready()
         log.info("consuming", stage=self.spec.name, consumer=self.consumer)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from shared.messages import Message
+from shared.streams.capacity import Capacity
 from shared.streams.outcome import Handler, M
 
 
@@ -23,6 +24,9 @@ class StageSpec(Generic[M]):
         batch: most messages in one batch.
         linger: least seconds between two batches, unless one is full: under load batches grow,
             while a message that arrives alone is handled at once.
+        held: fewest entries held at once; None: as many as `concurrency` and `batch` can take.
+        ahead: seconds of work to hold beyond `held`, as far as `concurrency` allows.
+        handoff_pause: least seconds between two hand-offs, unless a quarter of all wait for one.
     """
 
     name: str
@@ -33,9 +37,16 @@ class StageSpec(Generic[M]):
     concurrency: int = 1
     batch: int = 1
     linger: float = 0.0
+    held: int | None = None
+    ahead: float = 0.0
+    handoff_pause: float = 0.0
 
     @property
-    def capacity(self) -> int:
-        """Entries held at once: what is being handled, and one batch ahead where batches are."""
-        ahead = self.batch if self.batch > 1 else 0
+    def most(self) -> int:
+        """Entries held at most: what is being handled, and two batches ahead where batches are."""
+        ahead = 2 * self.batch if self.batch > 1 else 0
         return self.concurrency * self.batch + ahead
+
+    def capacity(self) -> Capacity:
+        """How many entries one consumer holds."""
+        return Capacity(self.held or self.most, self.most, self.ahead)

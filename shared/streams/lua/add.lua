@@ -19,7 +19,8 @@ if flight ~= '' and redis.call('SADD', flights, flight) == 0 then
   for _, body in ipairs(bodies) do redis.call('UNLINK', body) end
   return 0
 end
-add(mark, bytes_key, payload, weight)
+add(mark, payload, weight)
+count_added(mark, bytes_key)
 for _, body in ipairs(bodies) do redis.call('PERSIST', body) end
 redis.call('SET', once, '', 'EX', seconds)
 return 1

@@ -33,16 +33,18 @@ end
 -- How far a stream may fill: {key, entries, bytes}. An empty stream always takes one, and an
 -- empty stream holds no bytes, whatever a lost or edited counter says.
 local function read_mark(bytes_key)
-  local mark = {key = key(), entries = number(), bytes = number(), problem = 0}
+  local mark = {key = key(), entries = number(), bytes = number(), problem = 0, added = 0}
   local kind = redis.call('TYPE', mark.key).ok
   if kind == 'none' then
     mark.length, mark.held = 0, 0
   elseif kind == 'stream' then
     mark.length = redis.call('XLEN', mark.key)
-    mark.held = tonumber(redis.call('HGET', bytes_key, mark.key) or '0')
+    mark.held = 0
+    if mark.length > 0 then mark.held = tonumber(redis.call('HGET', bytes_key, mark.key) or '0') end
   else
     mark.problem = -3
   end
+  mark.was_empty = mark.length == 0
   return mark
 end
 
@@ -51,17 +53,21 @@ local function is_full(mark)
   return mark.length >= mark.entries or mark.held >= mark.bytes
 end
 
-local function add(mark, bytes_key, payload, weight)
-  local id = redis.call('XADD', mark.key, '*', 'm', payload, 'n', weight)
-  if mark.length == 0 then
-    redis.call('HSET', bytes_key, mark.key, weight)
-    mark.held = weight
-  else
-    redis.call('HINCRBY', bytes_key, mark.key, weight)
-    mark.held = mark.held + weight
-  end
+-- Every script that adds calls `count_added` once for each stream, after its last addition.
+local function add(mark, payload, weight)
+  redis.call('XADD', mark.key, '*', 'm', payload, 'n', weight)
   mark.length = mark.length + 1
-  return id
+  mark.held = mark.held + weight
+  mark.added = mark.added + weight
+end
+
+local function count_added(mark, bytes_key)
+  if mark.added == 0 then return end
+  if mark.was_empty then
+    redis.call('HSET', bytes_key, mark.key, mark.added)
+  else
+    redis.call('HINCRBY', bytes_key, mark.key, mark.added)
+  end
 end
 
 -- Acknowledge and delete entries of this weight. XADD comes before this in every script: an

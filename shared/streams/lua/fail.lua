@@ -38,7 +38,8 @@ redis.call('XADD', dead.key, '*', 'm', payload, 'n', weight, 'stream', stream,
 redis.call('HINCRBY', bytes_key, dead.key, weight)
 -- The image's flight goes on with its failed result, which the writer's hand-off ends.
 if result ~= '' then
-  add(results, bytes_key, result, result_weight)
+  add(results, result, result_weight)
+  count_added(results, bytes_key)
 elseif flight ~= '' then
   redis.call('SREM', flights, flight)
 end

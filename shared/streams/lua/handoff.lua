@@ -66,7 +66,7 @@ local function perform(item)
     local goes_on = output.flight == item.flight
     carried_on = carried_on or (goes_on and output.flight ~= '')
     if output.flight == '' or goes_on or redis.call('SADD', flights, output.flight) == 1 then
-      add(output.mark, bytes_key, output.payload, output.weight)
+      add(output.mark, output.payload, output.weight)
       for _, body in ipairs(output.fresh) do redis.call('PERSIST', body) end
     else
       -- The same image is under way already: one of them is enough.
@@ -95,6 +95,7 @@ for i, item in ipairs(items) do
     end
   end
 end
+for _, mark in ipairs(marks) do count_added(mark, bytes_key) end
 -- Acknowledged together, and also where one of them failed: what was added must be finished.
 finish(stream, group, ended, freed, bytes_key, history)
 count_finished(rate, stream, #ended)

@@ -12,7 +12,8 @@ local payload, weight, flight = arg(), number(), arg()
 if #redis.call('XRANGE', dead, id, id) == 0 then return 0 end
 if mark.problem ~= 0 then return mark.problem end
 if flight ~= '' and redis.call('SADD', flights, flight) == 0 then return -4 end
-add(mark, bytes_key, payload, weight)
+add(mark, payload, weight)
+count_added(mark, bytes_key)
 redis.call('XDEL', dead, id)
 redis.call('HINCRBY', bytes_key, dead, -counted)
 return 1
