@@ -2,8 +2,8 @@
 
     python -m bench.throughput [--images FOLDER] [--rounds 3] [--seconds 20] [--only NAME]...
 
-Every contender is started, warmed by one pass over the pictures, timed for a round, and ended,
-in turn; the figure is the median of the rounds. A round repeats the pictures under other names
+Every contender is started, warmed by passes over the pictures (while its memory is watched), timed
+for a round, and ended, in turn; the figure is the median of the rounds. A round repeats the pictures under other names
 until it lasts long enough. Writes bench/results.json and bench/results.svg with --save.
 """
 
@@ -66,10 +66,10 @@ def one_round(plan: Plan, measured: Measured) -> None:
         if first:
             measured.faces = warm.faces
             measured.score = _scored(plan, contender)
-            again = contender.round(plan.pictures, 1)  # the first pass also warmed the pages
-            wanted = plan.seconds * len(plan.pictures) / max(again.seconds, 1e-3)
-            measured.copies = math.ceil(1.1 * wanted / len(plan.pictures))
-        timed = contender.round(plan.pictures, measured.copies)
+            again = contender.round(plan.pictures, 2)  # the first pass also warmed the pages
+            wanted = 2 * plan.seconds / max(again.seconds, 1e-3)
+            measured.copies = math.ceil(1.2 * wanted)
+        timed = contender.round(plan.pictures, measured.copies, watch=False)
         measured.rates.append(timed.images / timed.seconds)
         measured.peak_bytes = max(measured.peak_bytes, contender.peak.bytes)
     say(f"  {measured.contender.name}: {measured.rates[-1]:.2f} img/s, {timed.seconds:.1f} s")

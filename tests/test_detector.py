@@ -298,11 +298,11 @@ async def test_a_missing_model_ends_the_start_with_the_command_to_run(
 
 
 @pytest.mark.usefixtures("poisoned")
-async def test_a_detector_holds_two_pictures_a_slot_and_is_alive(redis_url: str) -> None:
+async def test_a_detector_begins_with_two_pictures_a_slot_and_is_alive(redis_url: str) -> None:
     health = Health()
     async with (
         suite_on(redis_url, model="haar", slots=1) as suite,
         open_stage(suite.settings, health) as stage,
     ):
-        assert stage.spec.concurrency == 2
+        assert stage.spec.capacity().entries == 2
         assert health.failures == {}

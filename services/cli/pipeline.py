@@ -29,7 +29,7 @@ from shared.streams.client import check, connect
 from shared.streams.keys import RESULTS, Keys
 from shared.streams.producer import Producer
 
-SHOW_SECONDS = 0.5
+SHOW_SECONDS = 1.0
 SHOW_SOON_SECONDS = 0.1
 """How often the ledger is asked: seldom while many images are left, since each question takes
 time from the detectors; often near the end and at the start."""
@@ -41,7 +41,7 @@ def pause_before_next_look(standing: Progress) -> float:
     return SHOW_SECONDS if standing.queued > FEW_LEFT else SHOW_SOON_SECONDS
 
 
-FOLLOW_SECONDS = 0.5
+FOLLOW_SECONDS = 2.0
 TROUBLE_SECONDS = 2.0
 LEAST_FREE_BYTES = 16 << 20
 """With less than this free, and a service waiting, the disk is what it waits for."""

@@ -17,7 +17,6 @@ from services.detector.protocol import (
     ProtocolError,
     Ready,
     Reply,
-    Request,
     frame_start,
     receive,
 )
@@ -150,8 +149,8 @@ class ChildProcess:
             raise (ModelMissing if ready.model_missing else FacesError)(ready.refused)
         log.debug("slot ready", child=self.pid, address_space_mib=ready.memory_bytes >> 20)
 
-    async def ask(self, request: Request, content: bytes, timeout: float) -> Answer:  # noqa: ASYNC109
-        """One picture's answer, within `timeout` seconds.
+    async def ask(self, frame: bytes, content: bytes, timeout: float) -> Answer:  # noqa: ASYNC109
+        """One picture's answer, within `timeout` seconds; `frame` is what `frame_start` made.
 
         Raises:
             SlotCrashed: this picture cost the process; it is gone, with no one else to blame.
@@ -159,7 +158,7 @@ class ChildProcess:
         self._at_work = True
         try:
             async with asyncio.timeout(timeout):
-                self._stdin.write(frame_start(request, len(content)))
+                self._stdin.write(frame)
                 if content:
                     self._stdin.write(content)
                 await self._stdin.drain()

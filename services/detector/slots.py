@@ -14,7 +14,7 @@ import structlog
 
 from services.detector import metrics
 from services.detector.process import Answer, ChildProcess, child_environment
-from services.detector.protocol import Config, Request
+from services.detector.protocol import Config, Request, frame_start
 from shared.backoff import backoff
 from shared.errors import FacesError, Unreachable
 
@@ -71,11 +71,12 @@ class Slots:
             SlotCrashed: the picture cost its process, or took too long.
             Unreachable: there is no slot, and there will be none soon.
         """
+        frame = frame_start(request, len(content))  # while all slots are busy, not while one waits
         child = await self._take()
         self._busy.add(child)
         metrics.SLOTS_BUSY.set(len(self._busy))
         try:
-            return await child.ask(request, content, self._task_timeout)
+            return await child.ask(frame, content, self._task_timeout)
         finally:
             self._busy.discard(child)
             metrics.SLOTS_BUSY.set(len(self._busy))
