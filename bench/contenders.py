@@ -111,8 +111,11 @@ class Running:
 
 
 @contextmanager
-def running(contender: Contender, models: Path, workers: int) -> Iterator[Running]:
+def running(contender: Contender, models: Path, workers: int, room: Path) -> Iterator[Running]:
     """A contender from when it is ready to the end of the block.
+
+    Its files stay in `room` until all is measured: for minutes after many have been deleted, ext4
+    is slow to create others (it keeps off their inodes), which would fall upon the next contender.
 
     Raises:
         Absent: it is not installed, or did not start, and why.
@@ -126,31 +129,31 @@ def running(contender: Contender, models: Path, workers: int) -> Iterator[Runnin
         "PYTHONPATH": str(ROOT),
         "PYTHONWARNINGS": "ignore",
     }
-    with tempfile.TemporaryDirectory(prefix="faces-bench-") as folder:
-        log = Path(folder) / "log"
-        with log.open("wb") as errors:
-            process = subprocess.Popen(
-                [contender.python, "-m", *contender.arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                cwd=ROOT,
-                env=os.environ | told,
-            )
+    folder = Path(tempfile.mkdtemp(prefix=f"{contender.name}-", dir=room))
+    log = folder / "log"
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [contender.python, "-m", *contender.arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | told | {"BENCH_FOLDER": str(folder)},
+        )
+    try:
+        runs = Running(process, folder, log)
+        runs.ask(None)
+        yield runs
+    finally:
+        assert process.stdin and process.stdout
+        process.stdin.close()
         try:
-            runs = Running(process, Path(folder), log)
-            runs.ask(None)
-            yield runs
-        finally:
-            assert process.stdin and process.stdout
-            process.stdin.close()
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            process.stdout.close()
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
 
 
 def repeated(pictures: Sequence[Path], copies: int, folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ each round is one submission, timed from its first message to its last committed
 """
 
 import asyncio
-import tempfile
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -141,12 +141,9 @@ async def serve_rounds(out: Path) -> None:
 
 
 def main() -> None:
-    """Serve rounds in a folder of this run's own."""
-    with (
-        tempfile.TemporaryDirectory(prefix="faces-bench-") as folder,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        runner.run(serve_rounds(Path(folder) / "out"))
+    """Serve rounds in the folder that whoever measures deletes in the end."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve_rounds(Path(os.environ["BENCH_FOLDER"]) / "suite"))
 
 
 if __name__ == "__main__":

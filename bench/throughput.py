@@ -10,6 +10,7 @@ until it lasts long enough. Writes bench/results.json and bench/results.svg with
 import argparse
 import math
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,10 +59,10 @@ def pictures_in(folder: Path, most: int) -> list[Path]:
     return [found[int(n * step)] for n in range(min(most, len(found)))]
 
 
-def one_round(plan: Plan, measured: Measured) -> None:
+def one_round(plan: Plan, measured: Measured, room: Path) -> None:
     """Start, warm, time, end."""
     first = not measured.copies
-    with running(measured.contender, plan.models, plan.workers) as contender:
+    with running(measured.contender, plan.models, plan.workers, room) as contender:
         warm = contender.round(plan.pictures, 1, tell=first)
         if first:
             measured.faces = warm.faces
@@ -85,7 +86,7 @@ def _scored(plan: Plan, contender: Running) -> Score | None:
     return score(boxes, labels)
 
 
-def measure(plan: Plan, contenders: Sequence[Contender]) -> list[Measured]:
+def measure(plan: Plan, contenders: Sequence[Contender], room: Path) -> list[Measured]:
     """All rounds, interleaved. Who cannot be measured is said once and left out."""
     all_measured = [Measured(contender) for contender in contenders]
     for number in range(plan.rounds):
@@ -94,7 +95,7 @@ def measure(plan: Plan, contenders: Sequence[Contender]) -> list[Measured]:
             if measured.absent:
                 continue
             try:
-                one_round(plan, measured)
+                one_round(plan, measured, room)
             except (Absent, RuntimeError, OSError) as error:
                 measured.absent = str(error)
                 say(f"  {measured.contender.name}: left out: {error}")
@@ -171,7 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given.workers,
     )
     chosen = [one for one in CONTENDERS if not given.only or one.name in given.only]
-    measured = measure(plan, chosen)
+    with tempfile.TemporaryDirectory(prefix="faces-bench-") as room:
+        measured = measure(plan, chosen, Path(room))
     rows = rows_of(measured)
     faces_labelled = 0
     if labelled:

@@ -108,7 +108,7 @@ def test_entries_are_padded_to_the_size_asked_for() -> None:
 def test_a_contender_that_is_not_installed_is_left_out(tmp_path: Path) -> None:
     absent = contenders.Contender("x", "x", "nothing-of-this-name", ())
     plan = throughput.Plan([tmp_path], None, tmp_path, 1, 0.1, 1)
-    [measured] = throughput.measure(plan, [absent])
+    [measured] = throughput.measure(plan, [absent], tmp_path)
     assert "make bench-peer" in measured.absent
 
 

@@ -6,10 +6,17 @@
 import re
 from collections.abc import Iterator
 
-from sqlalchemy import ColumnElement, and_
+from sqlalchemy import ColumnElement, and_, or_
 
 from shared.catalog.schema import images
 
+HEADS_AT_MOST = 64
+"""More beginnings than these would each cost a look-up and plan time for little."""
+
+HEAD_AT_LEAST = 4
+"""Shorter beginnings are shared by too many names."""
+
+_RANGE = re.compile(r"(.)(?:-(.))?", re.DOTALL)
 _TOKEN = re.compile(r"\*+|\?|\[[!^]?\]?[^\]]*\]|.", re.DOTALL)
 
 
@@ -20,9 +27,48 @@ def matches(pattern: str, postgres: bool) -> ColumnElement[bool]:
     if not postgres:
         return images.c.name.op("GLOB", is_comparison=True)(sqlite_glob(pattern))
     # LIKE costs a tenth of a regular expression, which has the last word only where LIKE cannot.
-    like = images.c.name.like(postgres_like(pattern), escape="\\")
-    exact = images.c.name.op("~", is_comparison=True)(postgres_regex(pattern))
-    return and_(like, exact) if "[" in pattern else like
+    if "[" not in pattern:
+        return _like(images.c.name, postgres_like(pattern))
+    beginnings = heads(pattern)
+    several = len(beginnings) > 1 and len(beginnings[0]) >= HEAD_AT_LEAST
+    # With nothing appended the planner would rather look up parts of the pattern: it takes that
+    # for one row, and reads all that has those parts anywhere.
+    name = images.c.name.concat("") if several else images.c.name
+    exact = name.op("~", is_comparison=True)(postgres_regex(pattern))
+    whole = and_(_like(name, postgres_like(pattern)), exact)
+    if not several:
+        return whole
+    return and_(or_(*(_like(images.c.name, _escaped(head) + "%") for head in beginnings)), whole)
+
+
+def _like(name: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
+    return name.like(pattern, escape="\\")
+
+
+def heads(pattern: str) -> list[str]:
+    """What a matching name may begin with, its sets written out: `a[12]b*` gives `a1b`, `a2b`.
+
+    The index of names finds each of them, where LIKE and the regular expression would look through
+    all that begins as the pattern does before its first set.
+    """
+    known = [""]
+    for kind, negated, text in _tokens(pattern):
+        choices = [text] if not kind else _members(text) if kind == "[" and not negated else []
+        if not choices or len(known) * len(choices) > HEADS_AT_MOST:
+            break
+        known = [head + choice for head in known for choice in choices]
+    return known
+
+
+def _members(text: str) -> list[str]:
+    """The characters of a set; none if they are too many to be of use."""
+    found: set[str] = set()
+    for first, last in _RANGE.findall(text):
+        code, end = ord(first), ord(last or first)
+        if end - code >= HEADS_AT_MOST:
+            return []
+        found.update(map(chr, range(code, end + 1)))
+    return sorted(found) if len(found) <= HEADS_AT_MOST else []
 
 
 def _tokens(pattern: str) -> Iterator[tuple[str, bool, str]]:
@@ -52,9 +98,12 @@ def sqlite_glob(pattern: str) -> str:
 def postgres_like(pattern: str) -> str:
     """The pattern for LIKE, which has no sets: any character passes for one."""
     words = {"*": "%", "?": "_", "[": "_"}
-    return "".join(
-        words.get(kind) or re.sub(r"([%_\\])", r"\\\1", text) for kind, _, text in _tokens(pattern)
-    )
+    return "".join(words.get(kind) or _escaped(text) for kind, _, text in _tokens(pattern))
+
+
+def _escaped(text: str) -> str:
+    """Text that LIKE takes for itself."""
+    return re.sub(r"([%_\\])", r"\\\1", text)
 
 
 def postgres_regex(pattern: str) -> str:

@@ -9,7 +9,7 @@ through the index that finds them, and sorted then.
 import json
 from typing import Any
 
-from sqlalchemy import ClauseElement, Executable, Select, select
+from sqlalchemy import ClauseElement, Executable, Select, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -36,6 +36,12 @@ class _Explain(Executable, ClauseElement):
 def _compile_explain(element: _Explain, compiler: SQLCompiler, **options: Any) -> str:
     # Any: options of the compiler, handed on as they are.
     return "EXPLAIN (FORMAT JSON) " + compiler.process(element.query, **options)
+
+
+async def for_these_values(connection: AsyncConnection) -> None:
+    """Plan the rest of this transaction for the values at hand: a plan for any pattern cannot use
+    the index of names, and PostgreSQL changes over to one after some questions of the same form."""
+    await connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
 
 
 async def estimate(connection: AsyncConnection, query: Select[Any]) -> int:

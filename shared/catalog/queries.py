@@ -101,6 +101,8 @@ async def page(
     query = chosen(filter_, postgres).where(key > after)
     keys = query.with_only_columns(key)
     few = filter_.few if postgres else 0
+    if few:
+        await plans.for_these_values(connection)
     if few and await plans.estimate(connection, keys) < few:
         query = plans.sort_late(keys, limit)
     else:
