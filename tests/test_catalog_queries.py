@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.catalog import Catalog, Filter, QueuedImage
+from shared.catalog import Catalog, Filter, QueuedImage, globs
 from shared.messages import Face, Status, new_token, now
 from shared.recipe import Recipe
 from tests.catalogs import (
@@ -95,6 +95,9 @@ async def test_a_filter_finds_what_fits_all_of_it(
         ("a/?.png", ["a/é.png"]),
         ("*100%*", ["b/100%.jpg"]),
         ("*100_*", []),
+        ("a/IMG_[0-9].jpg", ["a/IMG_1.jpg", "a/IMG_2.jpg"]),
+        ("a/IMG[_-][2x]*", ["a/IMG_2.jpg"]),
+        ("b/100[%_].jpg", ["b/100%.jpg"]),
         ("[[]x].jpg", ["[x].jpg"]),
         ("[x]*", []),
         ("*img*", []),
@@ -113,6 +116,24 @@ async def test_a_name_pattern_is_a_shell_s(
     await catalog.queue(step_of([image(name) for name in everything], ONE))
 
     assert sorted(await names(catalog, name=pattern)) == sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "beginnings"),
+    [
+        ("album-[12]/*", ["album-1/", "album-2/"]),
+        ("a[0-2]b[xy]*", ["a0bx", "a0by", "a1bx", "a1by", "a2bx", "a2by"]),
+        ("a[]x]?b", ["a]", "ax"]),
+        ("a[0-9][0-9]*", [f"a{n}" for n in range(10)]),  # all hundred are too many
+        ("a[!b]c", ["a"]),
+        ("a[0-\u4e00]c", ["a"]),
+        ("*[ab]", [""]),
+    ],
+)
+def test_the_sets_of_a_pattern_are_written_out_as_beginnings(
+    pattern: str, beginnings: list[str]
+) -> None:
+    assert globs.heads(pattern) == beginnings
 
 
 async def test_pages_and_limits_follow_each_other_without_gap_or_repeat(catalog: Catalog) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from services.detector.encode import encode_jpeg
 from services.detector.decode import decode
 from services.detector.draw import draw, line_width
+from services.detector.encode import encode_jpeg
 from services.detector.header import BadPicture, Header, read_header
 from services.detector.hide import Area, area, hide
 from services.detector.metadata import kept_exif, kept_icc
@@ -186,7 +186,6 @@ def test_a_large_jpeg_is_decoded_whole_only_where_faces_are_to_be_shown(
     if mode == "box":
         assert done.annotated is not None
         assert pixels(done.annotated).shape == (1600, 2048, 3)
-
 
 
 def test_quality_is_a_setting() -> None:

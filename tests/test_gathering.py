@@ -69,11 +69,56 @@ async def test_what_comes_while_a_call_is_under_way_shares_the_next() -> None:
 async def test_a_call_stays_within_its_size() -> None:
     gate = Gate()
     gathering = gathering_through(gate)
-    waiting = [asyncio.create_task(gathering.send([item(outputs=200)])) for _ in range(4)]
+    waiting = [asyncio.create_task(gathering.send([item(outputs=90)])) for _ in range(4)]
     for _ in range(4):
         gate.open.release()
     await asyncio.gather(*waiting)
     assert [len(call) for call in gate.calls] == [2, 2]
+
+
+async def test_a_full_call_begins_while_another_is_under_way_and_no_smaller_one() -> None:
+    gate = Gate()
+    gathering = gathering_through(gate)
+    sent = [asyncio.create_task(gathering.send([item()]))]
+    await wait_until(lambda: len(gate.calls) == 1, "the first goes at once")
+    sent.append(asyncio.create_task(gathering.send([item(outputs=100)])))
+    await asyncio.wait(sent, timeout=0)
+    assert len(gate.calls) == 1
+    sent.append(asyncio.create_task(gathering.send([item(outputs=99)])))
+    await wait_until(lambda: len(gate.calls) == 2, "a full call goes beside the first")
+    sent += [asyncio.create_task(gathering.send([item(outputs=250)])) for _ in range(2)]
+    await asyncio.wait(sent, timeout=0)
+    assert [len(call) for call in gate.calls] == [1, 1]
+
+    for _ in range(5):
+        gate.open.release()
+    assert await asyncio.gather(*sent) == [[Answer.DONE]] * 5
+
+
+async def test_with_a_pause_calls_wait_for_it_unless_enough_have_gathered() -> None:
+    gate = Gate()
+    gathering = Gathering(cast(HandOff, gate), pause=3600, enough=3)
+    for _ in range(9):
+        gate.open.release()
+    assert await gathering.send([item()]) == [Answer.DONE]
+    early = [asyncio.create_task(gathering.send([item()])) for _ in range(2)]
+    await asyncio.wait(early, timeout=0.05)
+    assert [len(call) for call in gate.calls] == [1]
+    await gathering.send([item()])
+    await asyncio.gather(*early)
+    assert [len(call) for call in gate.calls] == [1, 3]
+
+
+async def test_when_the_pause_is_over_a_call_goes_with_whoever_waits() -> None:
+    gate = Gate()
+    gathering = Gathering(cast(HandOff, gate), pause=0.05, enough=100)
+    for _ in range(9):
+        gate.open.release()
+    await gathering.send([item()])
+    began = asyncio.get_running_loop().time()
+    await asyncio.gather(*(gathering.send([item()]) for _ in range(3)))
+    assert asyncio.get_running_loop().time() - began > 0.04
+    assert [len(call) for call in gate.calls] == [1, 3]
 
 
 async def test_an_error_reaches_those_of_that_call_and_no_others() -> None:

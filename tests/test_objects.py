@@ -202,6 +202,14 @@ async def test_what_may_pass_is_waited_for_and_what_is_refused_has_its_reason(
     assert SECRET not in str(caught.value)
 
 
+async def test_an_unfinished_file_is_no_object(tmp_path: Path) -> None:
+    objects = Objects.open(f"file://{tmp_path}")
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "1.jpg#123").write_bytes(b"a child was killed here")
+    objects.put_sync("r/1.jpg", b"whole")
+    assert [found.key async for found in objects.list()] == ["r/1.jpg"]
+
+
 async def test_a_write_that_is_cut_off_leaves_no_half_object(tmp_path: Path) -> None:
     program = (
         "import resource, signal, sys\n"
@@ -219,4 +227,4 @@ async def test_a_write_that_is_cut_off_leaves_no_half_object(tmp_path: Path) -> 
 
     assert b"ObjectRefused" in output, output
     assert os.strerror(errno.EFBIG).encode() in output
-    assert [found async for found in Objects.open(f"file://{tmp_path}").list()] == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -85,4 +85,6 @@ def scaled_down(picture: Picture, longest: int) -> Picture:
 
 
 def _resized(picture: Picture, width: int, height: int) -> Picture:
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(
+        cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8
+    )
