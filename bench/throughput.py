@@ -3,8 +3,8 @@
     python -m bench.throughput [--images FOLDER] [--rounds 3] [--seconds 20] [--only NAME]...
 
 Every contender is started, warmed by passes over the pictures (while its memory is watched), timed
-for a round, and ended, in turn; the figure is the median of the rounds. A round repeats the pictures under other names
-until it lasts long enough. Writes bench/results.json and bench/results.svg with --save.
+for a round, and ended, in turn; the figure is the median of the rounds. A round repeats the
+pictures under other names until it lasts long enough. Writes bench/results.json and bench/results.svg with --save.
 """
 
 import argparse

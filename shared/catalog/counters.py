@@ -9,13 +9,17 @@ or missed, and writers do not wait for each other in a circle.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import ColumnElement, case, func, literal, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog import bulk
-from shared.catalog.schema import submissions
-from shared.messages import Status
+from shared.catalog.schema import UtcTime, submissions
+from shared.messages import Status, now
+
+PARTS = ("parts", "parts_opened", "parts_closed")
 
 
 @dataclass
@@ -28,6 +32,8 @@ class Change:
     no_faces: int = 0
     failed: int = 0
     faces: int = 0
+    parts_opened: int = 0
+    parts_closed: int = 0
 
     def add(self, status: str, face_count: int, sign: int = 1) -> None:
         """One image of this status more, or less; queued ones are not counted."""
@@ -74,10 +80,20 @@ async def turned(connection: AsyncConnection, turns: Iterable[Turn]) -> None:
 async def apply(connection: AsyncConnection, changes: Mapping[int, Change]) -> None:
     """Add changes to the counters of submissions, by their keys."""
     for key in sorted(changes):
-        amounts = {name: by for name, by in vars(changes[key]).items() if by}
-        if amounts:
+        changed: dict[str, ColumnElement[Any]] = {
+            name: submissions.c[name] + by for name, by in vars(changes[key]).items() if by
+        }
+        if "parts_opened" in changed or "parts_closed" in changed:
+            changed["closed_at"] = closed_at(**changed)
+        if changed:
             await connection.execute(
-                update(submissions)
-                .where(submissions.c.pk == key)
-                .values({name: submissions.c[name] + by for name, by in amounts.items()})
+                update(submissions).where(submissions.c.pk == key).values(changed)
             )
+
+
+def closed_at(**changed: ColumnElement[Any]) -> ColumnElement[datetime | None]:
+    """Since when a submission names no more images, once these columns of it have changed so."""
+    row = {name: changed.get(name, submissions.c[name]) for name in PARTS}
+    expanded = (row["parts_closed"] >= row["parts"]) & (row["parts_closed"] >= row["parts_opened"])
+    moment = func.coalesce(submissions.c.closed_at, literal(now(), UtcTime))
+    return case((expanded, moment), else_=None)

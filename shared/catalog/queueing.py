@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Table, case, func, literal, select, update
+from sqlalchemy import Insert, Table, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog import bulk, counters
-from shared.catalog.schema import UtcTime, forgotten, images, parts, recipes, submissions
+from shared.catalog.schema import forgotten, images, parts, recipes, submissions
 from shared.catalog.texts import safe
 from shared.catalog.values import REVIVED, Decision, Step
 from shared.messages import Status, now
@@ -24,13 +24,16 @@ async def submission_key(
     connection: AsyncConnection, submission: str, name: str, created_at: datetime
 ) -> tuple[int, bool]:
     """Key of a submission, made where it is not there yet; and whether it was cancelled."""
-    values: dict[str, object] = {"id": submission, "name": safe(name), "created_at": created_at}
-    await _add(connection, submissions, values)
-    found = await connection.execute(
-        select(submissions.c.pk, submissions.c.cancelled_at).where(submissions.c.id == submission)
-    )
-    key, cancelled_at = found.one()
-    return key, cancelled_at is not None
+    wanted = submissions.c.pk, submissions.c.cancelled_at
+    query = select(*wanted).where(submissions.c.id == submission)
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        values: dict[str, object] = {"id": submission, "name": safe(name), "created_at": created_at}
+        made = _insert_new(connection, submissions, values).returning(*wanted)
+        row = (await connection.execute(made)).one_or_none()
+    if row is None:  # another made it in between
+        row = (await connection.execute(query)).one()
+    return row.pk, row.cancelled_at is not None
 
 
 async def add_recipe(connection: AsyncConnection, recipe: Recipe) -> None:
@@ -40,18 +43,22 @@ async def add_recipe(connection: AsyncConnection, recipe: Recipe) -> None:
 
 async def seal(connection: AsyncConnection, key: int, number: int) -> None:
     """Say how many parts a submission has."""
+    count = literal(number)
     await connection.execute(
-        update(submissions).where(submissions.c.pk == key).values(parts=number)
+        update(submissions)
+        .where(submissions.c.pk == key)
+        .values(parts=count, closed_at=counters.closed_at(parts=count))
     )
-    await _close_if_expanded(connection, key)
 
 
 async def fail_part(
     connection: AsyncConnection, key: int, part: int, uri: str | None, reason: str
 ) -> bool:
     """Close a part with the reason why it cannot be expanded; False if it was closed already."""
-    await _open_part(connection, key, part, uri, "")
-    return await _close_part(connection, key, part, None, safe(reason))
+    change = counters.Change(parts_opened=await _open_part(connection, key, part, uri, ""))
+    change.parts_closed = await _close_part(connection, key, part, None, safe(reason))
+    await counters.apply(connection, {key: change})
+    return change.parts_closed > 0
 
 
 async def queue(connection: AsyncConnection, step: Step) -> list[Decision]:
@@ -64,13 +71,17 @@ async def queue(connection: AsyncConnection, step: Step) -> list[Decision]:
         connection, step.submission, step.submission_name, step.submitted_at
     )
     if cancelled:
-        await _open_part(connection, key, step.part, step.uri, step.position)
-        await _close_part(connection, key, step.part, step.position, "")
-        return [Decision(1, send=False) for _ in step.images]
-    decisions = await queue_images(connection, step, key)
-    await _open_part(connection, key, step.part, step.uri, step.position)
-    if step.next_position is None:
-        await _close_part(connection, key, step.part, step.position, "")
+        decisions, change = [Decision(1, send=False) for _ in step.images], counters.Change()
+    else:
+        decisions, change = await _queue_images(connection, step, key)
+    ends = step.next_position is None or cancelled
+    change.parts_opened = await _open_part(
+        connection, key, step.part, step.uri, step.position, closed=ends
+    )
+    if ends:
+        change.parts_closed = change.parts_opened or await _close_part(
+            connection, key, step.part, step.position, ""
+        )
     else:
         await connection.execute(
             update(parts)
@@ -78,16 +89,24 @@ async def queue(connection: AsyncConnection, step: Step) -> list[Decision]:
             .where(parts.c.position == step.position, parts.c.closed_at.is_(None))
             .values(position=step.next_position)
         )
+    await counters.apply(connection, {key: change})
     return decisions
 
 
 async def queue_images(connection: AsyncConnection, step: Step, key: int) -> list[Decision]:
     """Write the queued rows and the memberships of a step, whose submission has this key."""
-    await add_recipe(connection, step.recipe)
-    barred = await _insert_rows(connection, step)
-    decisions, change = await _join(connection, step, key, barred)
+    decisions, change = await _queue_images(connection, step, key)
     await counters.apply(connection, {key: change})
     return decisions
+
+
+async def _queue_images(
+    connection: AsyncConnection, step: Step, key: int
+) -> tuple[list[Decision], counters.Change]:
+    """As `queue_images`, but for the counters."""
+    await add_recipe(connection, step.recipe)
+    barred = await _insert_rows(connection, step)
+    return await _join(connection, step, key, barred)
 
 
 async def _insert_rows(connection: AsyncConnection, step: Step) -> set[str]:
@@ -198,58 +217,48 @@ async def requeue(connection: AsyncConnection, rows: Sequence[tuple[int, int, st
 
 
 async def _open_part(
-    connection: AsyncConnection, key: int, part: int, uri: str | None, position: str
-) -> None:
-    """Make a part's row where there is none (at its first step, or after a restored backup)."""
+    connection: AsyncConnection,
+    key: int,
+    part: int,
+    uri: str | None,
+    position: str,
+    *,
+    closed: bool = False,
+) -> int:
+    """Make a part's row where there is none (at its first step, or after a restored backup);
+    how many were made. A part of one step is `closed` at once."""
     row = {
         "submission": key,
         "part": part,
         "uri": uri and safe(uri),
         "position": position,
         "reason": "",
+        "closed_at": now() if closed else None,
     }
-    if await _add(connection, parts, row):
-        await connection.execute(
-            update(submissions)
-            .where(submissions.c.pk == key)
-            .values(parts_opened=submissions.c.parts_opened + 1, closed_at=None)
-        )
+    return int(await _add(connection, parts, row))
 
 
 async def _close_part(
     connection: AsyncConnection, key: int, part: int, position: str | None, reason: str
-) -> bool:
+) -> int:
+    """Close a part that is open (at this position); how many were closed."""
     where = [parts.c.submission == key, parts.c.part == part, parts.c.closed_at.is_(None)]
     if position is not None:
         where.append(parts.c.position == position)
     closed = await connection.execute(
         update(parts).where(*where).values(closed_at=now(), reason=reason)
     )
-    if not closed.rowcount:
-        return False
-    await connection.execute(
-        update(submissions)
-        .where(submissions.c.pk == key)
-        .values(parts_closed=submissions.c.parts_closed + 1)
-    )
-    await _close_if_expanded(connection, key)
-    return True
-
-
-async def _close_if_expanded(connection: AsyncConnection, key: int) -> None:
-    table = submissions.c
-    moment = literal(now(), UtcTime)
-    expanded = (table.parts_closed >= table.parts) & (table.parts_closed >= table.parts_opened)
-    await connection.execute(
-        update(submissions)
-        .where(table.pk == key)
-        .values(closed_at=case((expanded, func.coalesce(table.closed_at, moment)), else_=None))
-    )
+    return closed.rowcount
 
 
 async def _add(connection: AsyncConnection, table: Table, row: Mapping[str, object]) -> bool:
     """Insert a row unless its key is there already; returns whether it was inserted."""
-    postgres = connection.dialect.name == "postgresql"
-    insert = postgres_insert(table) if postgres else sqlite_insert(table)
-    result = await connection.execute(insert.values(row).on_conflict_do_nothing())
+    result = await connection.execute(_insert_new(connection, table, row))
     return bool(result.rowcount)
+
+
+def _insert_new(connection: AsyncConnection, table: Table, row: Mapping[str, object]) -> Insert:
+    """Insert a row unless its key is there already."""
+    if connection.dialect.name == "postgresql":
+        return postgres_insert(table).values(row).on_conflict_do_nothing()
+    return sqlite_insert(table).values(row).on_conflict_do_nothing()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 class Capacity:
-    """From `least` entries to `most`: what is finished in `ahead` seconds comes on top of the least.
+    """From `least` entries to `most`: what is finished in `ahead` seconds comes on top of `least`.
 
     A consumer that finishes many a second reads for many at a time; one that is slow holds hardly
     more than it is at work on, and leaves the rest to others. Equal bounds make it fixed.
