@@ -44,10 +44,16 @@ class Suite:
     catalog: Catalog
     producer: Producer
 
-    async def submit(self, folder: Path) -> str:
-        """Name one folder's pictures; the submission."""
+    async def submit(self, folder: Path, *, follow: bool) -> str:
+        """Name one folder's pictures; the submission.
+
+        To `follow` it, it is made known to the catalog first, as `faces run` does; `faces submit`
+        leaves that to ingest.
+        """
         submission = Submission(self.producer, self.plan.recipe, folder.name)
-        await self.catalog.open_submission(submission.id, submission.name, submission.created_at)
+        if follow:
+            moment = submission.created_at
+            await self.catalog.open_submission(submission.id, submission.name, moment)
         await submission.add_path(folder)
         await submission.close()
         return submission.id
@@ -102,7 +108,7 @@ async def _nothing_left() -> bool:
 async def one_round(running: Suite, folder: Path) -> Round:
     """One folder, from its submission to its last committed row."""
     began = time.perf_counter()
-    submission = await running.submit(folder)
+    submission = await running.submit(folder, follow=True)
     results = Results(running.plan, running.catalog, submission)
     try:
         standing = await running.until_complete(submission, results)
