@@ -4,7 +4,8 @@
 
 Every contender is started, warmed by passes over the pictures (while its memory is watched), timed
 for a round, and ended, in turn; the figure is the median of the rounds. A round repeats the
-pictures under other names until it lasts long enough. Writes bench/results.json and bench/results.svg with --save.
+pictures under other names until it lasts long enough. Writes bench/results.json and
+bench/results.svg with --save.
 """
 
 import argparse
