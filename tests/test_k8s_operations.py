@@ -109,7 +109,7 @@ def test_faces_commands_are_parsed_by_the_program_itself() -> None:
 
 
 def test_make_targets_exist() -> None:
-    makefiles = (ROOT / "Makefile").read_text() + (ROOT / "image.mk").read_text()
+    makefiles = "".join(path.read_text() for path in (ROOT / "Makefile", *ROOT.glob("*.mk")))
     targets = set(re.findall(r"^([a-z-]+):", makefiles, re.MULTILINE))
     used = {words[1] for words in COMMANDS if words[0] == "make"}
     assert used and used <= targets
