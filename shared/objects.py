@@ -186,7 +186,7 @@ def _write_file(path: Path, content: bytes) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             unfinished.write_bytes(content)
         unfinished.replace(path)
-    except BaseException:
+    except BaseException:  # whatever ended it, also a cancellation: no half file stays
         unfinished.unlink(missing_ok=True)
         raise
 
