@@ -3,8 +3,8 @@
 import gc
 
 ALLOCATIONS_BETWEEN = 50_000
-"""Python's own 700 make it look several times in each batch: a sixth of a busy service's time.
-Messages hold no cycles, and a look at so many objects takes a millisecond or two."""
+"""Python's own 700 make it look several times in each batch: a seventh of a busy stage's time
+(`bench.queue`), though messages hold no cycles."""
 
 
 def collect_seldom() -> None:

@@ -175,8 +175,8 @@ class Objects:
 
 
 def _write_file(path: Path, content: bytes) -> None:
-    """Whole or not at all, in this thread: obstore hands a file to one of its own and waits, which
-    beside a busy detector takes three times as long. The name until then is one that obstore's
+    """Whole or not at all, in this thread: obstore hands a file to a thread of its own and waits,
+    which beside busy detectors took over a millisecond. The name until then is one that obstore's
     listings pass over, as its own unfinished files."""
     unfinished = path.with_name(f"{path.name}#{secrets.randbits(60)}")
     try:

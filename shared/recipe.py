@@ -53,7 +53,7 @@ class Recipe(BaseModel):
 @lru_cache(maxsize=64)
 def _identity(values: tuple[tuple[str, Any], ...]) -> str:  # Any: the fields' own types
     """Kept for all equal recipes: each message brings a copy of its submission's. By their values:
-    pydantic's own comparison takes as long as all else that is done with a message."""
+    pydantic's own comparison took a tenth of all that is done with a message."""
     recipe = Recipe.model_construct(**dict(values))
     told = recipe.model_dump_json(exclude_defaults=True)
     digest = hashlib.sha256(told.encode()).hexdigest()

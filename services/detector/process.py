@@ -43,7 +43,7 @@ ONE_THREAD = {
 KEPT_MEMORY = {
     "MALLOC_ARENA_MAX": "2",  # each arena of glibc takes 64 MiB of address space
     # Each picture needs the memory that the last one gave back. Up to so much of it stays with
-    # the process: to have the kernel clear it anew cost 5 of 33 ms a photograph.
+    # the process: to have the kernel clear it anew cost up to 6 ms a photograph.
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # glibc's largest; larger pieces go back at once
     "MALLOC_TOP_PAD_": str(16 << 20),

@@ -71,8 +71,8 @@ def scaled_down(picture: Picture, longest: int) -> Picture:
     """The picture with its longest side at most `longest`.
 
     Down to a half, bilinear interpolation reads every pixel; further down it would skip some, so
-    a large picture is halved first, as often as it takes. Averaging areas instead takes ten times
-    as long, at the same accuracy (`bench/accuracy.py`).
+    a large picture is halved first, as often as it takes. Averaging areas instead takes five times
+    as long.
     """
     height, width = picture.shape[:2]
     if longest >= max(height, width):

@@ -24,8 +24,8 @@ AHEAD_SECONDS = 0.25
 """Where pictures take little time, this much work is prefetched instead of one picture."""
 
 HANDOFF_PAUSE_SECONDS = 0.1
-"""Under load results go out together: a script call for each takes a tenth of a small picture's
-time. Until then its entry is held, so what a crash may repeat stays below MOST_A_SLOT a slot."""
+"""Under load results go out together, instead of a script call for each. Until then their entries
+are held, so a crash never repeats more than MOST_A_SLOT pictures a slot."""
 
 
 def slot_config(settings: Settings) -> Config:

@@ -34,7 +34,9 @@ class Answer(IntEnum):
     WRONG_TYPE = -3
 
 
-_ANSWERS = {int(answer): answer for answer in Answer}  # a look-up is a tenth of `Answer(code)`
+_ANSWERS = {
+    int(answer): answer for answer in Answer
+}  # `Answer(code)` is slow, and there is one a message
 
 
 @dataclass(eq=False)
