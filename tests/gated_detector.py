@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from services.detector import service
@@ -22,15 +23,21 @@ from tests import poison
 make_config = service.slot_config
 
 
-def process(content: bytes, recipe: Recipe, model: Model, limits: Limits) -> Processed:
+def process(
+    content: bytes,
+    recipe: Recipe,
+    model: Model,
+    limits: Limits,
+    decoded: Callable[[], None],
+) -> Processed:
     told = json.loads(content)
     with Path(told["log"]).open("a") as log:
         log.write(f"{told['name']} {os.getppid()}\n")
     if "poison" in told:
-        return poison.process(told["poison"].encode(), recipe, model, limits)
+        return poison.process(told["poison"].encode(), recipe, model, limits, decoded)
     while "gate" in told and not Path(told["gate"]).exists():
         time.sleep(0.005)
-    return poison.process(told.get("action", "ok").encode(), recipe, model, limits)
+    return poison.process(told.get("action", "ok").encode(), recipe, model, limits, decoded)
 
 
 def slot_config(settings: Settings) -> Config:

@@ -31,8 +31,21 @@ def load(name: str, models_dir: Path) -> Model | None:
     return None
 
 
-def process(content: bytes, recipe: Recipe, model: Model, limits: Limits) -> Processed:
+def process(
+    content: bytes,
+    recipe: Recipe,
+    model: Model,
+    limits: Limits,
+    decoded: Callable[[], None],
+) -> Processed:
     action, _, argument = content.decode().partition(" ")
+    if action == "decoded":  # the next request may come now
+        decoded()
+        return process(argument.encode(), recipe, model, limits, decoded)
+    if action == "wait":  # for a file, which says what to do then
+        while not (gate := Path(argument)).exists():
+            time.sleep(0.002)
+        return process(gate.read_bytes(), recipe, model, limits, decoded)
     answer = ACTIONS[action](argument)
     return answer if isinstance(answer, Processed) else Processed("no_faces")
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from services.detector.decode import decode, reduction
+from services.detector.encode import encode_jpeg
 from services.detector.header import BadPicture, read_header
 from services.detector.models import Model, load
 from services.detector.orient import upright
@@ -170,6 +171,47 @@ def test_a_jpeg_is_reduced_while_decoding_but_never_below_what_is_searched(
     by = reduction(header, longest)
     assert by == expected
     assert decode(content, header, by).shape == (400 // by, 512 // by, 3)
+
+
+def colours_lost(original: bytes, decoded: np.ndarray) -> float:
+    """How far colour is from the original's, on average, once this was encoded."""
+    again = encode_jpeg(decoded, 95)
+    return float(np.abs(chroma(again) - chroma(original)).mean())
+
+
+def chroma(content: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(content)) as opened:
+        return np.asarray(opened.convert("YCbCr"), np.int16)[:, :, 1:]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_colours_of_a_jpeg_keep_closer_to_the_original_than_by_interpolation(
+    progressive: bool,
+) -> None:
+    content = encoded(astronaut(), "JPEG", quality=95, subsampling="4:2:0", progressive=progressive)
+    interpolated = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    lost = colours_lost(content, decode(content, read_header(content, 1 << 20)))
+    assert lost < 0.8 * colours_lost(content, interpolated)
+
+
+def flawed(content: bytes) -> bytes:
+    """A few bits of a JPEG's data turned over: libjpeg decodes it with a warning."""
+    at = len(content) * 3 // 4
+    return content[:at] + bytes(byte ^ 0x55 for byte in content[at : at + 8]) + content[at + 8 :]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        flawed(encoded(astronaut(), "JPEG")),
+        encoded(astronaut().convert("CMYK"), "JPEG"),
+        encoded(astronaut(), "JPEG", keep_rgb=True),
+    ],
+    ids=["flawed", "CMYK", "RGB"],
+)
+def test_a_jpeg_with_a_flaw_or_of_a_rare_kind_is_what_opencv_makes_of_it(content: bytes) -> None:
+    expected = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    assert np.array_equal(decode(content, read_header(content, 1 << 20)), expected)
 
 
 def test_odd_sides_are_rounded_up_when_reduced() -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any, BinaryIO
 
@@ -17,7 +18,7 @@ import cv2
 from services.detector import confine
 from services.detector.models import Model
 from services.detector.opening import Refused, Rules, TryAgain, open_reference
-from services.detector.picture import Limits, Processed
+from services.detector.picture import Limits, Processed, nothing
 from services.detector.protocol import (
     Config,
     Ready,
@@ -25,6 +26,7 @@ from services.detector.protocol import (
     Request,
     crop_keys,
     read_frame,
+    write_beckon,
     write_frame,
 )
 from shared.errors import FacesError, ModelMissing, Unreachable
@@ -33,7 +35,8 @@ from shared.model_table import MODELS
 from shared.objects import Objects
 from shared.recipe import Recipe
 
-Process = Callable[[bytes, Recipe, Model, Limits], Processed]
+Process = Callable[[bytes, Recipe, Model, Limits, Callable[[], None]], Processed]
+"""A picture's bytes to what became of it, as `services.detector.picture.process`."""
 
 MODELS_KEPT = 2
 """Models held at once: the service's own, and one more while recipes change."""
@@ -47,13 +50,14 @@ REASON_LIMIT = 1000
 class Worker:
     """Answers requests with one process function, its models and its object store."""
 
-    def __init__(self, config: Config) -> None:
-        """Load everything that pictures need.
+    def __init__(self, config: Config, beckon: Callable[[], None] = nothing) -> None:
+        """Load everything that pictures need. `beckon` asks for the next request.
 
         Raises:
             FacesError: the model is missing, or a setting cannot be used.
         """
         self._config = config
+        self._beckon = beckon
         self._process: Process = _named(config.process)
         self._load = _named(config.load)
         self._rules = Rules(config.source_roots, config.max_file_bytes, config.source_buckets)
@@ -90,7 +94,7 @@ class Worker:
             content = open_reference(request.source_uri, request.source_version, self._rules)
             steps["open"] = _since(start)
         model = self._model_of(request.recipe)
-        processed = self._process(content, request.recipe, model, self._limits)
+        processed = self._process(content, request.recipe, model, self._limits, self._beckon)
         steps |= processed.steps_ms
         annotated = () if processed.annotated is None else (processed.annotated,)
         pictures = (*annotated, *processed.crops)
@@ -167,9 +171,9 @@ def _lacks_memory(error: Exception) -> bool:
     return "bad_alloc" in str(error) or "Failed to allocate memory" in str(error)
 
 
-def _start(config: Config) -> tuple[Worker | None, Ready]:
+def _start(config: Config, beckon: Callable[[], None]) -> tuple[Worker | None, Ready]:
     try:
-        worker = Worker(config)
+        worker = Worker(config, beckon)
     except FacesError as error:
         return None, Ready(refused=str(error), model_missing=isinstance(error, ModelMissing))
     held = confine.address_space()
@@ -187,7 +191,7 @@ def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
     first = read_frame(incoming, Config)
     if first is None:
         return
-    worker, ready = _start(first[0])
+    worker, ready = _start(first[0], partial(write_beckon, outgoing))
     write_frame(outgoing, ready)
     while worker is not None and (frame := read_frame(incoming, Request)) is not None:
         reply, pictures = worker.answer(*frame)

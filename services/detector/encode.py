@@ -1,6 +1,7 @@
 """Pixels to the bytes of a JPEG, with the metadata that it keeps."""
 
-import cv2
+import numpy as np
+import simplejpeg
 
 from services.detector.header import BadPicture
 from services.detector.models.protocol import Picture
@@ -15,7 +16,7 @@ _ICC = b"ICC_PROFILE\0"
 
 
 def encode_jpeg(picture: Picture, quality: int, exif: bytes = b"", icc: bytes = b"") -> bytes:
-    """A baseline JPEG of a BGR picture.
+    """A baseline JPEG of a BGR picture, its colours at half the resolution (4:2:0).
 
     Raises:
         BadPicture: a side is longer than a JPEG's may be.
@@ -28,17 +29,16 @@ def encode_jpeg(picture: Picture, quality: int, exif: bytes = b"", icc: bytes = 
             f"(at most {LONGEST_SIDE:,} a side); run with --mode none"
         )
     try:
-        done, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    except cv2.error:
-        done = False
-    if not done:
-        raise MemoryError("not enough memory to encode the picture")
+        whole = np.ascontiguousarray(picture)
+        encoded: bytes = simplejpeg.encode_jpeg(whole, quality, "BGR", "420")
+    except ValueError as error:  # the sizes are right, so that memory is all that it can lack
+        raise MemoryError(f"not enough memory to encode the picture: {error}") from None
     segments = _segments(exif, icc)
     if not segments:
-        return encoded.tobytes()
+        return encoded
     # Behind the start of image and the JFIF segment, which must come first (ITU-T T.871, 10.1).
-    start = 2 + 2 + int.from_bytes(encoded[4:6].tobytes(), "big")
-    view = encoded.data
+    start = 2 + 2 + int.from_bytes(encoded[4:6], "big")
+    view = memoryview(encoded)
     return b"".join((view[:start], segments, view[start:]))
 
 

@@ -1,7 +1,7 @@
 """What a slot does with one picture: bytes in; faces, and a picture that shows them, out."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -61,10 +61,21 @@ class Steps:
             self.ms[name] = self.ms.get(name, 0.0) + (time.perf_counter() - start) * 1000
 
 
-def process(content: bytes, recipe: Recipe, model: Model, limits: Limits) -> Processed:
+def nothing() -> None:
+    """Done where nobody wants to know that a picture is decoded."""
+
+
+def process(
+    content: bytes,
+    recipe: Recipe,
+    model: Model,
+    limits: Limits,
+    decoded: Callable[[], None] = nothing,
+) -> Processed:
     """Find the faces of one picture, and draw on it as the recipe says.
 
-    A bad picture is an answer (`failed`, with the reason), never an exception.
+    A bad picture is an answer (`failed`, with the reason), never an exception. `decoded` is called
+    when its pixels are there: from then on the picture can do no harm, and time is bounded.
 
     Raises:
         MemoryError: this process may not use as much memory as the picture needs.
@@ -74,7 +85,7 @@ def process(content: bytes, recipe: Recipe, model: Model, limits: Limits) -> Pro
     try:
         with steps.step("header"):
             header = read_header(content, limits.max_pixels)
-        return _searched(content, header, recipe, model, steps)
+        return _searched(content, header, recipe, model, steps, decoded)
     except BadPicture as bad:
         width, height, name = 0, 0, ""
         if header is not None:
@@ -84,7 +95,12 @@ def process(content: bytes, recipe: Recipe, model: Model, limits: Limits) -> Pro
 
 
 def _searched(
-    content: bytes, header: Header, recipe: Recipe, model: Model, steps: Steps
+    content: bytes,
+    header: Header,
+    recipe: Recipe,
+    model: Model,
+    steps: Steps,
+    decoded: Callable[[], None],
 ) -> Processed:
     size = upright_size(header.width, header.height, header.orientation)
     wanted = sizes(recipe.detect_size, recipe.accurate, max(size))
@@ -93,6 +109,7 @@ def _searched(
         # Where a face is to be shown the whole picture is needed: decoding it once costs less
         # than a reduced picture for all and a whole one more for those with faces.
         stored = decode(content, header, 1 if shows else reduction(header, wanted[-1]))
+    decoded()
     with steps.step("detect"):
         found = search(
             model,

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +61,10 @@ class SlotCrashed(Exception):
         self.cause = cause
 
 
+class NotBegun(Exception):
+    """The process ended with the picture before: this one waited in its pipe, and costs nothing."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """A reply and its pictures: the annotated one (where there is one), then the crops."""
@@ -91,7 +95,11 @@ def child_environment(parent: Mapping[str, str], *, uses_buckets: bool) -> dict[
 
 
 class ChildProcess:
-    """A fresh interpreter with a pipe; it answers one request at a time."""
+    """A fresh interpreter with a pipe; it answers one request at a time.
+
+    When it beckons, one more request may be sent, which waits in the pipe. Whatever ends the
+    process is blamed on the picture at work alone.
+    """
 
     def __init__(self, process: asyncio.subprocess.Process, config: Config) -> None:
         assert process.stdin and process.stdout and process.stderr
@@ -100,7 +108,11 @@ class ChildProcess:
         self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
         self._last_words = b""
         self._cause: Cause | None = None
-        self._at_work = False
+        self.at_work = False
+        """Whether it has a picture. Stays so when the picture ends it."""
+        self._turn = asyncio.Lock()
+        self.spent = False
+        """Whether it takes no more requests, and ends with the one at work."""
         self.gone = asyncio.Event()
         """Set when it has ended or been killed: from then on it takes no request."""
         self._tasks = [
@@ -131,9 +143,14 @@ class ChildProcess:
         return self._process.pid
 
     @property
+    def reaped(self) -> bool:
+        """Whether the kernel has told how it ended."""
+        return self._process.returncode is not None
+
+    @property
     def cause(self) -> Cause:
         """Why it ended."""
-        return self._cause or ("crash" if self._at_work else "idle")
+        return self._cause or ("crash" if self.at_work else "idle")
 
     async def _wait_until_ready(self) -> None:
         try:
@@ -149,39 +166,70 @@ class ChildProcess:
             raise (ModelMissing if ready.model_missing else FacesError)(ready.refused)
         log.debug("slot ready", child=self.pid, address_space_mib=ready.memory_bytes >> 20)
 
-    async def ask(self, frame: bytes, content: bytes, timeout: float) -> Answer:  # noqa: ASYNC109
-        """One picture's answer, within `timeout` seconds; `frame` is what `frame_start` made.
+    async def ask(
+        self,
+        frame: bytes,
+        content: bytes,
+        timeout: float,  # noqa: ASYNC109
+        free: Callable[[], None],
+    ) -> Answer:
+        """One picture's answer, within `timeout` seconds of its turn; `frame` is of `frame_start`.
+
+        `free` is called when the child beckons: another may then ask, beside this one.
 
         Raises:
             SlotCrashed: this picture cost the process; it is gone, with no one else to blame.
+            NotBegun: the picture before this one did.
         """
-        self._at_work = True
+        with suppress(OSError, RuntimeError):  # whose turn it is hears of it when it receives
+            self._stdin.write(frame)
+            if content:
+                self._stdin.write(content)
+        try:
+            await self._turn.acquire()
+        except asyncio.CancelledError:
+            self.spent = True  # its answer would come, with nobody to take it
+            raise
+        try:
+            if self.spent:
+                raise NotBegun
+            return await self._answer(timeout, free)
+        finally:
+            if self.spent:
+                self.kill("cancelled")
+            self._turn.release()
+
+    async def _answer(self, timeout: float, free: Callable[[], None]) -> Answer:  # noqa: ASYNC109
+        """The answer of the picture at work; whatever goes wrong now is its doing."""
+        self.at_work = True
         try:
             async with asyncio.timeout(timeout):
-                self._stdin.write(frame)
-                if content:
-                    self._stdin.write(content)
                 await self._stdin.drain()
-                reply, payload = await receive(self._stdout, Reply)
+                reply, payload = await receive(self._stdout, Reply, free)
             answer = Answer(reply, reply.split(payload))
         except TimeoutError:
-            self.kill("timeout")
+            self._spend("timeout")
             raise SlotCrashed(f"took longer than {timeout:g} s", "timeout") from None
         except ProtocolError as error:
-            self.kill("protocol")
+            self._spend("protocol")
             raise SlotCrashed(f"its process answered nonsense: {error}", "protocol") from None
         except (asyncio.IncompleteReadError, OSError, RuntimeError):
             reason, cause = await self._why_it_ended()
-            self.kill(cause)
+            self._spend(cause)
             raise SlotCrashed(reason, cause) from None
         except BaseException:  # cancelled in the middle of a frame: the pipe is of no more use
-            self.kill("cancelled")
+            self._spend("cancelled")
             raise
         if reply.kind == "memory":  # its heap is in pieces: a fresh process takes over
-            self.kill("memory")
+            self._spend("memory")
             raise SlotCrashed(self._too_much_memory, "memory")
-        self._at_work = False
+        self.at_work = False
         return answer
+
+    def _spend(self, cause: Cause) -> None:
+        """End it, since its picture did: whoever waits in its pipe has not begun."""
+        self.spent = True
+        self.kill(cause)
 
     def kill(self, cause: Cause) -> None:
         """SIGKILL. Nobody waits for it: a process in an uninterruptible read may take its time."""

@@ -2,13 +2,14 @@
 
 A frame is two lengths (big endian: 4 bytes for the header, 8 for the payload), a JSON header and
 a payload. The parent sends a `Config`, the child answers `Ready`; from then on each `Request` is
-answered by one `Reply`. A child works on pictures from strangers, so what it says is validated
-like any other message, and its sizes are bounded.
+answered by one `Reply`, before which an empty frame may come: a *beckon* for the next request. A
+child works on pictures from strangers, so what it says is validated like any other message, and its
+sizes are bounded.
 """
 
 import asyncio
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal, TypeVar
 
@@ -27,6 +28,11 @@ PAYLOAD_LIMIT_BYTES = 1 << 30
 
 PIPE_BYTES = 1 << 20
 """Room asked for in each pipe, so that a typical picture passes in one piece."""
+
+
+BECKON = PREFIX.pack(0, 0)
+"""The child has decoded its picture: what is left is its own bounded work, and the next request
+may wait in its pipe. Sent ahead, so that no child idles while its parent handles an answer."""
 
 
 class ProtocolError(Exception):
@@ -149,14 +155,24 @@ def _parse(kind: type[H], header: bytes) -> H:
         raise ProtocolError(f"not a {kind.__name__}: {first['loc']}: {first['msg']}") from None
 
 
-async def receive(reader: asyncio.StreamReader, kind: type[H]) -> tuple[H, bytes]:
-    """The next frame, in the parent.
+def _nothing() -> None:
+    """Done where nobody is beckoned."""
+
+
+async def receive(
+    reader: asyncio.StreamReader, kind: type[H], beckoned: Callable[[], None] = _nothing
+) -> tuple[H, bytes]:
+    """The next frame, in the parent; calls `beckoned` for a beckon before it.
 
     Raises:
         asyncio.IncompleteReadError: the child is gone.
         ProtocolError: it sent something else.
     """
-    header, payload = _sizes(await reader.readexactly(PREFIX.size))
+    prefix = await reader.readexactly(PREFIX.size)
+    if prefix == BECKON:
+        beckoned()
+        prefix = await reader.readexactly(PREFIX.size)
+    header, payload = _sizes(prefix)
     parsed = _parse(kind, await reader.readexactly(header))
     return parsed, await reader.readexactly(payload) if payload else b""
 
@@ -166,6 +182,12 @@ def write_frame(stream: BinaryIO, header: BaseModel, payloads: Sequence[bytes] =
     stream.write(frame_start(header, sum(map(len, payloads))))
     for payload in payloads:
         stream.write(payload)
+    stream.flush()
+
+
+def write_beckon(stream: BinaryIO) -> None:
+    """Ask for the next request ahead of the answer, in the child."""
+    stream.write(BECKON)
     stream.flush()
 
 

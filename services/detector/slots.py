@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from services.detector import metrics
-from services.detector.process import Answer, ChildProcess, child_environment
+from services.detector.process import Answer, ChildProcess, NotBegun, child_environment
 from services.detector.protocol import Config, Request, frame_start
 from shared.backoff import backoff
 from shared.errors import FacesError, Unreachable
@@ -41,12 +41,14 @@ class Slots:
             "OPENCV_LOG_LEVEL": "SILENT",  # a broken picture is told in its result
         }
         self._live: set[ChildProcess] = set()
-        self._busy: set[ChildProcess] = set()
         self._idle: list[ChildProcess] = []
+        self._beckoning: list[ChildProcess] = []
         self._waiting: deque[asyncio.Future[ChildProcess]] = deque()
+        self._ended: set[ChildProcess] = set()
         self._failed_starts = 0
         self._failure = ""
         metrics.SLOTS.set(count)
+        metrics.SLOTS_BUSY.set_function(lambda: self.busy)
 
     @property
     def pids(self) -> list[int]:
@@ -56,7 +58,12 @@ class Slots:
     @property
     def busy(self) -> int:
         """Children at work."""
-        return len(self._busy)
+        return sum(child.at_work for child in self._live)
+
+    @property
+    def beckoning(self) -> int:
+        """Children at work of which each would take one more request."""
+        return len(self._beckoning)
 
     def wrong(self) -> str | None:
         """What is wrong for good: no child is alive and none can be started; else None."""
@@ -72,23 +79,34 @@ class Slots:
             Unreachable: there is no slot, and there will be none soon.
         """
         frame = frame_start(request, len(content))  # while all slots are busy, not while one waits
-        child = await self._take()
-        self._busy.add(child)
-        metrics.SLOTS_BUSY.set(len(self._busy))
-        try:
-            return await child.ask(frame, content, self._task_timeout)
-        finally:
-            self._busy.discard(child)
-            metrics.SLOTS_BUSY.set(len(self._busy))
-            self._give(child)
+        while True:
+            child = await self._take()
+            beckoned = False
+
+            def free(child: ChildProcess = child) -> None:
+                nonlocal beckoned
+                beckoned = True
+                self._give(child, self._beckoning)
+
+            try:
+                return await child.ask(frame, content, self._task_timeout, free)
+            except NotBegun:
+                continue
+            finally:
+                if not beckoned:
+                    self._give(child, self._idle)
+                elif child in self._beckoning:  # nobody came
+                    self._beckoning.remove(child)
+                    self._idle.append(child)
 
     async def _take(self) -> ChildProcess:
-        """A child that is idle and alive; those who wait are served in turn."""
+        """A child that is alive and idle, or that beckons; those who wait are served in turn."""
         while True:
-            while self._idle:
-                child = self._idle.pop()  # the last one back: its memory is warm
-                if not child.gone.is_set():
-                    return child
+            for free in (self._idle, self._beckoning):
+                while free:
+                    child = free.pop()  # the last one back: its memory is warm
+                    if not child.gone.is_set():
+                        return child
             if wrong := self.wrong():
                 raise Unreachable(wrong)
             turn: asyncio.Future[ChildProcess] = asyncio.get_running_loop().create_future()
@@ -97,21 +115,22 @@ class Slots:
                 child = await turn
             except asyncio.CancelledError:
                 if turn.done() and not turn.cancelled() and turn.exception() is None:
-                    self._give(turn.result())
+                    child = turn.result()
+                    self._give(child, self._beckoning if child.at_work else self._idle)
                 raise
             if not child.gone.is_set():
                 return child
 
-    def _give(self, child: ChildProcess) -> None:
-        """A child is free: for who has waited longest, at once."""
-        if child.gone.is_set():
+    def _give(self, child: ChildProcess, free: list[ChildProcess]) -> None:
+        """A child is free: for who has waited longest, at once; else it joins its likes."""
+        if child.spent or child.gone.is_set():
             return
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(child)
                 return
-        self._idle.append(child)
+        free.append(child)
 
     async def start(self) -> list[ChildProcess]:
         """The first children, at the same time; what prevents one is an error of the service.
@@ -137,7 +156,7 @@ class Slots:
     def _admit(self, child: ChildProcess) -> None:
         self._live.add(child)
         metrics.SLOTS_LIVE.set(len(self._live))
-        self._give(child)
+        self._give(child, self._idle)
 
     async def keep(self, child: ChildProcess) -> None:
         """Keep one slot filled, beginning with a child that was admitted."""
@@ -145,16 +164,18 @@ class Slots:
             try:
                 await child.gone.wait()
             except asyncio.CancelledError:
-                if child in self._busy:
+                if child.at_work:
                     child.kill("cancelled")
                 await child.close()
                 raise
             finally:
                 self._live.discard(child)
                 metrics.SLOTS_LIVE.set(len(self._live))
+            self._ended.add(child)
             metrics.RESTARTS.labels(child.cause).inc()
             log.info("slot replaced", child=child.pid, cause=child.cause)
             child = await self._started()
+            self._ended = {one for one in self._ended if not one.reaped}
             self._admit(child)
 
     async def _started(self) -> ChildProcess:
@@ -174,6 +195,10 @@ class Slots:
             else:
                 self._failed_starts = 0
                 return child
+
+    async def close(self) -> None:
+        """See off those that were replaced a moment ago."""
+        await asyncio.gather(*(child.close() for child in self._ended))
 
     def _tell_the_waiting(self) -> None:
         wrong = self.wrong()
@@ -200,3 +225,4 @@ async def open_slots(config: Config, count: int, task_timeout: float) -> AsyncIt
         for keeper in keepers:
             keeper.cancel()
         await asyncio.gather(*keepers, return_exceptions=True)
+        await slots.close()
