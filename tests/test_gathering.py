@@ -191,3 +191,18 @@ async def test_commands_are_packed_as_redis_py_packs_them(
         ours = connect(suite.settings.redis_url).connection_pool.make_connection()
         theirs = b"".join(Connection().pack_command(*command))
         assert b"".join(ours.pack_command(*command)) == theirs
+
+
+async def test_when_all_that_is_held_has_gathered_nothing_is_waited_for() -> None:
+    gate = Gate()
+    held = 5
+    gathering = Gathering(cast(HandOff, gate), pause=3600, enough=100, held=lambda: held)
+    for _ in range(9):
+        gate.open.release()
+    await gathering.send([item()])
+    early = [asyncio.create_task(gathering.send([item(), item()])) for _ in range(2)]
+    await asyncio.wait(early, timeout=0.05)
+    assert [len(call) for call in gate.calls] == [1]
+    await gathering.send([item()])
+    await asyncio.gather(*early)
+    assert [len(call) for call in gate.calls] == [1, 5]

@@ -17,7 +17,8 @@ from shared.catalog.feed import Member
 from shared.identity import file_version, reference_id
 from shared.messages import Status
 
-PAGE = 1000
+PAGE = 250
+"""Behind the last image that ended, up to this many are read in vain at each look."""
 
 log = structlog.get_logger()
 

@@ -179,11 +179,11 @@ class Layout:
             return False
         try:
             self._make(target.parent)
-            if os.path.lexists(target):
-                # A run that died between link and record left our own link behind.
-                return target.is_file() and target.samefile(self._object(picture))
             _link(self._object(picture), target)
-        except (FileExistsError, NotADirectoryError):
+        except FileExistsError:
+            # A run that died between link and record left our own link behind.
+            return target.is_file() and target.samefile(self._object(picture))
+        except NotADirectoryError:
             return False
         return True
 

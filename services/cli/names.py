@@ -33,6 +33,8 @@ def _safe(part: bytes) -> str:
     """One part of a path without what climbs, hides, breaks a line or is no text."""
     if part == b"..":
         return "_"
+    if part.isascii() and part.decode().isprintable() and len(part) <= PART_LIMIT:
+        return part.decode()  # nearly every name, and the rest takes its time
     text = part.decode("utf-8", "replace").replace("\N{REPLACEMENT CHARACTER}", "_")
     text = "".join(
         "_" if unicodedata.category(letter) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else letter

@@ -1,7 +1,8 @@
 """Script calls for the hand-offs of many workers: while calls are under way, the next gathers."""
 
 import asyncio
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -32,13 +33,22 @@ class Gathering:
     trips and script calls, as if they had been one batch, though none waits for another's work.
     """
 
-    def __init__(self, handoff: HandOff, pause: float = 0.0, enough: int = 1) -> None:
-        """Calls begin at least `pause` seconds apart, unless `enough` hand-offs wait."""
+    def __init__(
+        self,
+        handoff: HandOff,
+        pause: float = 0.0,
+        enough: int = 1,
+        held: Callable[[], int] = lambda: sys.maxsize,
+    ) -> None:
+        """Calls begin at least `pause` seconds apart, unless `enough` hand-offs wait, or those of
+        all entries that are `held`: then no other is to come."""
         self._handoff = handoff
         self._pause = pause
         self._enough = enough
+        self._held = held
         self._waiting: list[_Turn] = []
         self._size = 0
+        self._entries = 0
         self._calls: set[asyncio.Task[None]] = set()
         self._is_enough = asyncio.Event()
         self._next_at = 0.0
@@ -52,7 +62,8 @@ class Gathering:
         turn = _Turn(items, asyncio.get_running_loop().create_future())
         self._waiting.append(turn)
         self._size += turn.size
-        if len(self._waiting) >= self._enough:
+        self._entries += len(items)
+        if len(self._waiting) >= self._enough or self._entries >= self._held():
             self._is_enough.set()
         self._begin_call()
         return await turn.answered
@@ -111,6 +122,7 @@ class Gathering:
             taken += 1
         turns, self._waiting = self._waiting[:taken], self._waiting[taken:]
         self._size -= size
+        self._entries -= sum(len(turn.items) for turn in turns)
         if len(self._waiting) < self._enough:
             self._is_enough.clear()
         return turns

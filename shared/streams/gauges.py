@@ -11,10 +11,13 @@ from shared.streams.entries import delivery
 
 async def measure(client: Redis, stage: str, stream: str) -> None:
     """Set the gauges of length and oldest age; a finished entry is deleted, so length is exact."""
-    STREAM_ENTRIES.labels(stage).set(await client.xlen(stream))
+    async with client.pipeline(transaction=False) as pipeline:
+        pipeline.xlen(stream)
+        pipeline.xrange(stream, count=1)
+        length, first = await pipeline.execute()
+    STREAM_ENTRIES.labels(stage).set(length)
     # redis-py types the answer for all protocols at once; with protocol 2 it is this.
-    answer = await client.xrange(stream, count=1)
-    oldest = cast("list[tuple[bytes, dict[bytes, bytes]]]", answer or [])
+    oldest = cast("list[tuple[bytes, dict[bytes, bytes]]]", first or [])
     age = 0.0
     if oldest:
         added_ms = delivery(*oldest[0]).added_ms

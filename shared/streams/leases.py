@@ -1,6 +1,8 @@
 """What this consumer holds, and how it keeps or gives back the leases on it."""
 
 import asyncio
+import math
+import time
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
@@ -31,6 +33,7 @@ class Leases:
         self._capacity = capacity
         self._held: dict[bytes, Delivery] = {}
         self._changed = asyncio.Condition()
+        self._renewed_at = -math.inf
         self.lost = 0
 
     def __len__(self) -> int:
@@ -74,9 +77,16 @@ class Leases:
                     self._capacity.finished(1)
             self._changed.notify_all()
 
+    async def renew_unless_within(self, seconds: float) -> None:
+        """Renew, unless that was done within so many seconds."""
+        if time.monotonic() - self._renewed_at >= seconds:
+            await self.renew()
+
     async def renew(self) -> None:
         """Renew every lease that is still ours; forget those that are not."""
+        began = time.monotonic()
         refused = await self._set_idle(list(self._held.values()), 0)
+        self._renewed_at = began
         # What was finished while this was asked is nobody's any more, and was not lost.
         lost = [entry_id for entry_id in refused if entry_id in self._held]
         if lost:

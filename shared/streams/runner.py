@@ -9,6 +9,7 @@ import os
 import random
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -44,6 +45,11 @@ RECLAIM_SECONDS = 2.0
 READ_AT_MOST = 500
 GONE_AFTER_LEASES = 20
 """A consumer that is idle this many leases long, and holds nothing, is taken off the group."""
+
+TIDY_AFTER_LEASES = 2
+"""How often such consumers are looked for."""
+
+GAUGES_SECONDS = 5
 
 log = structlog.get_logger()
 
@@ -89,7 +95,12 @@ class Stage(Generic[M]):
         if marks is None:
             return
         handoff = HandOff(self._client, self._scripts, self._keys, marks, self._membership)
-        gathering = Gathering(handoff, self.spec.handoff_pause, max(1, self.spec.concurrency // 4))
+        gathering = Gathering(
+            handoff,
+            self.spec.handoff_pause,
+            enough=max(1, self.spec.concurrency // 2),
+            held=lambda: len(self._leases),
+        )
         settling = self._settling(marks, gathering)
         self._patience.ready()
         log.info("consuming", stage=self.spec.name, consumer=self.consumer)
@@ -148,7 +159,9 @@ class Stage(Generic[M]):
     async def _reclaim_all(self) -> None:
         while not self._stopping.is_set() and (room := self._leases.room) > 0:
             try:
-                await self._leases.renew()  # or this consumer would reclaim from itself
+                # Or this consumer would reclaim from itself, where the event loop or Redis stood
+                # still for long; else upkeep has renewed them.
+                await self._leases.renew_unless_within(self._settings.lease_seconds / 2)
                 entries = await self._intake.reclaim(min(room, CLAIM_AT_MOST))
             except RedisError as error:
                 await self._reading.wait(error, self._stopping)
@@ -174,12 +187,15 @@ class Stage(Generic[M]):
             LEASES_LOST.labels(self.spec.name).inc(self._leases.lost - before)
 
     async def _keep_gauges(self) -> None:
+        HELD.labels(self.spec.name).set_function(lambda: len(self._leases))
+        tidy_at = 0.0
         while True:
-            HELD.labels(self.spec.name).set(len(self._leases))
             with suppress(RedisError):  # figures for people; nothing depends on them
                 await measure(self._client, self.spec.name, self._membership.stream)
-                await self._tidy()
-            await asyncio.sleep(5)
+                if time.monotonic() >= tidy_at:
+                    await self._tidy()
+                    tidy_at = time.monotonic() + self._settings.lease_seconds * TIDY_AFTER_LEASES
+            await asyncio.sleep(GAUGES_SECONDS)
 
     async def _tidy(self) -> None:
         limit = int(self._settings.lease_seconds * 1000 * GONE_AFTER_LEASES)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Generic
 
 import structlog
@@ -59,6 +59,9 @@ class Settling(Generic[M]):
         self._settings = settings
         self._consumer = consumer
         self._look_again_in = look_again_in
+        self._handle_seconds = HANDLE_SECONDS.labels(spec.name)
+        self._age_seconds = ENTRY_AGE_SECONDS.labels(spec.name)
+        self._ended_as = cache(partial(ENTRIES.labels, spec.name))
 
     async def handle_and_settle(self, deliveries: Sequence[Delivery]) -> None:
         """The whole way of one batch; when it returns, none of it is held any more."""
@@ -112,7 +115,7 @@ class Settling(Generic[M]):
                 return [Retry(f"{type(error).__name__}: {error}")]
             else:
                 self._patience.ready()
-                HANDLE_SECONDS.labels(self._spec.name).observe(time.perf_counter() - began)
+                self._handle_seconds.observe(time.perf_counter() - began)
                 return outcomes
 
     async def _hand_off(self, items: Sequence[Item]) -> None:
@@ -180,11 +183,10 @@ class Settling(Generic[M]):
         await self._ended([delivery], failed.verdict)
 
     async def _ended(self, deliveries: Sequence[Delivery], outcome: str) -> None:
-        ENTRIES.labels(self._spec.name, outcome).inc(len(deliveries))
+        self._ended_as(outcome).inc(len(deliveries))
         if outcome == "lost":
             log.info("others finished these", entries=[one.id.decode() for one in deliveries])
         else:
-            ages = ENTRY_AGE_SECONDS.labels(self._spec.name)
             for one in deliveries:
-                ages.observe(max(0.0, time.time() - one.added_ms / 1000))
+                self._age_seconds.observe(max(0.0, time.time() - one.added_ms / 1000))
         await self._leases.let_go(deliveries)
