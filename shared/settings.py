@@ -136,7 +136,7 @@ class Settings(BaseSettings):
         500, ge=1, le=500, description="Most results committed in one transaction."
     )
     writer_linger_seconds: float = Field(
-        0.25,
+        0.1,
         ge=0,
         le=10,
         description="Least time between two commits, unless a batch is full; a result that "

@@ -19,11 +19,11 @@ from shared.streams.spec import StageSpec
 HELD_A_SLOT = 2
 """One picture at work, and one prefetched."""
 
-MOST_A_SLOT = 12
-AHEAD_SECONDS = 0.4
+MOST_A_SLOT = 20
+AHEAD_SECONDS = 0.6
 """Where pictures take little time, this much work is prefetched instead of one picture."""
 
-HANDOFF_PAUSE_SECONDS = 0.2
+HANDOFF_PAUSE_SECONDS = 0.4
 """Under load results go out together, instead of a script call for each. Until then their entries
 are held, so a crash never repeats more than MOST_A_SLOT pictures a slot."""
 
