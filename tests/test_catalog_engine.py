@@ -305,3 +305,29 @@ async def test_a_killed_writer_leaves_a_readable_file_with_all_it_committed(
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
     await catalog.close()
+
+
+async def test_a_writer_that_is_cancelled_while_it_waits_leaves_no_lock_behind(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "faces.db"
+    database = await Database.open(f"sqlite:///{file}")
+    other = sqlite3.connect(file, isolation_level=None, timeout=5, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+
+    async def write() -> None:
+        async with database.writing():
+            pytest.fail("there were two writers")
+
+    cancelled = asyncio.create_task(write())
+    await asyncio.wait([cancelled], timeout=0.1)
+    cancelled.cancel()
+    other.execute("ROLLBACK")
+    await asyncio.wait([cancelled])
+    assert cancelled.cancelled()
+    await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")  # raises after 5 s where it cannot
+    other.execute("ROLLBACK")
+    async with database.writing() as connection:
+        await connection.execute(text("SELECT 1"))
+    other.close()
+    await database.close()

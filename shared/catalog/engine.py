@@ -8,19 +8,15 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 import asyncpg  # type: ignore[import-untyped]
-from sqlalchemy import event
-from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from shared.catalog.migrations import migrate
+from shared.catalog.sqlite import sqlite_engine
 from shared.catalog.values import Refused
 from shared.errors import SettingsError, Unreachable
-
-BUSY_SECONDS = 30
-"""How long a writer of SQLite waits for the writers of other processes."""
 
 POSTGRES_CONNECT_SECONDS = 10
 POSTGRES_COMMAND_SECONDS = 120
@@ -63,7 +59,7 @@ class Database:
                 raise Unreachable(
                     f"{parsed.database}: unable to open database file: no folder {folder}"
                 )
-            database = cls(_sqlite(parsed), str(parsed.database))
+            database = cls(sqlite_engine(parsed), str(parsed.database))
         else:
             database = cls(_postgres(parsed), f"PostgreSQL at {parsed.host}:{parsed.port or 5432}")
         try:
@@ -182,30 +178,3 @@ def _postgres(url: URL) -> AsyncEngine:
             "server_settings": {"application_name": "faces", "timezone": "UTC"},
         },
     )
-
-
-def _sqlite(url: URL) -> AsyncEngine:
-    engine = create_async_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
-    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-    event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # the transactions are begun by `_begin_sqlite`
-    cursor = connection.cursor()
-    # WAL: readers of other processes go on while one writes.
-    cursor.execute("PRAGMA journal_mode = WAL")
-    # In WAL mode NORMAL keeps the file whole through a crash of the machine, but may lose the
-    # last transactions of such a crash (never of a killed process). What is lost is queued or
-    # unknown again, so a rerun does it again; FULL would cost an fsync for each batch.
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute("PRAGMA cache_size = -65536")  # 64 MiB: the index of a million images
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("faces_writes")
-    # IMMEDIATE: a reader that becomes a writer half way could only fail, not wait.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
