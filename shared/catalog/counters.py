@@ -8,11 +8,11 @@ or missed, and writers do not wait for each other in a circle.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, literal, update
+from sqlalchemy import ColumnElement, Update, bindparam, case, func, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog import bulk
@@ -80,20 +80,32 @@ async def turned(connection: AsyncConnection, turns: Iterable[Turn]) -> None:
 async def apply(connection: AsyncConnection, changes: Mapping[int, Change]) -> None:
     """Add changes to the counters of submissions, by their keys."""
     for key in sorted(changes):
-        changed: dict[str, ColumnElement[Any]] = {
-            name: submissions.c[name] + by for name, by in vars(changes[key]).items() if by
-        }
-        if "parts_opened" in changed or "parts_closed" in changed:
-            changed["closed_at"] = closed_at(**changed)
-        if changed:
-            await connection.execute(
-                update(submissions).where(submissions.c.pk == key).values(changed)
-            )
+        change = {f"by_{name}": by for name, by in vars(changes[key]).items()}
+        if any(change.values()):
+            await connection.execute(_ADD, {"key": key, "moment": now(), **change})
 
 
 def closed_at(**changed: ColumnElement[Any]) -> ColumnElement[datetime | None]:
-    """Since when a submission names no more images, once these columns of it have changed so."""
+    """Since when a submission names no more images, once these columns of it have changed so.
+
+    The statement needs `moment`, the time that it is now.
+    """
     row = {name: changed.get(name, submissions.c[name]) for name in PARTS}
     expanded = (row["parts_closed"] >= row["parts"]) & (row["parts_closed"] >= row["parts_opened"])
-    moment = func.coalesce(submissions.c.closed_at, literal(now(), UtcTime))
+    moment = func.coalesce(submissions.c.closed_at, bindparam("moment", type_=UtcTime))
     return case((expanded, moment), else_=None)
+
+
+def _addition() -> Update:
+    changed = {
+        field.name: submissions.c[field.name] + bindparam(f"by_{field.name}")
+        for field in fields(Change)
+    }
+    return (
+        update(submissions)
+        .where(submissions.c.pk == bindparam("key"))
+        .values(changed | {"closed_at": closed_at(**changed)})
+    )
+
+
+_ADD = _addition()  # once: to put a statement together takes SQLAlchemy longer than to run it

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog.schema import images, memberships, parts, submissions
@@ -13,6 +13,15 @@ from shared.errors import FacesError
 FAILED_PARTS_SHOWN = 100
 RECENT_AT_MOST = 20_000
 
+# Asked every second: put together once.
+_SUBMISSION = select(submissions).where(submissions.c.id == bindparam("wanted"))
+_FAILED_PARTS = (
+    select(parts.c.uri, parts.c.reason)
+    .where(parts.c.submission == bindparam("key"), parts.c.reason != "")
+    .order_by(parts.c.part)
+    .limit(FAILED_PARTS_SHOWN)
+)
+
 
 async def progress(connection: AsyncConnection, submission: str) -> Progress:
     """Where one submission stands.
@@ -20,7 +29,7 @@ async def progress(connection: AsyncConnection, submission: str) -> Progress:
     Raises:
         FacesError: the catalog does not know it.
     """
-    found = await connection.execute(select(submissions).where(submissions.c.id == submission))
+    found = await connection.execute(_SUBMISSION, {"wanted": submission})
     row = found.one_or_none()
     if row is None:
         raise FacesError(f"the catalog knows no submission {submission}")
@@ -62,12 +71,7 @@ async def recent_ends(
 
 
 async def _failed_parts(connection: AsyncConnection, key: int) -> tuple[FailedPart, ...]:
-    found = await connection.execute(
-        select(parts.c.uri, parts.c.reason)
-        .where(parts.c.submission == key, parts.c.reason != "")
-        .order_by(parts.c.part)
-        .limit(FAILED_PARTS_SHOWN)
-    )
+    found = await connection.execute(_FAILED_PARTS, {"key": key})
     return tuple(FailedPart(uri, reason) for uri, reason in found)
 
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Insert, Table, literal, select, update
+from sqlalchemy import Column, Insert, Integer, Table, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
 
 from shared.catalog import bulk, counters
 from shared.catalog.schema import forgotten, images, parts, recipes, submissions
@@ -14,6 +17,21 @@ from shared.catalog.texts import safe
 from shared.catalog.values import REVIVED, Decision, Step
 from shared.messages import Status, now
 from shared.recipe import Recipe
+
+# Statements that every step runs are put together once, which takes longer than to run them.
+_KEY_COLUMNS = submissions.c.pk, submissions.c.cancelled_at
+_SUBMISSION = select(*_KEY_COLUMNS).where(submissions.c.id == bindparam("wanted"))
+_SEAL = (
+    update(submissions)
+    .where(submissions.c.pk == bindparam("key"))
+    .values(
+        parts=bindparam("number", type_=Integer),
+        closed_at=counters.closed_at(parts=bindparam("number", type_=Integer)),
+    )
+)
+_GRAVES = select(forgotten.c.id, forgotten.c.generation, forgotten.c.forgotten_at).where(
+    forgotten.c.recipe == bindparam("wanted"), forgotten.c.id.in_(bindparam("ids", expanding=True))
+)
 
 QUEUE_COLUMNS = (
     "id recipe generation submission_id source_uri source_version name bytes status queued_at"
@@ -24,15 +42,14 @@ async def submission_key(
     connection: AsyncConnection, submission: str, name: str, created_at: datetime
 ) -> tuple[int, bool]:
     """Key of a submission, made where it is not there yet; and whether it was cancelled."""
-    wanted = submissions.c.pk, submissions.c.cancelled_at
-    query = select(*wanted).where(submissions.c.id == submission)
-    row = (await connection.execute(query)).one_or_none()
+    wanted = {"wanted": submission}
+    row = (await connection.execute(_SUBMISSION, wanted)).one_or_none()
     if row is None:
-        values: dict[str, object] = {"id": submission, "name": safe(name), "created_at": created_at}
-        made = _insert_new(connection, submissions, values).returning(*wanted)
-        row = (await connection.execute(made)).one_or_none()
+        insert = _insert_new(connection.dialect.name, submissions, *_KEY_COLUMNS)
+        values = {"id": submission, "name": safe(name), "created_at": created_at}
+        row = (await connection.execute(insert, values)).one_or_none()
     if row is None:  # another made it in between
-        row = (await connection.execute(query)).one()
+        row = (await connection.execute(_SUBMISSION, wanted)).one()
     return row.pk, row.cancelled_at is not None
 
 
@@ -43,12 +60,7 @@ async def add_recipe(connection: AsyncConnection, recipe: Recipe) -> None:
 
 async def seal(connection: AsyncConnection, key: int, number: int) -> None:
     """Say how many parts a submission has."""
-    count = literal(number)
-    await connection.execute(
-        update(submissions)
-        .where(submissions.c.pk == key)
-        .values(parts=count, closed_at=counters.closed_at(parts=count))
-    )
+    await connection.execute(_SEAL, {"key": key, "number": number, "moment": now()})
 
 
 async def fail_part(
@@ -116,12 +128,8 @@ async def _insert_rows(connection: AsyncConnection, step: Step) -> set[str]:
     that results still under way do not have.
     """
     recipe = step.recipe.id
-    found = await connection.execute(
-        select(forgotten.c.id, forgotten.c.generation, forgotten.c.forgotten_at)
-        .where(forgotten.c.recipe == recipe)
-        .where(forgotten.c.id.in_([image.id for image in step.images]))
-    )
-    graves = found.all()
+    named = {"wanted": recipe, "ids": [image.id for image in step.images]}
+    graves = (await connection.execute(_GRAVES, named)).all()
     barred = {grave.id for grave in graves if grave.forgotten_at >= step.submitted_at}
     generations = {grave.id: grave.generation + 1 for grave in graves}
     moment = now()
@@ -253,12 +261,15 @@ async def _close_part(
 
 async def _add(connection: AsyncConnection, table: Table, row: Mapping[str, object]) -> bool:
     """Insert a row unless its key is there already; returns whether it was inserted."""
-    result = await connection.execute(_insert_new(connection, table, row))
+    result = await connection.execute(_insert_new(connection.dialect.name, table), row)
     return bool(result.rowcount)
 
 
-def _insert_new(connection: AsyncConnection, table: Table, row: Mapping[str, object]) -> Insert:
+@cache
+def _insert_new(
+    dialect: str, table: Table, *returned: Column[Any]
+) -> Insert | ReturningInsert[Any]:
     """Insert a row unless its key is there already."""
-    if connection.dialect.name == "postgresql":
-        return postgres_insert(table).values(row).on_conflict_do_nothing()
-    return sqlite_insert(table).values(row).on_conflict_do_nothing()
+    insert = postgres_insert if dialect == "postgresql" else sqlite_insert
+    statement = insert(table).on_conflict_do_nothing()
+    return statement.returning(*returned) if returned else statement
