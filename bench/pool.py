@@ -15,9 +15,9 @@ import cv2
 
 from bench.peers.driver import WORKERS, Round, serve
 from services.cli.options import make_recipe
+from services.detector.environment import KEPT_MEMORY
 from services.detector.models import Model, load
 from services.detector.picture import Limits, process
-from services.detector.process import KEPT_MEMORY
 from shared.recipe import Recipe
 from shared.settings import Settings
 

@@ -14,7 +14,8 @@ import pytest
 import uvloop
 from prometheus_client import REGISTRY
 
-from services.detector.process import SlotCrashed, child_environment
+from services.detector.environment import child_environment
+from services.detector.process import SlotCrashed
 from services.detector.protocol import Config, Request
 from services.detector.slots import Slots, open_slots
 from shared.errors import FacesError, ModelMissing, Unreachable

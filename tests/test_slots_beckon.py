@@ -177,3 +177,26 @@ async def test_a_request_that_is_given_up_in_the_pipe_leaves_the_one_before_it_a
         assert (await at_work).reply.reason == "first"
         assert (await slots.ask(REQUEST, b"damaged next")).reply.reason == "next"
         assert slots.pids != before, "an answer that nobody wants was on its way"
+
+
+async def test_a_request_that_is_given_up_as_its_turn_comes_costs_no_slot(
+    config: Config, first: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_slots(config, 1, 60) as slots:
+        at_work = asked(slots, first.decoded)
+        await until_beckoned(slots)
+        waits = asked(slots, b"ok")
+        await until_taken(slots)
+        release = asyncio.Lock.release
+
+        def release_and_give_up(lock: asyncio.Lock) -> None:
+            release(lock)
+            waits.cancel()
+
+        monkeypatch.setattr(asyncio.Lock, "release", release_and_give_up)
+        first.open("damaged first")
+        assert (await at_work).reply.reason == "first"
+        await asyncio.wait([waits])
+        monkeypatch.undo()
+        assert waits.cancelled()
+        assert (await slots.ask(REQUEST, b"damaged next")).reply.reason == "next"

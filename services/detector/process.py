@@ -1,13 +1,11 @@
 """One child process as its parent sees it: started, asked, killed, and why it ended."""
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Self
 
 import structlog
@@ -30,26 +28,6 @@ START_SECONDS = 60
 LAST_WORDS_BYTES = 4096
 STREAM_LIMIT_BYTES = 1 << 20
 
-KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
-STORE_VARIABLES = ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "SSL_CERT_DIR", "SSL_CERT_FILE")
-STORE_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_")
-PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "TOKIO_WORKER_THREADS": "1",  # obstore's
-}
-KEPT_MEMORY = {
-    "MALLOC_ARENA_MAX": "2",  # each arena of glibc takes 64 MiB of address space
-    # Each picture needs the memory that the last one gave back. Up to so much of it stays with
-    # the process: to have the kernel clear it anew cost up to 6 ms a photograph.
-    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # glibc's largest; larger pieces go back at once
-    "MALLOC_TOP_PAD_": str(16 << 20),
-}
-"""Variables of glibc's allocator (mallopt(3)); other libraries ignore them."""
-
 log = structlog.get_logger()
 
 
@@ -71,27 +49,6 @@ class Answer:
 
     reply: Reply
     pictures: tuple[bytes, ...]
-
-
-def child_environment(parent: Mapping[str, str], *, uses_buckets: bool) -> dict[str, str]:
-    """What a child may know of its parent's environment.
-
-    It decodes pictures from strangers, so it gets neither Redis' nor the database's URL, nor
-    anything else that is not needed; a store's credentials only if it writes or reads there.
-    """
-    package_root = str(Path(__file__).resolve().parents[2])
-    inherited = parent.get("PYTHONPATH")
-    kept = {name: parent[name] for name in KEPT_VARIABLES if name in parent}
-    if uses_buckets:
-        kept |= {
-            name: value
-            for name, value in parent.items()
-            if name in STORE_VARIABLES
-            or name.startswith(STORE_PREFIXES)
-            or name.upper() in PROXY_VARIABLES
-        }
-    path = os.pathsep.join([package_root, inherited] if inherited else [package_root])
-    return kept | ONE_THREAD | KEPT_MEMORY | {"PYTHONPATH": path}
 
 
 class ChildProcess:
@@ -189,6 +146,8 @@ class ChildProcess:
             await self._turn.acquire()
         except asyncio.CancelledError:
             self.spent = True  # its answer would come, with nobody to take it
+            if not self._turn.locked():  # the one before has ended
+                self.kill("cancelled")
             raise
         try:
             if self.spent:
