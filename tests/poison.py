@@ -17,12 +17,26 @@ import numpy as np
 
 from services.detector.models import Model
 from services.detector.picture import Limits, Processed
+from services.detector.protocol import Config
 from shared.errors import ModelMissing
 from shared.messages import Face
 from shared.recipe import Recipe
 
 BREAK = "loading-fails"
 """A file of this name in the models' folder makes every model fail to load."""
+
+
+def poisoned(models_dir: Path) -> Config:
+    """For children that run this module, with a gibibyte each."""
+    return Config(
+        model="yunet",
+        models_dir=models_dir,
+        memory_bytes=1 << 30,
+        max_pixels=1_000_000,
+        max_file_bytes=1_000_000,
+        process="tests.poison:process",
+        load="tests.poison:load",
+    )
 
 
 def load(name: str, models_dir: Path) -> Model | None:

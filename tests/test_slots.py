@@ -22,7 +22,7 @@ from shared.errors import FacesError, ModelMissing, Unreachable
 from shared.messages import Status
 from shared.model_table import MODELS
 from shared.recipe import Recipe
-from tests.poison import BREAK
+from tests.poison import BREAK, poisoned
 from tests.waiting import wait_until
 
 GIBIBYTE = 1 << 30
@@ -32,15 +32,7 @@ REQUEST = Request(recipe=Recipe(model="yunet", model_version=MODELS["yunet"].ver
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return Config(
-        model="yunet",
-        models_dir=tmp_path,
-        memory_bytes=GIBIBYTE,
-        max_pixels=1_000_000,
-        max_file_bytes=1_000_000,
-        process="tests.poison:process",
-        load="tests.poison:load",
-    )
+    return poisoned(tmp_path)
 
 
 def slots_of(

@@ -12,6 +12,7 @@ from services.detector.slots import Slots, open_slots
 from shared.messages import Status
 from shared.model_table import MODELS
 from shared.recipe import Recipe
+from tests.poison import poisoned
 from tests.waiting import wait_until
 
 REQUEST = Request(recipe=Recipe(model="yunet", model_version=MODELS["yunet"].version))
@@ -19,15 +20,7 @@ REQUEST = Request(recipe=Recipe(model="yunet", model_version=MODELS["yunet"].ver
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return Config(
-        model="yunet",
-        models_dir=tmp_path,
-        memory_bytes=1 << 30,
-        max_pixels=1_000_000,
-        max_file_bytes=1_000_000,
-        process="tests.poison:process",
-        load="tests.poison:load",
-    )
+    return poisoned(tmp_path)
 
 
 class Gate:

@@ -155,21 +155,17 @@ def _parse(kind: type[H], header: bytes) -> H:
         raise ProtocolError(f"not a {kind.__name__}: {first['loc']}: {first['msg']}") from None
 
 
-def _nothing() -> None:
-    """Done where nobody is beckoned."""
-
-
 async def receive(
-    reader: asyncio.StreamReader, kind: type[H], beckoned: Callable[[], None] = _nothing
+    reader: asyncio.StreamReader, kind: type[H], beckoned: Callable[[], None] | None = None
 ) -> tuple[H, bytes]:
-    """The next frame, in the parent; calls `beckoned` for a beckon before it.
+    """The next frame, in the parent; calls `beckoned` for a beckon before it, where one may come.
 
     Raises:
         asyncio.IncompleteReadError: the child is gone.
         ProtocolError: it sent something else.
     """
     prefix = await reader.readexactly(PREFIX.size)
-    if prefix == BECKON:
+    if prefix == BECKON and beckoned is not None:
         beckoned()
         prefix = await reader.readexactly(PREFIX.size)
     header, payload = _sizes(prefix)

@@ -94,7 +94,9 @@ class _Cursor:
 
 
 async def _connect(file: str) -> _Connection:
-    connection = _Connection(partial(sqlite3.connect, file, timeout=BUSY_SECONDS), 64)
+    connection = _Connection(
+        partial(sqlite3.connect, file, timeout=BUSY_SECONDS), iter_chunk_size=64
+    )
     connection._thread.daemon = True  # as SQLAlchemy does: it ends with the process
     return await connection  # type: ignore[return-value]
 
