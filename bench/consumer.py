@@ -4,7 +4,7 @@
     python -m bench.consumer URL bare
 
 `stage` is the runner with a handler that does nothing (or sleeps): it takes an image message and
-its body, where there is one, and hands on a result. `bare` reads, adds, acknowledges and deletes
+its body, where there is one, and hands the message on. `bare` reads, adds, acknowledges and deletes
 with pipelines and nothing else: the limit of what a stage on Redis Streams can do.
 """
 
@@ -14,17 +14,15 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from functools import cache
 from typing import Any
 
 import uvloop
 from redis.asyncio import Redis
 
-from bench.backlog import RECIPE, SUBMISSION, TRACE
 from shared.garbage import collect_seldom
 from shared.health import Health
 from shared.logs import configure_logs
-from shared.messages import Body, ImageMessage, Message, ResultMessage, Status
+from shared.messages import Body, ImageMessage, Message
 from shared.settings import Settings
 from shared.streams.bodies import Bodies
 from shared.streams.client import connect
@@ -50,23 +48,15 @@ def settings_of(url: str, prefix: str) -> Settings:
     )
 
 
-@cache
-def _template() -> ResultMessage:
-    fields = {"submission": SUBMISSION, "trace": TRACE, "recipe": RECIPE}
-    return ResultMessage(id="0" * 32, name="none", status=Status.NO_FACES, **fields)
+class PassedOn(ImageMessage):
+    """An image message that goes on to the results as it is: making a result is a handler's work,
+    and this one does nothing."""
 
-
-def result_of(message: ImageMessage, body: Body | None) -> ResultMessage:
-    """A result without faces, as large as such results are; or with a picture.
-
-    Copied from a template: a handler that does nothing must not cost what making a result costs.
-    """
-    own = {"id": message.id, "name": message.name, "source_uri": message.source_uri, "body": body}
-    return _template().model_copy(update=own)
+    stream = RESULTS
 
 
 class NoOp:
-    """The handler: fetches what was sent along, sleeps if told to, and hands a result on.
+    """The handler: fetches what was sent along, sleeps if told to, and hands the message on.
 
     `slots` is how many may sleep at once; `returns` is the size of the picture it hands on.
     """
@@ -77,8 +67,8 @@ class NoOp:
         self._slots = asyncio.Semaphore(slots)
         self._picture = b"x" * returns
 
-    async def handle(self, works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
-        """One result a message."""
+    async def handle(self, works: Sequence[Work[PassedOn]]) -> Sequence[Outcome]:
+        """One output a message."""
         bodies = [work.message.body for work in works if work.message.body]
         if bodies:
             await self._bodies.get_many(bodies)
@@ -87,11 +77,12 @@ class NoOp:
                 await asyncio.sleep(self._sleep)
         return [Done((self._output(work.message),)) for work in works]
 
-    def _output(self, message: ImageMessage) -> Output:
-        if not self._picture:
-            return Output(result_of(message, None))
-        body = Body.of(self._picture)
-        return Output(result_of(message, body), {body: self._picture})
+    def _output(self, message: PassedOn) -> Output:
+        """The message; without the body that came in, and with one that goes out if asked for."""
+        if self._picture:
+            body = Body.of(self._picture)
+            return Output(message.model_copy(update={"body": body}), {body: self._picture})
+        return Output(message.model_copy(update={"body": None}) if message.body else message)
 
 
 def _never(*_: object) -> Message | None:
@@ -114,13 +105,13 @@ async def run_stages(given: argparse.Namespace) -> None:
             spec = StageSpec(
                 name="detector",
                 stream=IMAGES,
-                decode=ImageMessage.decode,
+                decode=PassedOn.decode,
                 handle=no_op.handle,
                 failed=_never,
                 concurrency=given.concurrency,
                 batch=given.batch,
             )
-            stage: Stage[ImageMessage] = await opened.enter_async_context(
+            stage: Stage[PassedOn] = await opened.enter_async_context(
                 open_stage_of(spec, settings, Health(), client)
             )
             tasks.create_task(stage.run(stop))

@@ -5,7 +5,7 @@
 Each trial has a server of its own: the backlog is filled first, then the consumers start, and the
 time is taken while the middle 80 % of the messages go. `limit` is a loop that reads, adds,
 acknowledges and deletes with pipelines and does nothing else. Large payloads are bodies in our
-stage, and arguments of the task in the others. Our stage hands a result on for each message; the
+stage, and arguments of the task in the others. Our stage and the limit hand each message on; the
 others keep no results.
 """
 

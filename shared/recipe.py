@@ -47,14 +47,14 @@ class Recipe(BaseModel):
     @cached_property
     def id(self) -> str:
         """Short name, safe in paths: the model and 10 hex digits of a hash over the rest."""
-        return _identity(tuple(self.__dict__.items()))
+        return _identity(tuple(self.__dict__.values()))
 
 
 @lru_cache(maxsize=64)
-def _identity(values: tuple[tuple[str, Any], ...]) -> str:  # Any: the fields' own types
+def _identity(values: tuple[Any, ...]) -> str:  # Any: the fields' own types, in their order
     """Kept for all equal recipes: each message brings a copy of its submission's. By their values:
     pydantic's own comparison took a tenth of all that is done with a message."""
-    recipe = Recipe.model_construct(**dict(values))
+    recipe = Recipe.model_construct(**dict(zip(Recipe.model_fields, values, strict=True)))
     told = recipe.model_dump_json(exclude_defaults=True)
     digest = hashlib.sha256(told.encode()).hexdigest()
     return f"{recipe.model}-{digest[:10]}"

@@ -9,7 +9,7 @@ from redis.asyncio import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.streams.client import connect
-from shared.streams.entries import Delivery, delivery
+from shared.streams.entries import delivery
 from shared.streams.gathering import Gathering
 from shared.streams.handoff import Answer, HandOff, Item
 from shared.streams.intake import Membership
@@ -41,7 +41,7 @@ class Gate:
 def item(deliveries: int = 1, outputs: int = 0) -> Item:
     message = image()
     done = Done(tuple(Output(result_of(message)) for _ in range(outputs)))
-    return Item(Delivery(b"1-1", deliveries, 0, b"", 0), message, done)
+    return Item(delivery(b"1-1", {}, deliveries), message, done)
 
 
 def gathering_through(gate: Gate) -> Gathering:

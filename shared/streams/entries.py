@@ -15,9 +15,12 @@ WEIGHT_DIGITS = 15
 class Delivery(NamedTuple):
     """One entry delivered to this consumer. With `deliveries` it names the delivery itself.
 
-    A tuple, which is made in half the time of a frozen dataclass: each message needs one.
+    A tuple, which is made in half the time of a frozen dataclass: each message needs one. They
+    sort in the order of their stream, by `position`: the milliseconds of the id, and which of
+    those within one.
     """
 
+    position: tuple[int, int]
     id: bytes
     deliveries: int
     failed_attempts: int
@@ -27,7 +30,7 @@ class Delivery(NamedTuple):
     @property
     def added_ms(self) -> int:
         """When the entry was added, in milliseconds since 1970, by the server's clock."""
-        return int(self.id.split(b"-")[0])
+        return self.position[0]
 
 
 def weight_of(message: Message, payload: bytes) -> int:
@@ -42,7 +45,9 @@ def delivery(
     payload = fields.get(PAYLOAD_FIELD, b"")
     weight = fields.get(WEIGHT_FIELD, b"0")
     counts = weight.isdigit() and len(weight) <= WEIGHT_DIGITS
+    ms, _, which = entry_id.partition(b"-")
     return Delivery(
+        position=(int(ms), int(which)),
         id=entry_id,
         deliveries=deliveries,
         failed_attempts=failed_attempts,

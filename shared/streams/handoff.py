@@ -1,10 +1,11 @@
 """Ending deliveries: one script call that adds outputs and finishes entries, for many at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 import structlog
+from pydantic_core import to_json
 from redis.asyncio import Redis
 
 from shared.messages import Body, Message
@@ -55,10 +56,11 @@ class Item:
 
 @dataclass
 class _Call:
-    """Keys and arguments of one call, in the order in which handoff.lua reads them."""
+    """Keys, numbers and texts of one call, in the order in which handoff.lua reads them."""
 
-    keys: list[Value] = field(default_factory=list)
-    arguments: list[Value] = field(default_factory=list)
+    keys: list[Value]
+    numbers: list[int] = field(default_factory=list)
+    texts: list[Value] = field(default_factory=list)
 
 
 class HandOff:
@@ -77,7 +79,18 @@ class HandOff:
         """Set the new bodies, then run the script; one answer an item, in order."""
         await self._set_bodies([out for item in items for out in item.outcome.outputs])
         call = self._plan(items)
-        answers = await self._scripts.handoff(keys=call.keys, args=call.arguments)
+        deliveries = [item.delivery for item in items]
+        answers = await self._scripts.handoff(
+            keys=call.keys,
+            args=[
+                self._membership.group,
+                self._membership.consumer,
+                to_json(call.numbers),  # one argument: each costs Redis and us about as much again
+                min(deliveries).id,
+                max(deliveries).id,
+                *call.texts,
+            ],
+        )
         return [_ANSWERS[answer] for answer in answers]
 
     async def _set_bodies(self, outputs: Sequence[Output]) -> None:
@@ -91,54 +104,46 @@ class HandOff:
 
     def _plan(self, items: Sequence[Item]) -> _Call:
         names = sorted({out.message.stream for item in items for out in item.outcome.outputs})
-        stream = self._membership.stream
         call = _Call(
-            keys=[
-                stream,
+            [
+                self._membership.stream,
                 self._keys.bytes,
                 self._keys.flights,
                 self._membership.history,
                 self._keys.rate,
                 *map(self._keys.stream, names),
-            ],
-            arguments=[self._membership.group, self._membership.consumer, len(names)],
+            ]
         )
+        call.numbers.append(len(names))
         for name in names:
             mark = self._marks.of_stream(name)
-            call.arguments += (mark.entries, mark.bytes)
-        call.arguments.append(len(items))
+            call.numbers += (mark.entries, mark.bytes)
+        call.numbers.append(len(items))
         for item in items:
             self._plan_item(call, item, names)
         return call
 
     def _plan_item(self, call: _Call, item: Item, names: list[str]) -> None:
-        outputs = item.outcome.outputs
+        delivery, outputs = item.delivery, item.outcome.outputs
         dropped = _dropped(item)
         call.keys += self._body_keys(dropped)
-        call.arguments += (
-            item.delivery.id,
-            item.delivery.deliveries,
-            item.delivery.weight,
-            item.message.flight,
-            len(dropped),
-            len(outputs),
-        )
+        call.numbers += (delivery.deliveries, delivery.weight, len(dropped), len(outputs))
+        call.texts += (delivery.id, item.message.flight)
         for output in outputs:
-            payload = output.message.encode()
-            fresh = list(output.payloads)
+            message = output.message
+            payload = message.encode()
             passed_on = _passed_on(output)
-            call.keys += self._body_keys(fresh)
+            call.keys += self._body_keys(output.payloads)
             call.keys += self._body_keys(passed_on)
-            call.arguments += (
-                names.index(output.message.stream) + 1,
-                payload,
-                weight_of(output.message, payload),
-                output.message.flight,
-                len(fresh),
+            call.numbers += (
+                names.index(message.stream) + 1,
+                weight_of(message, payload),
+                len(output.payloads),
                 len(passed_on),
             )
+            call.texts += (payload, message.flight)
 
-    def _body_keys(self, bodies: Sequence[Body]) -> list[str]:
+    def _body_keys(self, bodies: Iterable[Body]) -> list[str]:
         return [self._keys.body(body.id) for body in bodies]
 
 

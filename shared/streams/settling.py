@@ -65,7 +65,7 @@ class Settling(Generic[M]):
 
     async def handle_and_settle(self, deliveries: Sequence[Delivery]) -> None:
         """The whole way of one batch; when it returns, none of it is held any more."""
-        read = [one for delivery in deliveries if (one := await self._read(delivery))]
+        read = await self._read(deliveries)
         if not read:
             return
         outcomes = await self._handle(read)
@@ -80,22 +80,23 @@ class Settling(Generic[M]):
                     await self._fail(one.delivery, one.message, reason, final=True)
         await self._hand_off(done)
 
-    async def _read(self, delivery: Delivery) -> _Read[M] | None:
-        """The message of a delivery; None where it was dealt with because it has none for us."""
-        try:
-            message = self._spec.decode(delivery.payload)
-        except NewerMessage as error:
-            log.warning("left for a newer consumer", stage=self._spec.name, reason=str(error))
-            await self._leases.let_go([delivery])
-            return None
-        except InvalidMessage as error:
-            await self._fail(delivery, None, str(error), final=True)
-            return None
-        if delivery.deliveries > self._settings.max_deliveries:
-            reason = f"delivered {delivery.deliveries} times: whoever takes it does not survive it"
-            await self._fail(delivery, message, reason, final=True)
-            return None
-        return _Read(delivery, message)
+    async def _read(self, deliveries: Sequence[Delivery]) -> list[_Read[M]]:
+        """Their messages; a delivery that has none for us is dealt with here."""
+        read: list[_Read[M]] = []
+        for delivery in deliveries:
+            try:
+                message = self._spec.decode(delivery.payload)
+            except NewerMessage as error:
+                log.warning("left for a newer consumer", stage=self._spec.name, reason=str(error))
+                await self._leases.let_go([delivery])
+            except InvalidMessage as error:
+                await self._fail(delivery, None, str(error), final=True)
+            else:
+                if delivery.deliveries > self._settings.max_deliveries:
+                    await self._fail(delivery, message, _outlives(delivery), final=True)
+                else:
+                    read.append(_Read(delivery, message))
+        return read
 
     async def _handle(self, read: Sequence[_Read[M]]) -> Sequence[Outcome]:
         """What the handler says; where it stumbles over a batch, what it says of each alone."""
@@ -187,6 +188,11 @@ class Settling(Generic[M]):
         if outcome == "lost":
             log.info("others finished these", entries=[one.id.decode() for one in deliveries])
         else:
+            now = time.time()
             for one in deliveries:
-                self._age_seconds.observe(max(0.0, time.time() - one.added_ms / 1000))
+                self._age_seconds.observe(max(0.0, now - one.added_ms / 1000))
         await self._leases.let_go(deliveries)
+
+
+def _outlives(delivery: Delivery) -> str:
+    return f"delivered {delivery.deliveries} times: whoever takes it does not survive it"

@@ -26,7 +26,7 @@ class StageSpec(Generic[M]):
             while a message that arrives alone is handled at once.
         held: fewest entries held at once; None: as many as `concurrency` and `batch` can take.
         ahead: seconds of work to hold beyond `held`, as far as `concurrency` allows.
-        handoff_pause: least seconds between two hand-offs, unless a quarter of all wait for one.
+        handoff_pause: least seconds between two hand-offs, unless half of all wait for one.
     """
 
     name: str

@@ -1,21 +1,21 @@
 -- Put in front of every script. KEYS and ARGV are read in order, each value once.
-local key_at, arg_at = 0, 0
-
-local function key()
-  key_at = key_at + 1
-  return KEYS[key_at]
+local function in_turn(list)
+  local at = 0
+  return function()
+    at = at + 1
+    return list[at]
+  end
 end
 
-local function arg()
-  arg_at = arg_at + 1
-  return ARGV[arg_at]
-end
+local key, arg = in_turn(KEYS), in_turn(ARGV)
 
 local function number()
   return tonumber(arg())
 end
 
+local none = {}
 local function keys(count)
+  if count == 0 then return none end
   local list = {}
   for i = 1, count do list[i] = key() end
   return list

@@ -1,49 +1,54 @@
 -- Hand off: for each item, add its outputs and finish its entry, wholly or not at all.
 -- KEYS  stream, bytes, flights, history, rate, the output streams; then, item by item, the bodies
 --       to drop and, output by output, its new bodies and its carried bodies.
--- ARGV  group, consumer, number of output streams, for each its marks (entries, bytes); number of
---       items; for each: id, deliveries, weight, flight, number of bodies to drop, number of
---       outputs; for each output: index of its stream, payload, weight, flight, numbers of new
---       and of carried bodies.
+-- ARGV  group, consumer, all numbers as one list in JSON, the first and the last id in the order
+--       of the stream; then, item by item, id, flight and, output by output, payload, flight.
+-- The numbers: of output streams, for each its marks (entries, bytes); of items, for each its
+--       deliveries, weight, number of bodies to drop, number of outputs; for each output: index of
+--       its stream, weight, numbers of new and of carried bodies.
 -- Returns one number an item: 1 done, 0 no longer ours, -1 full, -2 a new body is missing,
 --       -3 an output key holds something else than a stream.
 local stream, bytes_key, flights, history, rate = key(), key(), key(), key(), key()
 local group, consumer = arg(), arg()
+number = in_turn(cjson.decode(arg()))
+local first, last = arg(), arg()
 
 local marks = {}
 for i = 1, number() do marks[i] = read_mark(bytes_key) end
 
+-- One table for the item at hand and one for each of its outputs, filled anew for the next item:
+-- making such tables for every item took as long as all the rest of this script.
+local item = {outputs = {}}
 local function read_item()
-  local item = {id = arg(), deliveries = number(), weight = number(), flight = arg()}
-  local drops, outputs = number(), number()
-  item.drop, item.outputs = keys(drops), {}
-  for i = 1, outputs do
-    local output = {mark = marks[number()], payload = arg(), weight = number(), flight = arg()}
-    local fresh, carried = number(), number()
-    output.fresh, output.carried = keys(fresh), keys(carried)
+  item.id, item.flight = arg(), arg()
+  item.deliveries, item.weight, item.drop, item.count = number(), number(), keys(number()), number()
+  for i = 1, item.count do
+    local output = item.outputs[i] or {}
     item.outputs[i] = output
+    output.payload, output.flight = arg(), arg()
+    output.mark, output.weight = marks[number()], number()
+    output.fresh, output.carried = keys(number()), keys(number())
   end
-  return item
 end
 
--- The fence for many items at once: what is pending for this consumer from the first one on.
+-- The fence for many items at once: what is pending for this consumer from the first to the last.
 -- An item that is not among that is asked for alone.
 local pending = {}
-local function look_up(items)
-  local answer = redis.pcall(
-    'XPENDING', stream, group, items[1].id, '+', 2 * #items + 16, consumer)
+local function look_up(count, first, last)
+  local answer = redis.pcall('XPENDING', stream, group, first, last, 2 * count + 16, consumer)
   if answer.err then return end
   for _, entry in ipairs(answer) do pending[entry[1]] = entry[4] end
 end
 
-local function held(item)
+local function held()
   if pending[item.id] then return pending[item.id] == item.deliveries end
   return owned(stream, group, consumer, item.id, item.deliveries)
 end
 
-local function judge(item)
-  if not held(item) then return 0 end
-  for _, output in ipairs(item.outputs) do
+local function judge()
+  if not held() then return 0 end
+  for i = 1, item.count do
+    local output = item.outputs[i]
     local mark = output.mark
     if mark.problem ~= 0 then return mark.problem end
     -- An entry that goes round its own stream takes the place that it frees.
@@ -60,9 +65,10 @@ local function drop(bodies)
 end
 
 local ended, freed = {}, 0
-local function perform(item)
+local function perform()
   local carried_on = false
-  for _, output in ipairs(item.outputs) do
+  for i = 1, item.count do
+    local output = item.outputs[i]
     local goes_on = output.flight == item.flight
     carried_on = carried_on or (goes_on and output.flight ~= '')
     if output.flight == '' or goes_on or redis.call('SADD', flights, output.flight) == 1 then
@@ -81,14 +87,14 @@ local function perform(item)
   freed = freed + item.weight
 end
 
-local answers, items = {}, {}
-for i = 1, number() do items[i] = read_item() end
-if #items > 1 then look_up(items) end
-local problem
-for i, item in ipairs(items) do
-  answers[i] = judge(item)
+local answers, problem = {}, nil
+local count = number()
+if count > 1 then look_up(count, first, last) end
+for i = 1, count do
+  read_item()
+  answers[i] = judge()
   if answers[i] == 1 then
-    local done, why = pcall(perform, item)
+    local done, why = pcall(perform)
     if not done then
       problem = why
       break
