@@ -12,7 +12,8 @@ from services.detector import fuse as fusing
 from services.detector.fuse import fuse, overlaps, suppress, voted
 from services.detector.models import Detections, Model, Picture, load
 from services.detector.models.haar import tutorial
-from services.detector.models.network import blob
+from services.detector.models.heads import joined
+from services.detector.models.network import blob, session
 from services.detector.picture import process
 from services.detector.search import scaled_down, search, sizes
 from shared.errors import ModelMissing, SettingsError
@@ -99,6 +100,21 @@ def test_yunet_finds_what_opencv_finds_with_the_same_network(
     assert ours.scores == pytest.approx(theirs[:, 14], abs=0.01)
 
 
+def test_yunet_s_joined_heads_are_those_of_its_file(picture: Picture, sample_models: Path) -> None:
+    weights = sample_models / MODELS["yunet"].file
+    strides, heads = (8, 16, 32), ("cls", "obj", "bbox", "kps")
+    given = {"input": blob(picture, rgb=False)}
+    own = session(weights).run([f"{head}_{n}" for n in strides for head in heads], given)
+    names = [f"all_{n}" for n in strides]
+    together = session(joined(weights, names)).run(names, given)
+
+    for level, output in enumerate(together):
+        cells = output[0].reshape(16, -1).T
+        cells[:, :2] = 1 / (1 + np.exp(-cells[:, :2]))
+        expected = np.concatenate([head[0] for head in own[4 * level : 4 * level + 4]], axis=1)
+        assert np.allclose(cells, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize(("width", "height"), [(33, 31), (1, 1), (640, 5), (500, 375)])
 def test_sides_that_no_stride_divides_are_padded_not_stretched(
     width: int, height: int, yunet: Model
@@ -115,6 +131,25 @@ def test_the_blob_is_what_opencv_makes(picture: Picture) -> None:
     even = np.ascontiguousarray(picture[:384])
     for rgb in (False, True):
         assert np.array_equal(blob(even, rgb=rgb), cv2.dnn.blobFromImage(even, swapRB=rgb))
+
+
+@pytest.mark.parametrize(("width", "height"), [(2601, 1301), (1301, 2603), (1300, 700)])
+def test_scaling_down_moves_nothing_by_a_pixel(width: int, height: int) -> None:
+    right, below = width - 8, height - 8  # where a factor that is a little off shows most
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[below - 6 : below, right - 6 : right] = 255
+    small = scaled_down(picture, 640)
+    rows, columns = np.nonzero(small[..., 0])
+    weights = small[rows, columns, 0].astype(float)
+    x, y = np.average(columns + 0.5, weights=weights), np.average(rows + 0.5, weights=weights)
+
+    assert max(small.shape) == 640
+    assert x == pytest.approx((right - 3) * small.shape[1] / width, abs=1)
+    assert y == pytest.approx((below - 3) * small.shape[0] / height, abs=1)
+
+
+def test_a_picture_of_a_single_row_is_scaled_down_along_it() -> None:
+    assert scaled_down(np.full((1, 5000, 3), 9, np.uint8), 640).shape == (1, 640, 3)
 
 
 def test_the_tutorial_takes_no_face_smaller_than_50_pixels(picture: Picture) -> None:

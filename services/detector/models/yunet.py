@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from services.detector.models.network import SIDE_MULTIPLE, blob, session
+from services.detector.models.heads import joined
+from services.detector.models.network import blob, session
 from services.detector.models.protocol import Detections, Floats, Picture
 
 STRIDES = (8, 16, 32)
@@ -21,18 +22,14 @@ class YuNet:
     overlap = 0.45  # of the authors' own evaluation
 
     def __init__(self, weights: Path) -> None:
-        self._session = session(weights)
-        self._outputs = [
-            f"{head}_{stride}" for stride in STRIDES for head in ("cls", "obj", "bbox", "kps")
-        ]
+        self._outputs = [f"heads_{stride}" for stride in STRIDES]
+        self._session = session(joined(weights, self._outputs))
 
     def detect(self, picture: Picture, min_score: float) -> Detections:
         """See `Model.detect`."""
         heads = self._session.run(self._outputs, {"input": blob(picture, rgb=False)})
-        width = picture.shape[1] + -picture.shape[1] % SIDE_MULTIPLE
         levels = [
-            _decode(heads[4 * n : 4 * n + 4], stride, width // stride, min_score)
-            for n, stride in enumerate(STRIDES)
+            _decode(head[0], stride, min_score) for head, stride in zip(heads, STRIDES, strict=True)
         ]
         return Detections(
             np.concatenate([level.boxes for level in levels]),
@@ -41,17 +38,18 @@ class YuNet:
         )
 
 
-def _decode(heads: list[Floats], stride: int, columns: int, min_score: float) -> Detections:
-    """The cells of one stride that score enough. `heads`: cls, obj, bbox, kps of (1, cells, n).
+def _decode(heads: Floats, stride: int, min_score: float) -> Detections:
+    """The cells of one stride that score enough. `heads`: (16, rows, columns), see `heads.joined`.
 
     Only those cells are decoded, so a picture without faces costs nothing after the network.
     """
-    classes, objects, sizes, points = (head[0] for head in heads)
-    squares = np.clip(classes[:, 0], 0, 1) * np.clip(objects[:, 0], 0, 1)
-    cells = np.flatnonzero(squares >= min_score * min_score)
-    corner = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)
-    centre = corner + sizes[cells, :2]
-    size = np.exp(sizes[cells, 2:])
+    classes, objects = (1 + np.tanh(heads[:2] / 2)) / 2  # the sigmoid, which overflows nowhere
+    squares = classes * objects
+    rows, columns = np.nonzero(squares >= min_score * min_score)
+    corner = np.stack([columns, rows], axis=1).astype(np.float32)
+    cells = heads[2:, rows, columns].T
+    centre = corner + cells[:, :2]
+    size = np.exp(cells[:, 2:4])
     boxes = np.concatenate([centre - size / 2, size], axis=1) * stride
-    landmarks = (np.tile(corner, 5) + points[cells]) * stride
-    return Detections(boxes, np.sqrt(squares[cells]), landmarks)
+    landmarks = (np.tile(corner, 5) + cells[:, 4:]) * stride
+    return Detections(boxes, np.sqrt(squares[rows, columns]), landmarks)
