@@ -13,8 +13,7 @@ from pathlib import Path
 
 from services.detector.process import SlotCrashed
 from services.detector.protocol import Request
-from services.detector.service import slot_config
-from services.detector.slots import open_slots
+from services.detector.starting import ready_slots
 from shared.model_table import MODELS
 from shared.recipe import Recipe
 from shared.settings import Settings
@@ -40,7 +39,7 @@ async def fuzz(count: int, settings: Settings) -> None:
     crashes: list[str] = []
     slowest = (0.0, "")
     numbers = iter(range(count))
-    async with open_slots(slot_config(settings), 2, settings.task_timeout_seconds) as slots:
+    async with ready_slots(settings.model_copy(update={"slots": 2})) as slots:
 
         async def work() -> None:
             nonlocal slowest

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from services.detector import service
+from services.detector import service, starting
 from services.detector.models import Model
 from services.detector.picture import Limits, Processed
 from services.detector.protocol import Config
@@ -20,7 +20,7 @@ from shared.service import main
 from shared.settings import Settings
 from tests import poison
 
-make_config = service.slot_config
+make_config = starting.slot_config
 
 
 def process(
@@ -46,5 +46,5 @@ def slot_config(settings: Settings) -> Config:
 
 
 if __name__ == "__main__":
-    service.slot_config = slot_config
+    starting.slot_config = slot_config
     sys.exit(main("detector", service.open_stage))

@@ -7,12 +7,13 @@ from typing import Any, cast
 
 import pytest
 
-from services.detector import service
+from services.detector import starting
 from services.detector.detect import Detector, failed
 from services.detector.process import Answer, SlotCrashed
 from services.detector.protocol import Reply, Request, crop_keys
-from services.detector.service import open_stage, slot_config
+from services.detector.service import open_stage
 from services.detector.slots import Slots
+from services.detector.starting import slot_config
 from shared.errors import ModelMissing, Unreachable
 from shared.health import Health
 from shared.identity import file_uri
@@ -215,7 +216,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
         hooks = {"process": "tests.poison:process", "load": "tests.poison:load"}
         return slot_config(settings).model_copy(update=hooks)
 
-    monkeypatch.setattr(service, "slot_config", poisoned_config)
+    monkeypatch.setattr(starting, "slot_config", poisoned_config)
 
 
 @pytest.mark.usefixtures("poisoned")

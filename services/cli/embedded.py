@@ -2,6 +2,7 @@
 
 The server listens on a Unix socket of its own folder, on one in the temp folder where that path is
 too long or cannot hold a socket, and on a free loopback port with a random password as a last way.
+redis-py is imported only where it is used: the server starts before a run has loaded anything.
 """
 
 import asyncio
@@ -21,10 +22,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, NoReturn
 from urllib.parse import quote
-
-import redis
-import redis.asyncio
-from redis.exceptions import BusyLoadingError
 
 from shared.errors import Exit, FacesError
 
@@ -105,6 +102,8 @@ class EmbeddedValkey:
         Raises:
             EngineFailed: it ended, or needs longer than `LOAD_SECONDS`; with its last words.
         """
+        import redis.asyncio
+
         deadline = time.monotonic() + LOAD_SECONDS
         client = redis.asyncio.Redis.from_url(self.url, socket_timeout=2)
         async with client:
@@ -113,7 +112,7 @@ class EmbeddedValkey:
                     raise self._failure("did not start")
                 try:
                     await client.ping()
-                except (redis.ConnectionError, redis.TimeoutError, BusyLoadingError):
+                except (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError):
                     if time.monotonic() > deadline:
                         raise self._failure(f"was not ready after {LOAD_SECONDS} s") from None
                     await asyncio.sleep(0.004)
@@ -220,6 +219,8 @@ def end_leftover(folder: Path) -> None:
     url = running_url(folder)
     if url is None:
         return
+    import redis
+
     client = redis.Redis.from_url(url, socket_timeout=2, retry=None)
     try:
         client.shutdown(nosave=True)

@@ -23,6 +23,7 @@ from services.cli.progress import Reporter
 from services.cli.redoing import hand_on
 from services.cli.stages import Stages
 from services.cli.submission import Submission
+from services.detector.slots import Slots
 from shared.catalog import Catalog, Progress, Redo
 from shared.errors import Exit, FacesError, Unreachable
 from shared.streams.client import check, connect
@@ -75,8 +76,15 @@ class Ending:
         return done / self.working_seconds if self.working_seconds > 0 else 0.0
 
 
-async def run(plan: Plan, valkey: EmbeddedValkey | None, reporter: Reporter) -> Ending:
+async def run(
+    plan: Plan,
+    valkey: EmbeddedValkey | None,
+    reporter: Reporter,
+    slots: asyncio.Task[Slots] | None = None,
+) -> Ending:
     """Run a plan to its end, or to an interrupt; what was started then is finished first.
+
+    `slots`: the detector's, where they were started while this was imported.
 
     Raises:
         FacesError: what keeps it from going on, in one line; running it again resumes.
@@ -84,7 +92,6 @@ async def run(plan: Plan, valkey: EmbeddedValkey | None, reporter: Reporter) -> 
     began = time.monotonic()
     async with AsyncExitStack() as opened:
         if valkey is not None:
-            Stages.load()  # while the server comes up
             await valkey.ready()
         client = connect(plan.settings.redis_url)
         opened.push_async_callback(client.aclose)
@@ -98,7 +105,7 @@ async def run(plan: Plan, valkey: EmbeddedValkey | None, reporter: Reporter) -> 
             async with asyncio.TaskGroup() as tasks:
                 watching = tasks.create_task(valkey.watch()) if valkey is not None else None
                 course = _Course(plan, client, catalog, reporter, interrupted.asked)
-                ending = await course.run(tasks, began)
+                ending = await course.run(tasks, began, slots)
                 if watching is not None:
                     watching.cancel()
                 return ending
@@ -127,10 +134,12 @@ class _Course:
         self._submission = Submission(self._producer, plan.recipe, plan.name)
         self._working_since = time.monotonic()
 
-    async def run(self, tasks: asyncio.TaskGroup, began: float) -> Ending:
+    async def run(
+        self, tasks: asyncio.TaskGroup, began: float, slots: asyncio.Task[Slots] | None
+    ) -> Ending:
         submission = self._submission
         await self._catalog.open_submission(submission.id, submission.name, submission.created_at)
-        stages = Stages(self._plan.settings, tasks)
+        stages = Stages(self._plan.settings, tasks, slots)
         submitting = tasks.create_task(self._submit())
         timing = tasks.create_task(self._note_start(stages))
         results = Results(self._plan, self._catalog, submission.id)

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import SecretStr
-from sqlalchemy import URL
 
 from services.cli.options import load_settings
 from services.cli.redoing import Redoing
@@ -124,8 +123,11 @@ def _prefix(prefix: str, out: Path, database: str | None) -> str:
 
 
 def sqlite_url(file: Path) -> str:
-    """The catalog in a file, whatever characters its path has."""
-    return URL.create("sqlite", database=str(file.absolute())).render_as_string()
+    """The catalog in a file, whatever characters its path has.
+
+    As SQLAlchemy writes it, but without loading that: a run has something to start first.
+    """
+    return f"sqlite:///{quote(str(file.absolute()), safe=' +/')}"
 
 
 def _file_url(out: Path) -> str:

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ from shared.errors import Exit, SettingsError
 from shared.printing import printable
 
 if TYPE_CHECKING:
+    from services.cli.embedded import EmbeddedValkey
     from services.cli.options import Sidecar
     from services.cli.pipeline import Ending
     from services.cli.plan import Plan
@@ -121,7 +123,6 @@ def carry_out(
         FacesError: what keeps it from going on.
     """
     from services.cli.progress import reporter
-    from services.cli.sidecars import asked_before
 
     shown = reporter(quiet=quiet)
     try:
@@ -131,6 +132,8 @@ def carry_out(
         return Exit.INTERRUPTED
     finally:
         shown.close()
+    from services.cli.sidecars import asked_before
+
     if forms := {*sidecar, *asked_before(plan.out)}:
         asyncio.run(_write_sidecars(plan, ending, sorted(forms)))
     return _tell(plan, ending, out, as_json=as_json)
@@ -154,19 +157,39 @@ def _run(plan: "Plan", shown: "Reporter") -> "Ending":
     valkey = EmbeddedValkey(plan.private) if plan.embedded else None
     try:
         if valkey is not None:
-            valkey.start()  # it comes up while the rest is imported
+            valkey.start()
             plan = plan.on_server(valkey.url)
         import uvloop
 
-        from services.cli.pipeline import run
         from shared.logs import configure_logs
 
         configure_logs(plan.settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(run(plan, valkey, shown))
+            return runner.run(_run_in_loop(plan, valkey, shown))
     finally:
         if valkey is not None:
             valkey.stop()
+
+
+async def _run_in_loop(
+    plan: "Plan", valkey: "EmbeddedValkey | None", shown: "Reporter"
+) -> "Ending":
+    """Start the detector's processes; while they and the server come up, load all the rest."""
+    from services.detector.starting import starting_slots
+
+    async with starting_slots(plan.settings) as slots:
+        await asyncio.to_thread(_load)
+        from services.cli.pipeline import run
+
+        return await run(plan, valkey, shown, slots)
+
+
+def _load() -> None:
+    """Import what a run needs, which takes as long as its processes take to start."""
+    import_module("services.cli.pipeline")
+    from services.cli.stages import Stages
+
+    Stages.load()
 
 
 def _tell(plan: "Plan", ending: "Ending", out: Path, *, as_json: bool) -> Exit:

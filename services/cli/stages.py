@@ -3,11 +3,15 @@
 import asyncio
 import importlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from shared.garbage import collect_seldom
 from shared.health import Health
 from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from services.detector.slots import Slots
 
 MAKES_RESULTS = ("ingest", "detector")
 WRITER = "writer"
@@ -16,9 +20,16 @@ WRITER = "writer"
 class Stages:
     """Ingest, detector and writer, each opened and run in a task of its own."""
 
-    def __init__(self, settings: Settings, tasks: asyncio.TaskGroup) -> None:
-        """Starts them; what one of them raises ends the task group."""
+    def __init__(
+        self,
+        settings: Settings,
+        tasks: asyncio.TaskGroup,
+        slots: "asyncio.Task[Slots] | None" = None,
+    ) -> None:
+        """Starts them; what one of them raises ends the task group. `slots` are the detector's,
+        where they were started before."""
         self._settings = settings
+        self._more: Mapping[str, tuple[Any, ...]] = {"detector": (slots,)}  # Any: as each takes it
         self._healths = {name: Health() for name in (*MAKES_RESULTS, WRITER)}
         self._stops = {name: asyncio.Event() for name in self._healths}
         self._opened = {name: asyncio.Event() for name in self._healths}
@@ -26,7 +37,7 @@ class Stages:
 
     @staticmethod
     def load() -> None:
-        """Import what the services need: half a second that something else can use."""
+        """Import what the services need."""
         for name in (*MAKES_RESULTS, WRITER):
             importlib.import_module(f"services.{name}.service")
 
@@ -57,7 +68,9 @@ class Stages:
 
     async def _serve(self, name: str) -> None:
         service = importlib.import_module(f"services.{name}.service")
-        async with service.open_stage(self._settings, self._healths[name]) as stage:
+        async with service.open_stage(
+            self._settings, self._healths[name], *self._more.get(name, ())
+        ) as stage:
             self._healths[name].ready("start")
             self._opened[name].set()
             await stage.run(self._stops[name])

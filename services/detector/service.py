@@ -1,15 +1,15 @@
 """The detector as a stage: reads `images`, as many as its slots can soon start."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.detector.detect import Detector, failed
-from services.detector.protocol import Config
-from services.detector.slots import open_slots
-from shared.cpu import usable_cpus
+from services.detector.slots import Slots
+from services.detector.starting import ready_slots
 from shared.health import Health
 from shared.messages import ImageMessage
-from shared.settings import PicturesBy, Settings
+from shared.settings import Settings
 from shared.streams.bodies import Bodies
 from shared.streams.client import connect
 from shared.streams.keys import IMAGES, Keys
@@ -28,32 +28,20 @@ HANDOFF_PAUSE_SECONDS = 0.4
 are held, so a crash never repeats more than MOST_A_SLOT pictures a slot."""
 
 
-def slot_config(settings: Settings) -> Config:
-    """What the settings mean to a child process."""
-    puts_objects = settings.pictures_by is PicturesBy.DETECTOR
-    return Config(
-        model=settings.model,
-        models_dir=settings.models_dir,
-        memory_bytes=settings.slot_memory_bytes,
-        max_pixels=settings.max_pixels,
-        max_file_bytes=settings.max_file_bytes,
-        source_roots=settings.source_roots,
-        source_buckets=settings.source_buckets,
-        objects_url=settings.objects_url if puts_objects else None,
-    )
-
-
 @asynccontextmanager
-async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[ImageMessage]]:
+async def open_stage(
+    settings: Settings, health: Health, starting: asyncio.Task[Slots] | None = None
+) -> AsyncIterator[Stage[ImageMessage]]:
     """The detector with its slots and its connections; closed when the block ends.
+
+    Slots that are `starting` already are somebody else's, and left open.
 
     Raises:
         ModelMissing: the model's weights are not there, and how to get them.
     """
-    count = settings.slots or usable_cpus()
     client = connect(settings.redis_url)
     try:
-        async with open_slots(slot_config(settings), count, settings.task_timeout_seconds) as slots:
+        async with _shared(starting) if starting else ready_slots(settings) as slots:
             health.watch("slots", slots.wrong)
             detector = Detector(slots, Bodies(client, Keys(settings.prefix)), settings)
             spec = StageSpec(
@@ -62,8 +50,8 @@ async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[
                 decode=ImageMessage.decode,
                 handle=detector.handle,
                 failed=failed,
-                concurrency=MOST_A_SLOT * count,
-                held=HELD_A_SLOT * count,
+                concurrency=MOST_A_SLOT * slots.count,
+                held=HELD_A_SLOT * slots.count,
                 ahead=AHEAD_SECONDS,
                 handoff_pause=HANDOFF_PAUSE_SECONDS,
             )
@@ -71,3 +59,8 @@ async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[
                 yield stage
     finally:
         await client.aclose()
+
+
+@asynccontextmanager
+async def _shared(starting: asyncio.Task[Slots]) -> AsyncIterator[Slots]:
+    yield await asyncio.shield(starting)

@@ -1,0 +1,46 @@
+"""Slots as the settings ask for them: ready, or starting while something else is done."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
+from services.detector.protocol import Config
+from services.detector.slots import Slots, open_slots
+from shared.cpu import usable_cpus
+from shared.settings import PicturesBy, Settings
+
+
+def slot_config(settings: Settings) -> Config:
+    """What the settings mean to a child process."""
+    puts_objects = settings.pictures_by is PicturesBy.DETECTOR
+    return Config(
+        model=settings.model,
+        models_dir=settings.models_dir,
+        memory_bytes=settings.slot_memory_bytes,
+        max_pixels=settings.max_pixels,
+        max_file_bytes=settings.max_file_bytes,
+        source_roots=settings.source_roots,
+        source_buckets=settings.source_buckets,
+        objects_url=settings.objects_url if puts_objects else None,
+    )
+
+
+def ready_slots(settings: Settings) -> AbstractAsyncContextManager[Slots]:
+    """Slots that are ready; errors as `open_slots`."""
+    count = settings.slots or usable_cpus()
+    return open_slots(slot_config(settings), count, settings.task_timeout_seconds)
+
+
+@asynccontextmanager
+async def starting_slots(settings: Settings) -> AsyncIterator[asyncio.Task[Slots]]:
+    """Slots that start now, and are ready when the task is done; it raises what prevents them.
+
+    A process needs half a second to load what it needs, in which its parent may do the same.
+    """
+    async with AsyncExitStack() as opened:
+        starting = asyncio.create_task(opened.enter_async_context(ready_slots(settings)))
+        try:
+            yield starting
+        finally:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
