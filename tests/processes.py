@@ -24,6 +24,15 @@ LEASE_SECONDS = 1.0
 FACE = Face(x=1, y=1, w=1, h=1, score=0.9)
 
 
+def children() -> set[int]:
+    """Processes started by this one."""
+    return {
+        int(pid)
+        for file in Path("/proc/self/task").glob("*/children")
+        for pid in file.read_text().split()
+    }
+
+
 class Processes:
     """Service processes of one test, on its servers; all of them end with it."""
 

@@ -13,7 +13,7 @@ from services.detector.process import Answer, SlotCrashed
 from services.detector.protocol import Reply, Request, crop_keys
 from services.detector.service import open_stage
 from services.detector.slots import Slots
-from services.detector.starting import slot_config
+from services.detector.starting import slot_config, starting_slots
 from shared.errors import ModelMissing, Unreachable
 from shared.health import Health
 from shared.identity import file_uri
@@ -22,6 +22,7 @@ from shared.model_table import MODELS
 from shared.settings import PicturesBy, Settings
 from shared.streams.keys import DEAD, IMAGES
 from shared.streams.outcome import Done, Output, Retry, Work
+from tests.processes import children
 from tests.stages import RECIPE, Running, Suite, image, suite_on
 from tests.waiting import wait_until
 
@@ -307,3 +308,36 @@ async def test_a_detector_begins_with_two_pictures_a_slot_and_is_alive(redis_url
     ):
         assert stage.spec.capacity().entries == 2
         assert health.failures == {}
+
+
+@pytest.mark.usefixtures("poisoned")
+async def test_slots_that_were_starting_already_are_used_and_left_to_their_owner(
+    redis_url: str,
+) -> None:
+    async with suite_on(redis_url, model="haar", slots=1) as suite:
+        async with starting_slots(suite.settings) as starting:
+            async with open_stage(suite.settings, Health(), starting):
+                slots = await starting
+                (child,) = slots.pids
+            assert slots.pids == [child]
+        assert slots.pids == []
+
+
+@pytest.mark.usefixtures("poisoned")
+async def test_slots_nobody_waited_for_end_with_their_block(redis_url: str) -> None:
+    before = children()
+    async with suite_on(redis_url, model="haar", slots=1) as suite:
+        async with starting_slots(suite.settings) as starting:
+            await wait_until(lambda: children() > before, "a process is started")
+        assert starting.cancelled()
+        assert children() == before
+
+
+async def test_slots_that_cannot_start_end_whoever_waits_for_them(
+    redis_url: str, tmp_path: Path
+) -> None:
+    settings = Settings.load({"redis_url": redis_url, "models_dir": tmp_path, "slots": 1})
+    async with starting_slots(settings) as starting:
+        with pytest.raises(ModelMissing, match="faces models pull yunet"):
+            async with open_stage(settings, Health(), starting):
+                pytest.fail("it started")

@@ -23,6 +23,7 @@ from shared.messages import Status
 from shared.model_table import MODELS
 from shared.recipe import Recipe
 from tests.poison import BREAK, poisoned
+from tests.processes import children
 from tests.waiting import wait_until
 
 GIBIBYTE = 1 << 30
@@ -47,15 +48,6 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def children() -> set[int]:
-    """Processes started by this one."""
-    return {
-        int(pid)
-        for file in Path("/proc/self/task").glob("*/children")
-        for pid in file.read_text().split()
-    }
 
 
 def restarts(cause: str) -> float:
