@@ -9,10 +9,14 @@ Second part: simulated detectors, each of two slots that sleep as long as a dete
 reference and inline; images a second beside what sleeping alone would give, and Redis' CPU. One
 core of Redis divided by its time an image is how many images a second it carries, and that divided
 by a detector's own pace is how many detectors.
+
+The server is the one in PATH, if there is one: a million waits only in a cluster (the embedded one
+is kept too small for that), and the servers of clusters bring an allocator of their own, jemalloc.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -180,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--backlogs", type=int, nargs="*", default=[1000, 1_000_000])
     parser.add_argument("--detectors", type=int, nargs="*", default=[1, 2, 4, 8, 16, 32, 64])
     parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--rounds", type=int, default=3, help="of each backlog; the median counts")
+    parser.add_argument("--rounds", type=int, default=5, help="of each backlog; the median counts")
     parser.add_argument("--detection-ms", type=float, default=55, help="of one picture in a slot")
     parser.add_argument("--image-bytes", type=int, default=360_000, help="as in the photo set")
     parser.add_argument("--picture-bytes", type=int, default=450_000, help="annotated")
@@ -190,10 +194,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Work("by reference", given.detection_ms, 0, 0),
         Work("inline", given.detection_ms, given.image_bytes, given.picture_bytes),
     )
-    waiting = [
-        middle([backlog(count) for _ in range(given.rounds)], "redis_us_an_image")
-        for count in given.backlogs
-    ]
+    if server := shutil.which("valkey-server") or shutil.which("redis-server"):
+        os.environ.setdefault("BENCH_REDIS", server)
+    rounds = [[backlog(count) for count in given.backlogs] for _ in range(given.rounds)]
+    waiting = [middle(of_one, "redis_us_an_image") for of_one in zip(*rounds, strict=True)]
     if waiting:
         print(shown(waiting), flush=True)
     scaled = [detectors(n, way, given.seconds) for way in ways for n in given.detectors]

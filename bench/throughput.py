@@ -3,9 +3,10 @@
     python -m bench.throughput [--images FOLDER] [--rounds 3] [--seconds 20] [--only NAME]...
 
 Every contender is started, warmed by passes over the pictures (while its memory is watched), timed
-for a round, and ended, in turn; the figure is the median of the rounds. A round repeats the
-pictures under other names until it lasts long enough. Writes bench/results.json and
-bench/results.svg with --save.
+for a round, and ended, in turn; the figure is the median of the rounds. How many times as fast the
+suite is, is the median of what each round says: a shared machine has faster and slower minutes, and
+what is compared stands side by side in each round. A round repeats the pictures under other names
+until it lasts long enough. Writes bench/results.json and bench/results.svg with --save.
 """
 
 import argparse
@@ -111,15 +112,15 @@ def measure(plan: Plan, contenders: Sequence[Contender], room: Path) -> list[Mea
 
 def rows_of(measured: Sequence[Measured]) -> list[dict[str, object]]:
     """What is reported of each contender that was measured, `ratio` being faces over it."""
-    rates = {one.contender.name: median(one.rates) for one in measured if one.rates}
-    faces = rates.get(FACES)
+    faces = next((one.rates for one in measured if one.contender.name == FACES), [])
     return [
         {
             "name": one.contender.name,
             "title": one.contender.title,
-            "images_per_second": round(rate, 2),
+            "images_per_second": round(median(one.rates), 2),
+            "rates": [round(rate, 2) for rate in one.rates],
             "spread": round(spread(one.rates), 3),
-            "ratio": round(faces / rate, 3) if faces else None,
+            "ratio": ratio(faces, one.rates),
             "faces_found": one.faces,
             "labelled_found": one.score.found if one.score else None,
             "labelled_others": one.score.others if one.score else None,
@@ -128,8 +129,14 @@ def rows_of(measured: Sequence[Measured]) -> list[dict[str, object]]:
             "images_a_round": one.copies,
         }
         for one in measured
-        if (rate := rates.get(one.contender.name)) is not None
+        if one.rates
     ]
+
+
+def ratio(faces: Sequence[float], other: Sequence[float]) -> float | None:
+    """How many times as fast the suite is, by the rounds that both were in; None if none was."""
+    rounds = [ours / theirs for ours, theirs in zip(faces, other, strict=False)]
+    return round(median(rounds), 3) if rounds else None
 
 
 def shown(rows: Sequence[dict[str, object]], labelled: int) -> str:
