@@ -95,6 +95,18 @@ class Suite:
     async def pending(self, name: str, group: str) -> int:
         return int((await self.client.xpending(self.keys.stream(name), group))["pending"])
 
+    async def given_back(self, name: str, group: str) -> int:
+        """How many of the pending entries others may claim now."""
+        lapsed = await self.client.xpending_range(
+            self.keys.stream(name),
+            group,
+            "-",
+            "+",
+            1000,
+            idle=int(self.settings.lease_seconds * 1000),
+        )
+        return len(lapsed)
+
     async def add_all(self, messages: Sequence[Message]) -> None:
         for message in messages:
             await self.producer.add(message)
