@@ -17,7 +17,7 @@ from shared.streams.keys import IMAGES, RESULTS
 from shared.streams.marks import Marks
 from shared.streams.outcome import Done, Output
 from shared.streams.scripts import Scripts
-from tests.stages import image, result_of, suite_on
+from tests.stages import Suite, image, result_of, suite_on
 from tests.waiting import wait_until
 
 
@@ -147,26 +147,30 @@ async def test_a_cancelled_worker_takes_no_other_with_it() -> None:
     assert first.cancelled()
 
 
+async def handoff_of(suite: Suite, count: int) -> tuple[HandOff, list[Item]]:
+    """A hand-off, and so many entries that its consumer holds, with their outcome."""
+    messages = [image(f"{n}.jpg") for n in range(count)]
+    await suite.add_all(messages)
+    stream = suite.keys.stream(IMAGES)
+    await suite.client.xgroup_create(stream, "detector", id="0")
+    answer = await suite.client.xreadgroup("detector", "me", {stream: ">"})
+    handoff = HandOff(
+        suite.client,
+        Scripts(suite.client),
+        suite.keys,
+        await Marks.of(suite.client, suite.settings),
+        Membership(stream, "detector", "me", suite.keys.history(IMAGES)),
+    )
+    return handoff, [
+        Item(delivery(*entry), message, Done((Output(result_of(message)),)))
+        for entry, message in zip(answer[0][1], messages, strict=True)
+    ]
+
+
 async def test_the_same_entry_twice_in_one_call_is_handed_off_once(redis_url: str) -> None:
     async with suite_on(redis_url) as suite:
-        await suite.add_all([image("a.jpg"), image("b.jpg")])
-        stream = suite.keys.stream(IMAGES)
-        await suite.client.xgroup_create(stream, "detector", id="0")
-        answer = await suite.client.xreadgroup("detector", "me", {stream: ">"})
-        held = [delivery(*entry) for entry in answer[0][1]]
-        messages = [image("a.jpg"), image("b.jpg")]
-        items = [
-            Item(one, message, Done((Output(result_of(message)),)))
-            for one, message in zip(held, messages, strict=True)
-        ]
-        handoff = HandOff(
-            suite.client,
-            Scripts(suite.client),
-            suite.keys,
-            await Marks.of(suite.client, suite.settings),
-            Membership(stream, "detector", "me", suite.keys.history(IMAGES)),
-        )
-        assert await handoff.send([items[0], items[1], items[0]]) == [
+        handoff, (first, second) = await handoff_of(suite, 2)
+        assert await handoff.send([first, second, first]) == [
             Answer.DONE,
             Answer.DONE,
             Answer.LOST,
@@ -174,6 +178,20 @@ async def test_the_same_entry_twice_in_one_call_is_handed_off_once(redis_url: st
         assert await suite.length(RESULTS) == 2
         assert await suite.pending(IMAGES, "detector") == 0
         assert await suite.bytes_held(IMAGES) == 0
+
+
+async def test_a_call_looks_once_at_what_is_pending_in_whatever_order_it_comes(
+    redis_url: str,
+) -> None:
+    async def looks() -> int:
+        stats = await suite.client.info("commandstats")
+        return int(stats.get("cmdstat_xpending", {"calls": 0})["calls"])
+
+    async with suite_on(redis_url) as suite:
+        handoff, items = await handoff_of(suite, 30)
+        before = await looks()
+        assert await handoff.send(items[15:] + items[:15]) == [Answer.DONE] * 30
+        assert await looks() == before + 1
 
 
 @pytest.mark.parametrize(
