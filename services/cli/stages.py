@@ -13,7 +13,8 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from services.detector.slots import Slots
 
-MAKES_RESULTS = ("ingest", "detector")
+DETECTOR = "detector"
+MAKES_RESULTS = ("ingest", DETECTOR)
 WRITER = "writer"
 
 
@@ -29,7 +30,7 @@ class Stages:
         """Starts them; what one of them raises ends the task group. `slots` are the detector's,
         where they were started before."""
         self._settings = settings
-        self._more: Mapping[str, tuple[Any, ...]] = {"detector": (slots,)}  # Any: as each takes it
+        self._more: Mapping[str, tuple[Any, ...]] = {DETECTOR: (slots,)}  # Any: as each takes it
         self._healths = {name: Health() for name in (*MAKES_RESULTS, WRITER)}
         self._stops = {name: asyncio.Event() for name in self._healths}
         self._opened = {name: asyncio.Event() for name in self._healths}
@@ -78,4 +79,6 @@ class Stages:
     async def _stop(self, *names: str) -> None:
         for name in names:
             self._stops[name].set()
+        if DETECTOR in names and not self._opened[DETECTOR].is_set():
+            self._tasks[DETECTOR].cancel()  # it only waits for its processes, which nobody needs
         await asyncio.wait([self._tasks[name] for name in names])
