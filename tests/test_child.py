@@ -24,23 +24,15 @@ from shared.messages import Status
 from shared.model_table import MODELS
 from shared.objects import ObjectRefused, Objects
 from shared.recipe import Recipe
+from tests.poison import poisoned
 
 RECIPE = Recipe(model="yunet", model_version=MODELS["yunet"].version)
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return Config(
-        model="yunet",
-        models_dir=tmp_path,
-        memory_bytes=1 << 30,
-        max_pixels=1_000_000,
-        max_file_bytes=1_000_000,
-        source_roots=(tmp_path,),
-        objects_url=f"file://{tmp_path}/objects",
-        process="tests.poison:process",
-        load="tests.poison:load",
-    )
+    own = {"source_roots": (tmp_path,), "objects_url": f"file://{tmp_path}/objects"}
+    return poisoned(tmp_path).model_copy(update=own)
 
 
 def test_an_answer_carries_what_was_found_and_the_pictures(config: Config) -> None:

@@ -80,11 +80,11 @@ async def run(
     plan: Plan,
     valkey: EmbeddedValkey | None,
     reporter: Reporter,
-    slots: asyncio.Task[Slots] | None = None,
+    slots: asyncio.Task[Slots],
 ) -> Ending:
     """Run a plan to its end, or to an interrupt; what was started then is finished first.
 
-    `slots`: the detector's, where they were started while this was imported.
+    `slots` are the detector's, which were started while this was imported.
 
     Raises:
         FacesError: what keeps it from going on, in one line; running it again resumes.
@@ -135,7 +135,7 @@ class _Course:
         self._working_since = time.monotonic()
 
     async def run(
-        self, tasks: asyncio.TaskGroup, began: float, slots: asyncio.Task[Slots] | None
+        self, tasks: asyncio.TaskGroup, began: float, slots: asyncio.Task[Slots]
     ) -> Ending:
         submission = self._submission
         await self._catalog.open_submission(submission.id, submission.name, submission.created_at)

@@ -85,7 +85,7 @@ class HandOff:
             args=[
                 self._membership.group,
                 self._membership.consumer,
-                to_json(call.numbers),  # one argument: each costs Redis and us about as much again
+                to_json(call.numbers),  # one argument, where there would be eight an entry
                 min(deliveries).id,
                 max(deliveries).id,
                 *call.texts,
