@@ -46,7 +46,7 @@ $(READY): requirements-dev.txt pyproject.toml
 demo: $(READY) ## Find faces in 40 sample pictures, or: make demo IMAGES=~/Pictures
 	@bench/demo.sh $(BIN)
 
-test: $(READY) ## Run all tests; fewer: make test TESTS=tests/test_run.py ARGS=-v
+test: $(READY) ## Run all tests; fewer: make test TESTS=tests/cli/test_run.py ARGS=-v
 	@$(BIN)/python -m pytest -n 2 $(ARGS) $(TESTS)
 
 lint: $(READY) ## Check style and types.

@@ -10,7 +10,7 @@ BUILD_FLAGS ?=
 ENGINE ?= $(shell docker info >/dev/null 2>&1 && echo docker || command -v podman 2>/dev/null)
 
 # The model to bake in: the one named, or the best that can be had, as `faces models pull` chooses.
-CHOOSE_MODEL := import os, pathlib, sys; from services.cli.models import choose; \
+CHOOSE_MODEL := import os, pathlib, sys; from services.cli.commands.models import choose; \
 	print(choose(os.environ.get("MODEL") or None, pathlib.Path("models"), \
 	lambda text: print(text, file=sys.stderr)))
 
@@ -27,6 +27,6 @@ image: $(READY) ## Build the container image; see image.mk for BASE, MODEL, PIP_
 		'$(IMAGE):$(TAG)  {{.Size}} bytes  user {{.Config.User}}  {{.Id}}'
 
 image-test: $(READY) ## Build the image on a base made here, and run all services as in a cluster.
-	@FACES_IMAGE_TEST=1 $(BIN)/python -m pytest -v -rs -o log_cli=true $(ARGS) tests/test_image.py
+	@FACES_IMAGE_TEST=1 $(BIN)/python -m pytest -v -rs -o log_cli=true $(ARGS) tests/k8s/test_image.py
 
 , := ,

@@ -1,8 +1,8 @@
 """Damaged pictures by the thousand, in this process: `python -m bench.fuzz [COUNT] [--first SEED]`.
 
 Says how many were searched and how many failed, the slowest one and the peak of memory. A crash
-is a crash: the seed of the last file is in the file that `--log` names. `tests/test_fuzz.py` tries
-the first ones of each kind.
+is a crash: the seed of the last file is in the file that `--log` names.
+`tests/detector/test_fuzz.py` tries the first ones of each kind.
 """
 
 import argparse
@@ -15,8 +15,8 @@ from pathlib import Path
 import cv2
 
 from services.detector.picture import process
-from tests.fuzzed import KINDS, NoFaces, mutated
-from tests.pictures import LIMITS, recipe
+from tests.support.fuzzed import KINDS, NoFaces, mutated
+from tests.support.pictures import LIMITS, recipe
 
 
 def main() -> None:

@@ -11,13 +11,13 @@ import os
 import time
 from pathlib import Path
 
+from services.detector.frames import Request
 from services.detector.process import SlotCrashed
-from services.detector.protocol import Request
 from services.detector.starting import ready_slots
 from shared.model_table import MODELS
 from shared.recipe import Recipe
 from shared.settings import Settings
-from tests.fuzzed import KINDS, mutated
+from tests.support.fuzzed import KINDS, mutated
 
 AT_ONCE = 4
 

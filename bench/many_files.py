@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from redis.asyncio import Redis
 
-from services.cli.submission import Submission
+from services.cli.sending.submission import Submission
 from shared.catalog import Catalog
 from shared.errors import FacesError
 from shared.model_table import MODELS
@@ -29,7 +29,7 @@ from shared.recipe import Recipe
 from shared.settings import Settings
 from shared.streams.client import connect
 from shared.streams.producer import Producer
-from tests.conftest import RedisServer
+from tests.support.servers import RedisServer
 
 SERVICES = ("ingest", "detector", "writer")
 FILES_A_FOLDER = 50_000

@@ -17,13 +17,13 @@ from pathlib import Path
 import uvloop
 
 from bench.peers.driver import WORKERS, Round, serve
-from services.cli.embedded import EmbeddedValkey
-from services.cli.follow import Results
+from services.cli.local.embedded import EmbeddedValkey
+from services.cli.local.pipeline import FOLLOW_SECONDS, pause_before_next_look
+from services.cli.local.plan import Plan, run_settings
+from services.cli.local.stages import Stages
 from services.cli.options import make_recipe
-from services.cli.pipeline import FOLLOW_SECONDS, pause_before_next_look
-from services.cli.plan import Plan, run_settings
-from services.cli.stages import Stages
-from services.cli.submission import Submission
+from services.cli.outdir.follow import Results
+from services.cli.sending.submission import Submission
 from shared.catalog import Catalog, Filter, Progress
 from shared.errors import FacesError
 from shared.logs import configure_logs

@@ -2,7 +2,7 @@
 
 from math import ceil
 
-from services.cli.progress import duration
+from services.cli.local.progress import duration
 from shared.streams.keys import IMAGES, RESULTS
 from shared.streams.stats import STAGES, Stats, StreamStats
 

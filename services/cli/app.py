@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import (
+from services.cli.commands import (
     dead,
     forget,
     models,

@@ -42,7 +42,7 @@ def catalog_url(out: Path | None, database: str | None) -> str:
         FacesError: there is none at that place, and an empty one would only mislead.
     """
     if out is not None and database is None:
-        from services.cli.plan import sqlite_url
+        from services.cli.local.plan import sqlite_url
 
         file = out / "faces.db"
         if not file.is_file():

@@ -16,10 +16,7 @@ from typing import Any, BinaryIO
 import cv2
 
 from services.detector import confine
-from services.detector.models import Model
-from services.detector.opening import Refused, Rules, TryAgain, open_reference
-from services.detector.picture import Limits, Processed, nothing
-from services.detector.protocol import (
+from services.detector.frames import (
     Config,
     Ready,
     Reply,
@@ -29,6 +26,9 @@ from services.detector.protocol import (
     write_beckon,
     write_frame,
 )
+from services.detector.models import Model
+from services.detector.opening import Refused, Rules, TryAgain, open_reference
+from services.detector.picture import Limits, Processed, nothing
 from shared.errors import FacesError, ModelMissing, Unreachable
 from shared.messages import Status
 from shared.model_table import MODELS

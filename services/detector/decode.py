@@ -8,7 +8,7 @@ import numpy as np
 import simplejpeg
 
 from services.detector.header import BadPicture, Header
-from services.detector.models.protocol import Picture
+from services.detector.models.model import Picture
 
 _REDUCED = {
     2: cv2.IMREAD_REDUCED_COLOR_2,

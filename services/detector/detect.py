@@ -6,8 +6,8 @@ from functools import cache
 from typing import Protocol
 
 from services.detector import metrics
+from services.detector.frames import Reply, Request, crop_keys
 from services.detector.process import Answer, SlotCrashed
-from services.detector.protocol import Reply, Request, crop_keys
 from services.detector.slots import Slots
 from shared.errors import Unreachable
 from shared.messages import Body, ImageMessage, ResultMessage, Status

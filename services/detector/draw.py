@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 
 from services.detector.hide import area, hide
-from services.detector.models.protocol import Picture
+from services.detector.models.model import Picture
 from shared.messages import Face
 from shared.recipe import Mode, Recipe
 

@@ -4,7 +4,7 @@ import numpy as np
 import simplejpeg
 
 from services.detector.header import BadPicture
-from services.detector.models.protocol import Picture
+from services.detector.models.model import Picture
 
 LONGEST_SIDE = 65_500
 """What libjpeg writes at most (its JPEG_MAX_DIMENSION)."""

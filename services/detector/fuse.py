@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.detector.models.protocol import Detections, Floats
+from services.detector.models.model import Detections, Floats
 
 VOTE_SUPPRESSION = 0.4
 VOTE_OVERLAP = 0.5

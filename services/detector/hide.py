@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.detector.models.protocol import Floats, Picture
+from services.detector.models.model import Floats, Picture
 from shared.messages import Face
 from shared.recipe import Mode
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from services.detector.models.protocol import Picture
+from services.detector.models.model import Picture
 
 
 def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 import structlog
 
-from services.detector.protocol import (
+from services.detector.frames import (
     Config,
     ProtocolError,
     Ready,

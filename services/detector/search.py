@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from services.detector.fuse import fuse, suppress, voted
-from services.detector.models.protocol import Detections, Model, Picture
+from services.detector.models.model import Detections, Model, Picture
 
 ACCURATE_SCALES = (0.75, 1.5)
 """The two sizes of an accurate search, as parts of the size asked for: 480 and 960 for 640.

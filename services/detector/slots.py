@@ -14,8 +14,8 @@ import structlog
 
 from services.detector import metrics
 from services.detector.environment import child_environment
+from services.detector.frames import Config, Request, frame_start
 from services.detector.process import Answer, ChildProcess, NotBegun
-from services.detector.protocol import Config, Request, frame_start
 from shared.backoff import backoff
 from shared.errors import FacesError, Unreachable
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from services.ingest.sources.protocol import FoundImage, Source, SourceRefused, Step
+from services.ingest.sources.source import FoundImage, Source, SourceRefused, Step
 from shared.catalog import Catalog, Decision, QueuedImage
 from shared.catalog import Step as LedgerStep
 from shared.messages import (

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog import committing, curation, feed, progress, queries, queueing
 from shared.catalog.curation import Redo, RedoStep
-from shared.catalog.engine import Database
+from shared.catalog.database import Database
 from shared.catalog.queries import Filter
 from shared.catalog.values import CommitReport, Decision, ImageRow, Progress, QueuedRow, Step
 from shared.messages import ResultMessage, SourceFailedMessage, now

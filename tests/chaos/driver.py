@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.cli.submission import Submission
+from services.cli.sending.submission import Submission
 from shared.catalog import Catalog
 from shared.errors import Unreachable
 from shared.model_table import MODELS
@@ -23,9 +23,9 @@ from tests.chaos.pictures import Picture, make_pictures
 from tests.chaos.schedule import SERVICES, Act, Event
 from tests.chaos.servers import Postgres, Service
 from tests.chaos.verdict import Verdict, judge
-from tests.conftest import RedisServer
-from tests.proxy import Proxy
-from tests.waiting import wait_until
+from tests.support.proxy import Proxy
+from tests.support.servers import RedisServer
+from tests.support.waiting import wait_until
 
 LEASE_SECONDS = 3.0
 RECOVERY_SECONDS = 180.0

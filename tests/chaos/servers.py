@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from tests.conftest import free_port
+from tests.support.servers import free_port
 
 
 class Service:

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from services.detector.models.protocol import Detections, Model, Picture
+from services.detector.models.model import Detections, Model, Picture
 from services.detector.models.pull import pull
 from shared.errors import ModelMissing, SettingsError
 from shared.model_table import MODELS, ModelEntry

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from services.detector.models.model import Detections, Picture
 from services.detector.models.network import blob, session
-from services.detector.models.protocol import Detections, Picture
 
 INPUT = "input.1"
 OUTPUTS = ["537", "538", "539", "540"]

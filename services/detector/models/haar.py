@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from services.detector.models.protocol import Detections, Picture
+from services.detector.models.model import Detections, Picture
 from shared.errors import ModelMissing
 from shared.model_table import MODELS
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import onnxruntime as ort
 
-from services.detector.models.protocol import Floats, Picture
+from services.detector.models.model import Floats, Picture
 
 SIDE_MULTIPLE = 32
 """The coarsest stride of both networks: sides are padded (never scaled) up to a multiple of it."""

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from services.detector.models.heads import joined
+from services.detector.models.model import Detections, Floats, Picture
 from services.detector.models.network import blob, session
-from services.detector.models.protocol import Detections, Floats, Picture
 
 STRIDES = (8, 16, 32)
 

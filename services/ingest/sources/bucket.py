@@ -6,7 +6,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
-from services.ingest.sources.protocol import STEP, FoundImage, SourceRefused, Step
+from services.ingest.sources.source import STEP, FoundImage, SourceRefused, Step
 from services.ingest.sources.walk import is_picture
 from shared.errors import SettingsError
 from shared.identity import display_name, object_version, reference_id

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from services.ingest.sources.protocol import STEP, FoundImage, SourceRefused, Step
+from services.ingest.sources.source import STEP, FoundImage, SourceRefused, Step
 from services.ingest.sources.walk import Visited, Walk
 from shared.identity import display_name, file_uri, file_version, reference_id
 from shared.messages import SourceMessage

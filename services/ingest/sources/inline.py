@@ -1,6 +1,6 @@
 """Pictures whose bytes were sent along: they are named in the message itself."""
 
-from services.ingest.sources.protocol import FoundImage, Step
+from services.ingest.sources.source import FoundImage, Step
 from shared.messages import SourceMessage
 
 

@@ -2,7 +2,7 @@
 
 from services.ingest.sources.bucket import BucketSource
 from services.ingest.sources.files import FileSource
-from services.ingest.sources.protocol import Source, SourceRefused, Step
+from services.ingest.sources.source import Source, SourceRefused, Step
 from shared.messages import SourceMessage
 from shared.urls import is_bucket
 

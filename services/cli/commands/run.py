@@ -1,0 +1,265 @@
+"""`faces run PATH... -o OUT`: the whole pipeline, with one command."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from services.cli.options import (
+    AsJson,
+    DatabaseUrl,
+    Model,
+    RedisUrl,
+    Sidecars,
+    make_recipe,
+    takes_recipe,
+)
+from shared.errors import Exit, SettingsError
+from shared.printing import printable
+
+if TYPE_CHECKING:
+    from services.cli.local.embedded import EmbeddedValkey
+    from services.cli.local.pipeline import Ending
+    from services.cli.local.plan import Plan
+    from services.cli.local.progress import Reporter
+    from services.cli.options import Sidecar
+
+HELP = """Find the faces in pictures and folders of pictures, all in one command.
+
+OUT gets `annotated/` (the results under their pictures' names), `faces.db` (the catalog) and
+`objects/`. Running it again on the same OUT does only what is new, also after an interrupt.
+
+Example: `faces run ~/Pictures -o out`
+
+Example, hiding faces: `faces run ~/Pictures -o out --mode blur --margin 0.3`
+
+Example, with the faces in a file beside each picture: `faces run ~/Pictures -o out --sidecar xmp`
+
+Exit status: 0 done, 3 done but some pictures failed, 2 usage, 4 a server or the disk fails,
+130 interrupted.
+"""
+
+RESUMES = "interrupted; the same command goes on where it stopped"
+REDO_RESUMES = "interrupted; the same `faces run` as before does the rest"
+
+
+@takes_recipe
+def command(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH", readable=False, help="Pictures, and folders of pictures."),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Output folder.")],
+    recipe: dict[str, Any],  # Any: options of all types
+    model: Model = None,
+    slots: Annotated[
+        int | None,
+        typer.Option(min=1, max=1024, help="Detector processes. [default: one for each CPU]"),
+    ] = None,
+    done_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Move each original here once its result is committed."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="What to call this submission.")] = "",
+    redis: RedisUrl = None,
+    database: DatabaseUrl = None,
+    objects: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Object store. [env: FACES_OBJECTS_URL]"),
+    ] = None,
+    sidecar: Sidecars = None,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show services' logs.")] = False,
+) -> None:
+    """Replaced by HELP."""
+    from services.cli.commands.models import choose
+    from services.cli.local.plan import Plan, check_paths, run_settings
+    from services.cli.outdir.lock import hold
+
+    check_paths(paths, out, done_dir)
+    make_recipe(model or "yunet", recipe)  # a wrong parameter is told before a model is fetched
+    settings, embedded = run_settings(
+        paths=paths,
+        out=out,
+        redis=redis,
+        database=database,
+        objects=objects,
+        slots=slots,
+        verbose=verbose,
+    )
+    if sidecar and not settings.objects_url.startswith("file:"):
+        raise SettingsError("--sidecar writes beside OUT/annotated: keep --objects in a folder")
+    with hold(out, _say):
+        chosen = choose(model, settings.models_dir, _say)
+        plan = Plan(
+            paths=tuple(path.absolute() for path in paths),
+            out=out.absolute(),
+            recipe=make_recipe(chosen, recipe),
+            settings=settings.model_copy(update={"model": chosen}),
+            embedded=embedded,
+            name=name or _name(paths),
+            done_dir=done_dir.absolute() if done_dir else None,
+        )
+        status = carry_out(plan, out, quiet=quiet, as_json=as_json, sidecar=sidecar or ())
+    raise typer.Exit(status)
+
+
+command.__doc__ = HELP
+
+
+def carry_out(
+    plan: "Plan", out: Path, *, quiet: bool, as_json: bool, sidecar: Sequence["Sidecar"] = ()
+) -> Exit:
+    """Run a plan whose OUT (as it was typed) is held, and tell how it ended; the exit status.
+
+    Raises:
+        FacesError: what keeps it from going on.
+    """
+    from services.cli.local.progress import reporter
+
+    shown = reporter(quiet=quiet)
+    try:
+        ending = _run(plan, shown)
+    except KeyboardInterrupt:  # before there was anything to drain
+        shown.note(_resumes(plan))
+        return Exit.INTERRUPTED
+    finally:
+        shown.close()
+    from services.cli.outdir.sidecars import asked_before
+
+    if forms := {*sidecar, *asked_before(plan.out)}:
+        asyncio.run(_write_sidecars(plan, ending, sorted(forms)))
+    return _tell(plan, ending, out, as_json=as_json)
+
+
+async def _write_sidecars(plan: "Plan", ending: "Ending", forms: Sequence["Sidecar"]) -> None:
+    from services.cli.outdir.sidecars import write_sidecars
+    from shared.catalog import Catalog, Filter
+
+    catalog = await Catalog.open(plan.settings.database_url.get_secret_value())
+    try:
+        filter_ = Filter(submission=ending.standing.id)
+        await write_sidecars(plan.out, catalog, filter_, forms)
+    finally:
+        await catalog.close()
+
+
+def _run(plan: "Plan", shown: "Reporter") -> "Ending":
+    from services.cli.local.embedded import EmbeddedValkey
+
+    valkey = EmbeddedValkey(plan.private) if plan.embedded else None
+    try:
+        if valkey is not None:
+            valkey.start()
+            plan = plan.on_server(valkey.url)
+        import uvloop
+
+        from shared.logs import configure_logs
+
+        configure_logs(plan.settings)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_run_in_loop(plan, valkey, shown))
+    finally:
+        if valkey is not None:
+            valkey.stop()
+
+
+async def _run_in_loop(
+    plan: "Plan", valkey: "EmbeddedValkey | None", shown: "Reporter"
+) -> "Ending":
+    """Start the detector's processes; while they and the server come up, load all the rest."""
+    from services.detector.starting import starting_slots
+
+    async with starting_slots(plan.settings) as slots:
+        await asyncio.to_thread(_load)
+        from services.cli.local.pipeline import run
+
+        return await run(plan, valkey, shown, slots)
+
+
+def _load() -> None:
+    """Import what a run needs, which takes as long as its processes take to start."""
+    import_module("services.cli.local.pipeline")
+    from services.cli.local.stages import Stages
+
+    Stages.load()
+
+
+def _tell(plan: "Plan", ending: "Ending", out: Path, *, as_json: bool) -> Exit:
+    """Say how it ended; the exit status."""
+    from services.cli.local.progress import last_line
+
+    standing = ending.standing
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "images": standing.ended,
+                    "faces_images": standing.with_faces,
+                    "no_faces": standing.no_faces,
+                    "failed": standing.failed,
+                    "faces": standing.faces,
+                    "seconds": round(ending.seconds, 3),
+                    "images_per_second": round(ending.rate, 3),
+                    "skipped": standing.skipped,
+                }
+            )
+        )
+    else:
+        if standing.skipped:
+            print(f"{standing.skipped:,} were finished by an earlier run and were not done again")
+        if standing.failed:
+            where = f"-o {_quoted(out)}" if _own_database(plan) else "--database URL"
+            print(f"what failed, and why: {_program()} results {where} --status failed")
+        print(last_line(standing, ending.rate), flush=True)
+    for part in standing.failed_parts:
+        _say(printable(f"faces: {part.uri}: {part.reason}"))
+    if ending.interrupted:
+        known = standing.sealed and standing.parts_open == 0
+        left = f"{standing.queued:,} images are left; " if known else ""
+        _say(_resumes(plan).replace("; ", f"; {left}"))
+        return Exit.INTERRUPTED
+    return Exit.SOME_FAILED if standing.failed or standing.failed_parts else Exit.DONE
+
+
+def _resumes(plan: "Plan") -> str:
+    """What goes on: another recipe's rows are found by asking again, an own one's are queued."""
+    own = plan.again is not None and plan.again.recipe is None
+    return REDO_RESUMES if own else RESUMES
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _name(paths: list[Path]) -> str:
+    names = [os.fsencode(path.name or path.resolve().name) for path in paths[:5]]
+    shown = ", ".join(name.decode("utf-8", "backslashreplace") for name in names)
+    return shown + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
+
+
+def _quoted(out: Path) -> str:
+    import shlex
+
+    return shlex.quote(str(out))
+
+
+def _program() -> str:
+    """How this command was started, so that what we print can be typed."""
+    import shutil
+
+    started = sys.argv[0]
+    return (
+        "faces" if not started.endswith("/faces") or shutil.which("faces") == started else started
+    )
+
+
+def _own_database(plan: "Plan") -> bool:
+    return plan.settings.database_url.get_secret_value().startswith("sqlite:")

@@ -1,0 +1,260 @@
+"""The whole pipeline in one process: one submission, from its paths to its last row.
+
+That it is complete is read from the ledger, never from empty streams.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import sqlite3
+import time
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from services.cli.leftovers import clear_leftovers
+from services.cli.local.embedded import EmbeddedValkey
+from services.cli.local.plan import Plan
+from services.cli.local.progress import Reporter
+from services.cli.local.stages import Stages
+from services.cli.outdir.follow import Results
+from services.cli.redoing import hand_on
+from services.cli.sending.submission import Submission
+from services.detector.slots import Slots
+from shared.catalog import Catalog, Progress, Redo
+from shared.errors import Exit, FacesError, Unreachable
+from shared.streams.client import check, connect
+from shared.streams.keys import RESULTS, Keys
+from shared.streams.producer import Producer
+
+SHOW_SECONDS = 1.0
+SHOW_SOON_SECONDS = 0.1
+"""How often the ledger is asked: seldom while many images are left, since each question takes
+time from the detectors; often near the end and at the start."""
+FEW_LEFT = 50
+
+
+def pause_before_next_look(standing: Progress) -> float:
+    """Seconds until the ledger is worth asking again."""
+    return SHOW_SECONDS if standing.queued > FEW_LEFT else SHOW_SOON_SECONDS
+
+
+FOLLOW_SECONDS = 2.0
+TROUBLE_SECONDS = 2.0
+LEAST_FREE_BYTES = 16 << 20
+"""With less than this free, and a service waiting, the disk is what it waits for."""
+
+
+class DiskFull(FacesError):
+    """There is no room for results; nothing is lost, and nothing can go on."""
+
+    exit_status = Exit.UNREACHABLE
+
+
+class ResultsRefused(FacesError):
+    """The mirrored tree, or an original that is done, cannot be put where it belongs."""
+
+    exit_status = Exit.UNREACHABLE
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended. `seconds` is all of it, `working_seconds` since every service was ready."""
+
+    standing: Progress
+    seconds: float
+    working_seconds: float
+    interrupted: bool
+
+    @property
+    def rate(self) -> float:
+        """Images a second that this run brought to their end."""
+        done = self.standing.ended - self.standing.skipped
+        return done / self.working_seconds if self.working_seconds > 0 else 0.0
+
+
+async def run(
+    plan: Plan,
+    valkey: EmbeddedValkey | None,
+    reporter: Reporter,
+    slots: asyncio.Task[Slots],
+) -> Ending:
+    """Run a plan to its end, or to an interrupt; what was started then is finished first.
+
+    `slots` are the detector's, which were started while this was imported.
+
+    Raises:
+        FacesError: what keeps it from going on, in one line; running it again resumes.
+    """
+    began = time.monotonic()
+    async with AsyncExitStack() as opened:
+        if valkey is not None:
+            await valkey.ready()
+        client = connect(plan.settings.redis_url)
+        opened.push_async_callback(client.aclose)
+        await check(client)
+        catalog = await Catalog.open(plan.settings.database_url.get_secret_value())
+        opened.push_async_callback(catalog.close)
+        if valkey is not None:
+            await clear_leftovers(client, Keys(plan.settings.prefix))
+        interrupted = opened.enter_context(_Interrupt(reporter, valkey))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(valkey.watch()) if valkey is not None else None
+                course = _Course(plan, client, catalog, reporter, interrupted.asked)
+                ending = await course.run(tasks, began, slots)
+                if watching is not None:
+                    watching.cancel()
+                return ending
+        except ExceptionGroup as group:
+            raise _cause(group) from None
+
+
+class _Course:
+    """One submission on its way through the services."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        client: Redis,
+        catalog: Catalog,
+        reporter: Reporter,
+        interrupted: asyncio.Event,
+    ) -> None:
+        self._plan = plan
+        self._client = client
+        self._catalog = catalog
+        self._reporter = reporter
+        self._interrupted = interrupted
+        self._results_stream = Keys(plan.settings.prefix).stream(RESULTS)
+        self._producer = Producer(client, plan.settings)
+        self._submission = Submission(self._producer, plan.recipe, plan.name)
+        self._working_since = time.monotonic()
+
+    async def run(
+        self, tasks: asyncio.TaskGroup, began: float, slots: asyncio.Task[Slots]
+    ) -> Ending:
+        submission = self._submission
+        await self._catalog.open_submission(submission.id, submission.name, submission.created_at)
+        stages = Stages(self._plan.settings, tasks, slots)
+        submitting = tasks.create_task(self._submit())
+        timing = tasks.create_task(self._note_start(stages))
+        results = Results(self._plan, self._catalog, submission.id)
+        try:
+            await self._until_end(stages, results)
+            ended = time.monotonic()
+            for task in (submitting, timing):
+                task.cancel()
+            await stages.drain(self._no_results)
+            standing = await self._catalog.progress(submission.id)
+            await self._follow(results)
+            self._reporter.show(standing)
+        finally:
+            results.close()
+        return Ending(
+            standing,
+            seconds=ended - began,
+            working_seconds=ended - self._working_since,
+            interrupted=self._interrupted.is_set() and not standing.complete,
+        )
+
+    async def _submit(self) -> None:
+        if (again := self._plan.again) is not None:
+            own = self._submission
+            request = Redo(own.id, own.name, own.created_at, again.filter, again.recipe)
+            done = await hand_on(request, self._catalog, self._producer)
+            for line in done.lines():
+                self._reporter.note(line)
+            return
+        for path in self._plan.paths:
+            await self._submission.add_path(path, self._plan.excluded)
+        await self._submission.close()
+
+    async def _note_start(self, stages: Stages) -> None:
+        await stages.opened()
+        self._working_since = time.monotonic()
+
+    async def _until_end(self, stages: Stages, results: Results) -> None:
+        """Show and place what ends, until the submission is complete or somebody interrupts."""
+        clock = time.monotonic
+        follow_at, troubled_since, told = clock() + FOLLOW_SECONDS, clock(), ""
+        pause = SHOW_SOON_SECONDS
+        while not self._interrupted.is_set():
+            with suppress(Unreachable):  # the services wait for it too, and say so
+                standing = await self._catalog.progress(self._submission.id)
+                self._reporter.show(standing)
+                if standing.complete:
+                    return
+                pause = pause_before_next_look(standing)
+                if clock() >= follow_at:
+                    await self._follow(results)
+                    follow_at = clock() + FOLLOW_SECONDS
+            trouble = stages.trouble
+            if not trouble:
+                troubled_since, told = clock(), ""
+            elif clock() - troubled_since > TROUBLE_SECONDS and trouble != told:
+                self._refuse_full_disk()
+                self._reporter.note(f"waiting: {trouble}")
+                told = trouble
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._interrupted.wait(), pause)
+
+    async def _follow(self, results: Results) -> None:
+        try:
+            await results.follow()
+        except (OSError, sqlite3.Error) as error:
+            self._refuse_full_disk()
+            raise ResultsRefused(f"cannot write below {self._plan.out}: {error}") from None
+
+    def _refuse_full_disk(self) -> None:
+        if shutil.disk_usage(self._plan.out).free < LEAST_FREE_BYTES:
+            raise DiskFull(
+                f"the disk of {self._plan.out} is full; make room and run the same command "
+                "again: it goes on where it stopped"
+            )
+
+    async def _no_results(self) -> bool:
+        try:
+            return not await self._client.xlen(self._results_stream)
+        except RedisError:
+            return True  # they stay in the stream for the next run
+
+
+class _Interrupt:
+    """SIGINT and SIGTERM: the first asks to drain, the second leaves at once."""
+
+    def __init__(self, reporter: Reporter, valkey: EmbeddedValkey | None) -> None:
+        self.asked = asyncio.Event()
+        self._reporter = reporter
+        self._valkey = valkey
+        self._loop = asyncio.get_running_loop()
+
+    def __enter__(self) -> "_Interrupt":
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            self._loop.add_signal_handler(signum, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            self._loop.remove_signal_handler(signum)
+
+    def _ask(self) -> None:
+        if self.asked.is_set():
+            self._reporter.close()
+            if self._valkey is not None:
+                self._valkey.kill()
+            os._exit(Exit.INTERRUPTED)  # nothing is lost: the next run takes up what was held
+        self.asked.set()
+        self._reporter.note("stopping: finishing what is in flight (once more: leave at once)")
+
+
+def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What people should read of a group: its first error for people, else its first error."""
+    for_people, rest = group.split(FacesError)
+    chosen = for_people or rest
+    assert chosen is not None
+    first = chosen.exceptions[0]
+    return _cause(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,0 +1,33 @@
+"""The private server of an output folder: that of a run going on there, or started for a moment."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from services.cli.local.embedded import EmbeddedValkey, running_url
+from services.cli.outdir.lock import hold
+from shared.errors import FacesError
+
+
+@asynccontextmanager
+async def server_of(out: Path) -> AsyncIterator[str]:
+    """URL of the server that holds what runs left in `out`.
+
+    Raises:
+        FacesError: no run was ever made there.
+    """
+    private = out / ".faces"
+    url = running_url(private)
+    if url is not None:
+        yield url
+        return
+    if not (private / "appendonlydir").is_dir():
+        raise FacesError(f"no `faces run` with a server of its own was made in {out}")
+    with hold(out, lambda text: print(text, file=sys.stderr)):
+        valkey = EmbeddedValkey(private)
+        valkey.start()
+        try:
+            yield await valkey.ready()
+        finally:
+            valkey.stop()

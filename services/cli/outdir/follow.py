@@ -1,0 +1,115 @@
+"""What a run puts into OUT beside the catalog: the mirrored tree, and originals that are done."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote_to_bytes
+
+import structlog
+
+from services.cli.local.plan import Plan
+from services.cli.outdir.layout import Finished, Layout, Roots
+from services.cli.outdir.names import with_id
+from shared.catalog import Catalog
+from shared.catalog.feed import Member
+from shared.identity import file_version, reference_id
+from shared.messages import Status
+
+PAGE = 250
+"""Behind the last image that ended, up to this many are read in vain at each look."""
+
+log = structlog.get_logger()
+
+
+class Results:
+    """Follows the ended images of a submission, each once, as they end."""
+
+    def __init__(self, plan: Plan, catalog: Catalog, submission: str) -> None:
+        self._catalog = catalog
+        self._submission = submission
+        self._roots = Roots(plan.paths)
+        self._done_dir = plan.done_dir
+        self._layout: Layout | None = None
+        if plan.objects is not None:
+            record = plan.private / "layout.db"
+            self._layout = Layout(plan.out / "annotated", plan.objects, record, self._roots)
+            if plan.again is None:
+                self._layout.remember_roots()
+            else:
+                self._layout.recall_roots(own_recipe=plan.again.recipe is None)
+        self._after = 0
+        self._seen: set[int] = set()
+
+    async def follow(self) -> None:
+        """Place what has ended since the last call.
+
+        Images end nearly in the order in which they were named: what lies behind the first that
+        has not ended is read again at the next call, until a page holds nothing that ended.
+        """
+        after, unbroken = self._after, True
+        while page := await self._catalog.members(self._submission, after, PAGE):
+            ended = [member for member in page if member.status is not Status.QUEUED]
+            fresh = [member for member in ended if member.key not in self._seen]
+            await asyncio.to_thread(self._take, fresh)
+            self._seen.update(member.key for member in fresh)
+            for member in page:
+                unbroken = unbroken and member.status is not Status.QUEUED
+                if unbroken:
+                    self._after = member.key
+                    self._seen.discard(member.key)
+            if not ended:
+                return
+            after = page[-1].key
+
+    def close(self) -> None:
+        """Give the record of names back."""
+        if self._layout is not None:
+            self._layout.__exit__(None, None, None)
+
+    def _take(self, members: Sequence[Member]) -> None:
+        if self._layout is not None:
+            self._layout.place(
+                Finished(
+                    member.id,
+                    member.source_uri,
+                    _object_key(member.annotated_uri),
+                    member.recipe,
+                )
+                for member in members
+                if member.source_uri is not None
+            )
+        if self._done_dir is not None:
+            for member in members:
+                if member.status is not Status.FAILED and member.source_uri is not None:
+                    move_done(member.source_uri, member.id, self._roots, self._done_dir)
+
+
+def move_done(source_uri: str, image_id: str, roots: Roots, done_dir: Path) -> bool:
+    """Move an original below `done_dir`, under its relative path; whether it was moved.
+
+    A file that changed since it was searched stays where it is, and nothing is ever overwritten.
+    """
+    path = Path(os.fsdecode(unquote_to_bytes(source_uri.removeprefix("file://"))))
+    try:
+        status = path.stat()
+    except OSError:
+        return False  # moved by an earlier run, or gone
+    if reference_id(source_uri, file_version(status.st_size, status.st_mtime_ns)) != image_id:
+        log.warning("changed since it was searched, so not moved", file=str(path))
+        return False
+    target = done_dir / os.fsdecode(roots.relative(source_uri))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(target):
+        target = target.parent / with_id(PurePosixPath(target.name), image_id)
+        if os.path.lexists(target):
+            log.warning("not moved: its place is taken", file=str(path), place=str(target))
+            return False
+    shutil.move(path, target)
+    return True
+
+
+def _object_key(uri: str | None) -> str | None:
+    """`<recipe>/<id>.jpg`, the end of an object's URI."""
+    return "/".join(uri.rsplit("/", 2)[-2:]) if uri else None

@@ -1,0 +1,77 @@
+"""Reading pictures on this machine, to send them along; tells of each that cannot be sent."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from services.cli.sending.buckets import bucket_pictures
+from services.ingest.sources.walk import Walk
+from shared.identity import display_name
+from shared.urls import is_bucket
+
+BATCH_PICTURES = 16
+BATCH_BYTES = 4 << 20
+"""Pictures sent in one message: few and small enough that streams fill and empty evenly."""
+
+STEP = 500
+
+Picture = tuple[str, bytes]
+"""A name, relative to the folder that was given, and the content."""
+
+
+def pictures(
+    sources: Sequence[bytes], limit: int, refuse: Callable[[str], None]
+) -> Iterator[Picture]:
+    """The pictures in files, folders and buckets, each read when it is asked for.
+
+    Calls `refuse` with a line for people about each that is unreadable or larger than `limit`
+    bytes, and goes on.
+    """
+    for source in sources:
+        if is_bucket(os.fsdecode(source)):
+            yield from bucket_pictures(os.fsdecode(source), limit, refuse)
+            continue
+        for path, relative in _files(source, refuse):
+            name = display_name(relative)
+            try:
+                size = os.stat(path).st_size  # noqa: PTH116 - a path of bytes
+                if size > limit:
+                    refuse(
+                        f"{name}: {size:,} bytes, and FACES_INLINE_LIMIT_BYTES allows {limit:,}; "
+                        "send it with --by-reference"
+                    )
+                    continue
+                with open(path, "rb") as file:  # noqa: PTH123 - a path of bytes
+                    content = file.read(limit + 1)
+            except OSError as error:
+                refuse(f"{name}: cannot be read: {error.strerror or error}")
+                continue
+            if len(content) <= limit:
+                yield name, content
+
+
+def in_batches(found: Iterable[Picture]) -> Iterator[list[Picture]]:
+    """A few pictures each; a large one comes alone."""
+    batch: list[Picture] = []
+    size = 0
+    for picture in found:
+        if batch and (len(batch) == BATCH_PICTURES or size + len(picture[1]) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(picture)
+        size += len(picture[1])
+    if batch:
+        yield batch
+
+
+def _files(source: bytes, refuse: Callable[[str], None]) -> Iterator[tuple[bytes, bytes]]:
+    """Paths to open, and their names relative to the source."""
+    if not os.path.isdir(source):  # noqa: PTH112 - a path of bytes
+        yield source, source.rpartition(b"/")[2]
+        return
+    walk = Walk(source)
+    while visits := walk.take(STEP):
+        for visit in visits:
+            if visit.problem:
+                refuse(f"{display_name(visit.path)}: {visit.problem}")
+            else:
+                yield source + b"/" + visit.path, visit.path

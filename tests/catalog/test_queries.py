@@ -1,0 +1,206 @@
+"""Questions people ask of the catalog: filters, patterns, pages, one picture's history."""
+
+from datetime import timedelta
+
+import pytest
+
+from shared.catalog import Catalog, Filter, QueuedImage, globs
+from shared.messages import Face, Status, new_token, now
+from shared.recipe import Recipe
+from tests.support.catalogs import (
+    RECIPE,
+    _own_database,
+    catalog,
+    catalog_url,
+    empty_postgres,
+    failure,
+    nothing_found,
+    result_of,
+    some_images,
+    step_of,
+)
+
+__all__ = ["_own_database", "catalog", "catalog_url", "empty_postgres"]
+
+ONE, TWO = "1" * 32, "2" * 32
+
+
+def image(name: str) -> QueuedImage:
+    return QueuedImage(new_token(), name, f"file:///{name}")
+
+
+async def names(catalog: Catalog, **wanted: object) -> list[str]:
+    filter_ = Filter(**wanted)  # type: ignore[arg-type]  # each test gives fields of a filter
+    return [row.name async for row in catalog.results(filter_)]
+
+
+async def with_results(catalog: Catalog) -> None:
+    """Pictures of all statuses: none.jpg, one.jpg, two.jpg, bad.jpg, and waiting.jpg."""
+    images = {name: image(f"{name}.jpg") for name in ("none", "one", "two", "bad", "waiting")}
+    faces = [Face(x=1, y=2, w=3, h=4, score=score) for score in (0.95, 0.75)]
+    await catalog.queue(step_of(list(images.values()), ONE))
+    await catalog.commit(
+        [
+            nothing_found(images["none"]),
+            result_of(images["one"], faces=faces[1:]),
+            result_of(images["two"], faces=faces),
+            failure(images["bad"]),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({}, "none one two bad waiting"),
+        ({"statuses": (Status.FAILED,)}, "bad"),
+        ({"statuses": (Status.FACES, Status.NO_FACES)}, "none one two"),
+        ({"min_faces": 1}, "one two"),
+        ({"min_faces": 2, "max_faces": 2}, "two"),
+        ({"max_faces": 0, "statuses": (Status.NO_FACES,)}, "none"),
+        ({"min_score": 0.9}, "two"),
+        ({"max_score": 0.8}, "one two"),
+        ({"min_score": 0.8, "max_score": 0.9}, ""),
+        ({"min_score": 0.9, "max_score": 0.99}, "two"),
+        ({"since": now() - timedelta(days=1)}, "none one two bad"),
+        ({"until": now() - timedelta(days=1)}, ""),
+        ({"since": now() + timedelta(days=1)}, ""),
+        ({"submission": ONE, "min_faces": 2}, "two"),
+        ({"submission": TWO}, ""),
+        ({"recipe": RECIPE.id, "name": "t*"}, "two"),
+        ({"recipe": "other"}, ""),
+    ],
+)
+async def test_a_filter_finds_what_fits_all_of_it(
+    catalog: Catalog, wanted: dict[str, object], found: str
+) -> None:
+    await with_results(catalog)
+
+    assert await names(catalog, **wanted) == [f"{name}.jpg" for name in found.split()]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("a/IMG_1.jpg", ["a/IMG_1.jpg"]),
+        ("*.jpg", ["a/IMG_1.jpg", "a/IMG_2.jpg", "b/IMG-1.jpg", "b/100%.jpg", "[x].jpg"]),
+        ("a/*", ["a/IMG_1.jpg", "a/IMG_2.jpg", "a/é.png"]),
+        ("*IMG_1*", ["a/IMG_1.jpg"]),
+        ("?/IMG?1.jpg", ["a/IMG_1.jpg", "b/IMG-1.jpg"]),
+        ("*[12].jpg", ["a/IMG_1.jpg", "a/IMG_2.jpg", "b/IMG-1.jpg"]),
+        ("*IMG_[!1].jpg", ["a/IMG_2.jpg"]),
+        ("*IMG_[^1].jpg", ["a/IMG_2.jpg"]),
+        ("*IMG[^_]*", ["b/IMG-1.jpg"]),
+        ("*/[a-z].*", []),
+        ("a/?.png", ["a/é.png"]),
+        ("*100%*", ["b/100%.jpg"]),
+        ("*100_*", []),
+        ("a/IMG_[0-9].jpg", ["a/IMG_1.jpg", "a/IMG_2.jpg"]),
+        ("a/IMG[_-][2x]*", ["a/IMG_2.jpg"]),
+        ("b/100[%_].jpg", ["b/100%.jpg"]),
+        ("[[]x].jpg", ["[x].jpg"]),
+        ("[x]*", []),
+        ("*img*", []),
+        ("c:\\*", ["c:\\d.bmp"]),
+        ("*[\\]d.bmp", ["c:\\d.bmp"]),
+        ("a", []),
+        ("[", []),
+        ("*[", []),
+    ],
+)
+async def test_a_name_pattern_is_a_shell_s(
+    catalog: Catalog, pattern: str, found: list[str]
+) -> None:
+    folders = ["a/IMG_1.jpg", "a/IMG_2.jpg", "a/é.png", "b/IMG-1.jpg", "b/100%.jpg"]
+    everything = [*folders, "[x].jpg", "c:\\d.bmp"]
+    await catalog.queue(step_of([image(name) for name in everything], ONE))
+
+    assert sorted(await names(catalog, name=pattern)) == sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "beginnings"),
+    [
+        ("album-[12]/*", ["album-1/", "album-2/"]),
+        ("a[0-2]b[xy]*", ["a0bx", "a0by", "a1bx", "a1by", "a2bx", "a2by"]),
+        ("a[]x]?b", ["a]", "ax"]),
+        ("a[0-9][0-9]*", [f"a{n}" for n in range(10)]),  # all hundred are too many
+        ("a[!b]c", ["a"]),
+        ("a[0-\u4e00]c", ["a"]),
+        ("*[ab]", [""]),
+    ],
+)
+def test_the_sets_of_a_pattern_are_written_out_as_beginnings(
+    pattern: str, beginnings: list[str]
+) -> None:
+    assert globs.heads(pattern) == beginnings
+
+
+async def test_pages_and_limits_follow_each_other_without_gap_or_repeat(catalog: Catalog) -> None:
+    images = some_images(1234)
+    for part, start in enumerate(range(0, 1234, 500)):
+        await catalog.queue(step_of(images[start : start + 500], ONE, part=part))
+
+    everything = [row.name async for row in catalog.results(Filter())]
+
+    assert everything == [image.name for image in images]
+    first = await catalog.page(Filter(submission=ONE), limit=700)
+    second = await catalog.page(Filter(submission=ONE), after=first[-1].cursor, limit=700)
+    assert [row.name for row in (*first, *second)] == everything
+    limited = [row.name async for row in catalog.results(Filter(name="*.jpg"), limit=600)]
+    assert limited == everything[:600]
+
+
+async def test_a_picture_s_history_is_found_by_name_and_by_identity(catalog: Catalog) -> None:
+    (one,) = some_images(1)
+    other = Recipe(model="yunet", model_version="test", detect_size=1024)
+    await catalog.queue(step_of([one], ONE))
+    await catalog.commit([result_of(one)])
+    await catalog.queue(step_of([one], TWO, recipe=other))
+
+    by_name = await catalog.show(one.name)
+
+    assert [(row.recipe, row.status) for row in by_name] == [
+        (RECIPE.id, Status.FACES),
+        (other.id, Status.QUEUED),
+    ]
+    assert await catalog.show(one.id) == by_name
+    assert await catalog.show(one.id, other.id) == by_name[1:]
+    assert await catalog.show("no such picture") == []
+
+
+async def test_what_is_queued_can_be_handed_on_again(catalog: Catalog) -> None:
+    first, second, third = some_images(3)
+    await catalog.queue(step_of([first, second], ONE))
+    await catalog.queue(step_of([third], TWO))
+    await catalog.commit([result_of(first)])
+
+    (waiting,) = await catalog.queued(ONE)
+
+    assert (waiting.image, waiting.recipe, waiting.generation) == (second, RECIPE, 1)
+    everything = await catalog.queued()
+    assert [row.image for row in everything] == [second, third]
+    assert await catalog.queued(after=everything[-1].cursor) == []
+
+
+async def test_submissions_are_listed_newest_first_with_their_progress(catalog: Catalog) -> None:
+    moment = now()
+    await catalog.queue(step_of(some_images(2), ONE, at=moment - timedelta(hours=1)))
+    await catalog.queue(step_of(some_images(3), TWO, at=moment))
+
+    listed = await catalog.submissions()
+
+    assert [(one.id, one.named) for one in listed] == [(TWO, 3), (ONE, 2)]
+    assert [one.id for one in await catalog.submissions(before=moment)] == [ONE]
+    assert [one.id for one in await catalog.submissions(limit=1)] == [TWO]
+
+
+async def test_the_pace_is_what_ended_lately(catalog: Catalog) -> None:
+    images = some_images(10)
+    await catalog.queue(step_of(images, ONE))
+    assert await catalog.pace(ONE) == 0
+
+    await catalog.commit([nothing_found(image) for image in images])
+
+    assert await catalog.pace(ONE) > 0
+    assert await catalog.pace(TWO) == 0

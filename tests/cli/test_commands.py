@@ -1,0 +1,323 @@
+"""The command line itself: help, versions, options, submitting, reading the catalog."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import redis
+from typer.testing import CliRunner
+
+from services.cli.app import app
+from services.cli.formats.export import COLUMNS, write
+from services.cli.options import Format, make_recipe
+from services.cli.outdir.names import with_id
+from services.cli.sending.reading import BATCH_BYTES, BATCH_PICTURES, in_batches, pictures
+from shared.catalog import Catalog, FaceRow, Filter, ImageRow
+from shared.errors import SettingsError
+from shared.messages import SourceKind, SourceMessage, Status, new_token, now
+from shared.model_table import MODELS
+from shared.recipe import Recipe
+from tests.support.faces_command import Faces
+
+runner = CliRunner()
+
+COMMANDS = [
+    ["run"],
+    ["submit"],
+    ["ingest"],
+    ["detector"],
+    ["writer"],
+    ["stats"],
+    ["status"],
+    ["cancel"],
+    ["results"],
+    ["show"],
+    ["redo"],
+    ["forget"],
+    ["sweep"],
+    ["dead", "list"],
+    ["dead", "show"],
+    ["dead", "retry"],
+    ["dead", "drop"],
+    ["models", "list"],
+    ["models", "pull"],
+]
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Iterator[Faces]:
+    command = Faces(tmp_path)
+    yield command
+    command.end_all()
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(command: list[str]) -> None:
+    shown = runner.invoke(app, [*command, "--help"])
+    assert shown.exit_code == 0
+    assert "Example" in shown.output
+    assert f"faces {' '.join(command)}" in " ".join(shown.output.split())
+
+
+def test_the_commands_are_those_that_are_tested() -> None:
+    shown = runner.invoke(app, ["--help"]).output
+    listed = set(re.findall(r"^│ (\w+) ", shown, re.MULTILINE)) - {"command"}
+    assert listed == {command[0] for command in COMMANDS}
+
+
+def test_version_and_usage_errors(faces: Faces) -> None:
+    assert re.fullmatch(r"faces \d+\.\d+\.\d+\n", runner.invoke(app, ["--version"]).output)
+    assert faces("run").returncode == 2
+    assert faces("fly").returncode == 2
+    assert faces("run", ".", "-o", "out", "--mode", "frame").returncode == 2
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported(faces: Faces) -> None:
+    program = (
+        "import sys; from typer.testing import CliRunner; from services.cli.app import app; "
+        "CliRunner().invoke(app, ['run', '--help']); "
+        "print(sorted({'cv2', 'redis', 'sqlalchemy', 'onnxruntime', 'obstore'} & set(sys.modules)))"
+    )
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=faces.environment,
+        cwd=faces.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_parameter_of_a_recipe_is_an_option_of_run_and_submit() -> None:
+    for command in ("run", "submit"):
+        shown = runner.invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
+        for name in set(Recipe.model_fields) - {"model_version"}:
+            assert f"--{name.replace('_', '-')}" in shown
+
+
+def test_options_that_are_not_given_leave_the_recipe_as_it_was() -> None:
+    own = MODELS["haar"].min_score
+    made = Recipe(model="haar", model_version="opencv4", min_score=own)
+    assert make_recipe("haar", {}) == made
+    assert make_recipe("haar", {"min_score": 0.9}).min_score == 0.9
+    with pytest.raises(SettingsError, match="--jpeg-quality 101"):
+        make_recipe("haar", {"jpeg_quality": 101})
+
+
+def test_a_wrong_setting_ends_the_program_with_one_line(tmp_path: Path) -> None:
+    done = Faces(tmp_path, FACES_SLOTS="many")("detector")
+    assert done.returncode == 2
+    assert done.stderr.startswith("faces: FACES_SLOTS: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def submitted(url: str) -> list[SourceMessage]:
+    """What lies in the stream of sources."""
+    with redis.Redis.from_url(url) as client:
+        entries = client.xrange("{faces}:sources")
+    return [SourceMessage.decode(fields[b"m"]) for _, fields in entries]  # type: ignore[union-attr]
+
+
+def put(folder: Path, *names: str, content: bytes = b"picture") -> Path:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content + name.encode())
+    return folder
+
+
+def test_submit_sends_bytes_and_then_the_end(faces: Faces, redis_url: str, tmp_path: Path) -> None:
+    folder = put(tmp_path / "photos", "a.jpg", "b/c.png", "notes.txt")
+    done = faces("submit", folder, "--redis", redis_url, "--model", "haar", "--mode", "blur")
+    assert done.returncode == 0, done.stderr
+    first, end = submitted(redis_url)
+    assert done.stdout == f"{first.submission}\n"
+    assert [image.name for image in first.images] == ["a.jpg", "b/c.png"]
+    assert (first.recipe.model, first.recipe.mode) == ("haar", "blur")
+    assert (end.kind, end.part, end.submission) == (SourceKind.END, 1, first.submission)
+    with redis.Redis.from_url(redis_url) as client:
+        body = f"{{faces}}:body:{first.images[0].body.id}"
+        assert client.get(body) == b"picturea.jpg"
+        assert client.ttl(body) == -1  # it lives as long as its entry
+
+
+def test_submit_by_reference_sends_only_names_also_of_what_is_not_here(
+    faces: Faces, redis_url: str, tmp_path: Path
+) -> None:
+    done = faces("submit", "--by-reference", "/mnt/a b", "local", "--redis", redis_url)
+    assert done.returncode == 0
+    first, second, end = submitted(redis_url)
+    assert (first.uri, second.uri) == ("file:///mnt/a%20b", f"file://{tmp_path}/local")
+    assert end.part == 2
+
+
+def test_submit_tells_of_each_file_that_is_too_large_and_sends_the_rest(
+    redis_url: str, tmp_path: Path
+) -> None:
+    folder = put(tmp_path / "photos", "small.jpg")
+    put(folder, "large.jpg", content=b"x" * 200)
+    faces = Faces(tmp_path, FACES_INLINE_LIMIT_BYTES="100", FACES_REDIS_URL=redis_url)
+    done = faces("submit", folder)
+    assert done.returncode == 3
+    assert "not sent: large.jpg: 209 bytes, and FACES_INLINE_LIMIT_BYTES allows 100" in done.stderr
+    assert [image.name for image in submitted(redis_url)[0].images] == ["small.jpg"]
+
+
+def test_submit_refuses_what_is_not_there_and_a_server_that_is_away(
+    faces: Faces, tmp_path: Path
+) -> None:
+    missing = faces("submit", "nowhere", "--redis", "redis://127.0.0.1:1")
+    assert (missing.returncode, missing.stderr) == (
+        2,
+        "faces: there is no file or folder 'nowhere'; nothing was sent\n",
+    )
+    away = faces("submit", put(tmp_path / "p", "a.jpg"), "--redis", "redis://127.0.0.1:1")
+    assert away.returncode == 4
+    assert "Redis cannot be reached" in away.stderr
+    assert faces("submit", "--wait", "p").returncode == 2  # which catalog?
+
+
+def test_batches_are_few_and_small() -> None:
+    many = [(str(n), b"x") for n in range(2 * BATCH_PICTURES + 1)]
+    assert [len(batch) for batch in in_batches(many)] == [BATCH_PICTURES, BATCH_PICTURES, 1]
+    large = [("a", bytes(BATCH_BYTES)), ("b", b"x"), ("c", bytes(BATCH_BYTES))]
+    assert [len(batch) for batch in in_batches(large)] == [1, 1, 1]
+
+
+def test_reading_goes_on_behind_what_cannot_be_read(tmp_path: Path) -> None:
+    put(tmp_path, "a.jpg", "c.jpg")
+    (tmp_path / "b.jpg").symlink_to("nowhere")
+    refused: list[str] = []
+    found = [name for name, _ in pictures([str(tmp_path).encode()], 1000, refused.append)]
+    assert found == ["a.jpg", "c.jpg"]
+    assert refused == ["b.jpg: cannot be read: No such file or directory"]
+
+
+MOMENT = now()
+FACE = FaceRow(10, 20, 30, 40, 0.9, (1, 2, 3, 4, 5, 6, 7, 8, 9, 10))
+ROW = ImageRow(
+    cursor=7,
+    id=new_token(),
+    recipe="yunet-0123456789",
+    generation=1,
+    submission_id=new_token(),
+    source_uri="file:///p/a.jpg",
+    source_version="1-2",
+    name="trip/a\n\x1b[2J.jpg",
+    bytes=1000,
+    width=640,
+    height=480,
+    format="JPEG",
+    status=Status.FACES,
+    face_count=2,
+    annotated_uri=None,
+    reason="",
+    attempts=1,
+    consumer="host-1",
+    queued_at=MOMENT,
+    detected_at=MOMENT,
+    committed_at=MOMENT,
+    detect_ms=12.5,
+    faces=(FACE, replace(FACE, landmarks=())),
+)
+FAILED = replace(
+    ROW, cursor=8, name="b.jpg", status=Status.FAILED, reason="empty", faces=(), face_count=0
+)
+
+
+async def printed(form: Format, *rows: ImageRow) -> str:
+    async def given(_faces: bool):  # type: ignore[no-untyped-def]  # an async generator of rows
+        for row in rows:
+            yield row
+
+    out = io.StringIO()
+    assert await write(form, given, out) in (len(rows), len(rows) - 1)
+    return out.getvalue()
+
+
+async def test_json_is_an_array_of_columns_with_nested_faces() -> None:
+    first, second = json.loads(await printed(Format.JSON, ROW, FAILED))
+    assert set(first) == {*COLUMNS, "faces"}
+    assert first["queued_at"] == MOMENT.isoformat()
+    assert [face["n"] for face in first["faces"]] == [0, 1]
+    assert first["faces"][0] == {
+        "n": 0, "x": 10, "y": 20, "w": 30, "h": 40, "score": 0.9,
+        "landmarks": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+    }  # fmt: skip
+    assert (second["status"], second["faces"]) == ("failed", [])
+    assert json.loads(await printed(Format.JSON)) == []
+
+
+async def test_jsonl_is_an_object_a_line() -> None:
+    lines = (await printed(Format.JSONL, ROW, FAILED)).splitlines()
+    assert [json.loads(line)["name"] for line in lines] == [ROW.name, "b.jpg"]
+
+
+async def test_csv_has_a_line_a_face_and_one_for_a_picture_without() -> None:
+    lines = list(csv.DictReader(io.StringIO(await printed(Format.CSV, ROW, FAILED))))
+    assert [(line["name"], line["n"], line["score"]) for line in lines] == [
+        (ROW.name, "0", "0.9"),
+        (ROW.name, "1", "0.9"),
+        ("b.jpg", "", ""),
+    ]
+    assert (lines[0]["nose_x"], lines[1]["nose_x"]) == ("5", "")
+
+
+async def test_coco_is_complete_and_refers_only_to_what_is_in_it() -> None:
+    told = json.loads(await printed(Format.COCO, ROW, FAILED))
+    (image,) = told["images"]  # what failed was not searched
+    assert image == {"id": 7, "file_name": ROW.name, "width": 640, "height": 480}
+    assert told["categories"][0]["name"] == "face"
+    assert [one["id"] for one in told["annotations"]] == [1, 2]
+    for one in told["annotations"]:
+        assert (one["image_id"], one["category_id"], one["iscrowd"]) == (7, 1, 0)
+        assert one["bbox"] == [10, 20, 30, 40]
+        assert one["area"] == 1200
+    assert told["annotations"][0]["keypoints"][:3] == [1, 2, 2]
+    assert json.loads(await printed(Format.COCO, FAILED))["annotations"] == []
+
+
+async def test_a_table_keeps_every_picture_on_one_line_of_the_terminal() -> None:
+    lines = (await printed(Format.TABLE, ROW, FAILED)).splitlines()
+    assert len(lines) == 3
+    assert "trip/a\\n\\x1b[2J.jpg" in lines[1]
+    assert lines[2].endswith("b.jpg  (empty)")
+
+
+async def test_results_reads_a_catalog_by_folder_or_url(faces: Faces, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    catalog = await Catalog.open(f"sqlite:///{out}/faces.db")
+    assert [row async for row in catalog.results(Filter())] == []
+    await catalog.close()
+    assert faces("results", "-o", out, "--format", "json").stdout == "[]\n"
+    url = f"sqlite:///{out}/faces.db"
+    assert faces("results", "--database", url, "--format", "json").stdout == "[]\n"
+    missing = faces("results", "-o", "nowhere")
+    assert missing.returncode == 2
+    assert "there is no catalog in nowhere" in missing.stderr
+    assert faces("results").returncode == 2
+
+
+def test_models_are_listed_with_what_is_here(tmp_path: Path) -> None:
+    faces = Faces(tmp_path, FACES_MODELS_DIR=str(tmp_path))
+    (tmp_path / "centerface.onnx").touch()
+    told = json.loads(faces("models", "list", "--json").stdout)
+    here = {model["name"]: model["present"] for model in told}
+    assert here == {"yunet": False, "centerface": True, "haar": True}
+    assert "FACES_MODELS_DIR" in faces("models", "list").stdout
+
+
+def test_a_suffix_goes_before_the_extension() -> None:
+    from pathlib import PurePosixPath
+
+    assert str(with_id(PurePosixPath("a/b.png.jpg"), "0123456789")) == "a/b.png-01234567.jpg"

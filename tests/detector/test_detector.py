@@ -1,0 +1,343 @@
+"""The detector: from an image message to its result; on a real server where delivery counts."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from services.detector import starting
+from services.detector.detect import Detector, failed
+from services.detector.frames import Reply, Request, crop_keys
+from services.detector.process import Answer, SlotCrashed
+from services.detector.service import open_stage
+from services.detector.slots import Slots
+from services.detector.starting import slot_config, starting_slots
+from shared.errors import ModelMissing, Unreachable
+from shared.health import Health
+from shared.identity import file_uri
+from shared.messages import Body, Face, ImageMessage, ResultMessage, Status
+from shared.model_table import MODELS
+from shared.settings import PicturesBy, Settings
+from shared.streams.keys import DEAD, IMAGES
+from shared.streams.outcome import Done, Output, Retry, Work
+from tests.support.processes import children
+from tests.support.stages import RECIPE, Running, Suite, image, suite_on
+from tests.support.waiting import wait_until
+
+FACE = Face(x=1, y=2, w=3, h=4, score=0.9)
+
+FOUND = Reply(
+    kind="done",
+    status=Status.FACES,
+    size=1234,
+    width=20,
+    height=10,
+    format="PNG",
+    faces=(FACE, FACE),
+    annotated=True,
+    crops=2,
+    steps_ms={"decode": 1.5},
+    total_ms=7.5,
+)
+
+
+class FakeSlots:
+    """Slots that answer what they are told to."""
+
+    def __init__(self, answer: Answer | Exception) -> None:
+        self.answer = answer
+        self.asked: list[tuple[Request, bytes]] = []
+
+    async def ask(self, request: Request, content: bytes = b"") -> Answer:
+        self.asked.append((request, content))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class FakeBodies:
+    """Bodies by id."""
+
+    def __init__(self, known: dict[str, bytes] | None = None) -> None:
+        self.known = known or {}
+
+    async def get(self, body: Body) -> bytes | None:
+        return self.known.get(body.id)
+
+
+def detector_of(slots: FakeSlots, bodies: FakeBodies | None = None, **overrides: Any) -> Detector:
+    return Detector(cast(Slots, slots), bodies or FakeBodies(), Settings.load(overrides))
+
+
+async def handled(detector: Detector, message: ImageMessage) -> Output:
+    [outcome] = await detector.handle([Work(message, 2, "me")])
+    assert isinstance(outcome, Done)
+    [output] = outcome.outputs
+    return output
+
+
+def result_in(output: Output) -> ResultMessage:
+    assert isinstance(output.message, ResultMessage)
+    assert ResultMessage.decode(output.message.encode()) == output.message
+    return output.message
+
+
+async def test_a_result_says_all_that_was_found_and_whose_it_is() -> None:
+    slots = FakeSlots(Answer(FOUND, (b"annotated", b"one", b"two")))
+    message = image("some/a.png", source_version="1-2", generation=3)
+    output = await handled(detector_of(slots), message)
+    result = result_in(output)
+    for field in ("id", "submission", "trace", "recipe", "generation", "name", "source_uri"):
+        assert getattr(result, field) == getattr(message, field)
+    assert (result.status, result.reason, result.faces) == (Status.FACES, "", FOUND.faces)
+    assert (result.bytes, result.width, result.height, result.format) == (1234, 20, 10, "PNG")
+    assert (result.consumer, result.attempts, result.detect_ms) == ("me", 2, 7.5)
+    [(request, content)] = slots.asked
+    assert (request.source_uri, request.source_version) == (message.source_uri, "1-2")
+    assert content == b""
+
+
+async def test_for_the_writer_pictures_travel_as_bodies() -> None:
+    slots = FakeSlots(Answer(FOUND, (b"annotated", b"one", b"two")))
+    message = image()
+    output = await handled(detector_of(slots, pictures_by=PicturesBy.WRITER), message)
+    result = result_in(output)
+    assert slots.asked[0][0].object_key is None
+    assert result.annotated == message.object_key
+    assert result.crops == crop_keys(message.object_key, 2)
+    assert result.body is not None
+    assert output.payloads[result.body] == b"annotated"
+    assert [output.payloads[body] for body in result.crop_bodies] == [b"one", b"two"]
+    assert set(output.payloads) == set(result.bodies)
+
+
+async def test_equal_crops_are_still_two_bodies() -> None:
+    slots = FakeSlots(Answer(FOUND, (b"annotated", b"same", b"same")))
+    assert len(result_in(await handled(detector_of(slots), image())).crop_bodies) == 2
+
+
+async def test_a_detector_that_puts_pictures_itself_sends_none() -> None:
+    slots = FakeSlots(Answer(FOUND, ()))
+    message = image()
+    output = await handled(detector_of(slots, pictures_by=PicturesBy.DETECTOR), message)
+    result = result_in(output)
+    assert slots.asked[0][0].object_key == message.object_key
+    assert result.annotated == message.object_key
+    assert result.crops == crop_keys(message.object_key, 2)
+    assert result.bodies == ()
+    assert output.payloads == {}
+
+
+async def test_an_annotated_picture_too_large_for_redis_fails_with_the_setting() -> None:
+    slots = FakeSlots(Answer(FOUND, (b"x" * 101, b"one", b"two")))
+    output = await handled(detector_of(slots, inline_limit_bytes=100), image())
+    result = result_in(output)
+    assert result.status is Status.FAILED
+    assert "FACES_INLINE_LIMIT_BYTES allows 100" in result.reason
+    assert result.width == 20
+    assert output.payloads == {}
+
+
+async def test_an_inline_picture_is_sent_to_the_slot() -> None:
+    slots = FakeSlots(Answer(Reply(kind="done", status=Status.NO_FACES), ()))
+    body = Body.of(b"pixels")
+    output = await handled(detector_of(slots, FakeBodies({body.id: b"pixels"})), image(body=body))
+    assert result_in(output).status is Status.NO_FACES
+    [(request, content)] = slots.asked
+    assert (request.source_uri, content) == (None, b"pixels")
+
+
+async def test_bytes_lost_with_redis_are_a_clear_failure_without_a_slot() -> None:
+    slots = FakeSlots(RuntimeError("not asked"))
+    result = result_in(await handled(detector_of(slots), image(body=Body.of(b"lost"))))
+    assert result.status is Status.FAILED
+    assert "lost with Redis" in result.reason
+    assert slots.asked == []
+
+
+async def test_a_bad_picture_is_a_result_and_not_a_retry() -> None:
+    slots = FakeSlots(Answer(Reply(kind="done", reason="it is truncated", size=3), ()))
+    result = result_in(await handled(detector_of(slots), image()))
+    assert (result.status, result.reason) == (Status.FAILED, "it is truncated")
+    assert (result.width, result.annotated, result.crops) == (None, None, ())
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (SlotCrashed("took longer than 60 s", "timeout"), "took longer than 60 s"),
+        (Answer(Reply(kind="retry", reason="storage failed"), ()), "storage failed"),
+    ],
+)
+async def test_what_may_pass_is_tried_again(answer: Answer | Exception, reason: str) -> None:
+    outcome = await detector_of(FakeSlots(answer)).handle([Work(image(), 1, "me")])
+    assert outcome == [Retry(reason)]
+
+
+async def test_a_store_that_is_away_is_nobodys_fault() -> None:
+    slots = FakeSlots(Answer(Reply(kind="away", reason="disk full"), ()))
+    with pytest.raises(Unreachable, match="disk full"):
+        await detector_of(slots).handle([Work(image(), 1, "me")])
+
+
+async def test_outcomes_are_in_the_order_of_the_messages() -> None:
+    slots = FakeSlots(Answer(Reply(kind="done", status=Status.NO_FACES), ()))
+    messages = [image("a"), image("b"), image("c")]
+    outcomes = await detector_of(slots).handle([Work(one, 1, "me") for one in messages])
+    ids = [
+        result_in(one.outputs[0]).id for one in outcomes if isinstance(one, Done) and one.outputs
+    ]
+    assert ids == [one.id for one in messages]
+
+
+def test_a_dead_letter_tells_the_writer_why() -> None:
+    message = image()
+    result = failed(message, "r" * 5000, 3, "me")
+    assert (result.id, result.status, result.attempts) == (message.id, Status.FAILED, 3)
+    assert result.reason == "r" * 1000
+
+
+@asynccontextmanager
+async def detecting(suite: Suite, health: Health | None = None) -> AsyncIterator[Running]:
+    async with open_stage(suite.settings, health or Health()) as stage:
+        run = Running(stage)
+        try:
+            yield run
+        finally:
+            await run.drain()
+
+
+@pytest.fixture
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Children that do what the picture says."""
+
+    def poisoned_config(settings: Settings) -> Any:
+        hooks = {"process": "tests.support.poison:process", "load": "tests.support.poison:load"}
+        return slot_config(settings).model_copy(update=hooks)
+
+    monkeypatch.setattr(starting, "slot_config", poisoned_config)
+
+
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize(
+    ("poison", "time_limit", "reason"),
+    [
+        (b"signal 11", 60, "its process was killed by signal 11 (SIGSEGV)"),
+        (b"allocate", 60, "needed more than the 1 GiB of memory a slot may use"),
+        (b"hang", 2, "took longer than 2 s"),
+    ],
+)
+async def test_a_picture_that_costs_its_process_fails_alone_after_its_attempts(
+    poison: bytes, time_limit: float, reason: str, redis_url: str
+) -> None:
+    settings = {
+        "model": "haar",
+        "slots": 2,
+        "max_attempts": 2,
+        "task_timeout_seconds": time_limit,
+        "slot_memory_bytes": 1 << 30,
+        "lease_seconds": 1,
+    }
+    async with suite_on(redis_url, **settings) as suite:
+        bad = await suite.add_with_body(poison)
+        good = [await suite.add_with_body(b"ok") for _ in range(20)]
+        async with detecting(suite):
+
+            async def all_ended() -> bool:
+                return len(await suite.results()) == 21
+
+            await wait_until(all_ended, "every picture has its result", timeout=40)
+        results = {one.id: one for one in await suite.results()}
+        assert results[bad.id].status is Status.FAILED
+        assert results[bad.id].reason == reason
+        assert results[bad.id].attempts == 2
+        for one in good:
+            assert (results[one.id].status, results[one.id].attempts) == (Status.NO_FACES, 1)
+        assert await suite.length(DEAD) == 1
+        assert bad.body is not None
+        assert await suite.client.get(suite.keys.body(bad.body.id)) == poison, "kept for replay"
+
+
+async def test_a_real_picture_goes_through_by_reference_and_inline(
+    redis_url: str, sample_data: Path, sample_models: Path
+) -> None:
+    picture = sorted((sample_data / "photos").glob("*.jpg"))[0]
+    recipe = RECIPE.model_copy(update={"model": "yunet", "model_version": MODELS["yunet"].version})
+    settings = {"models_dir": sample_models, "source_roots": (sample_data,), "slots": 1}
+    async with suite_on(redis_url, **settings) as suite:
+        body = Body.of(picture.read_bytes())
+        by_reference = image(source_uri=file_uri(bytes(picture))).model_copy(
+            update={"recipe": recipe}
+        )
+        inline = image(body=body).model_copy(update={"recipe": recipe})
+        await suite.producer.add(by_reference)
+        await suite.producer.add(inline, {body: picture.read_bytes()})
+        async with detecting(suite):
+
+            async def both_ended() -> bool:
+                return len(await suite.results()) == 2
+
+            await wait_until(both_ended, "both have their result")
+        one, other = await suite.results()
+        assert one.faces == other.faces
+        assert one.bytes == other.bytes == picture.stat().st_size
+        assert one.body is not None and other.body is not None
+        pictures = [await suite.client.get(suite.keys.body(it.id)) for it in (one.body, other.body)]
+        assert pictures[0] == pictures[1]
+        assert pictures[0].startswith(b"\xff\xd8")
+        assert await suite.length(IMAGES) == 0
+
+
+async def test_a_missing_model_ends_the_start_with_the_command_to_run(
+    redis_url: str, tmp_path: Path
+) -> None:
+    settings = Settings.load({"redis_url": redis_url, "models_dir": tmp_path, "slots": 1})
+    with pytest.raises(ModelMissing, match="faces models pull yunet"):
+        async with open_stage(settings, Health()):
+            pytest.fail("it started")
+
+
+@pytest.mark.usefixtures("poisoned")
+async def test_a_detector_begins_with_two_pictures_a_slot_and_is_alive(redis_url: str) -> None:
+    health = Health()
+    async with (
+        suite_on(redis_url, model="haar", slots=1) as suite,
+        open_stage(suite.settings, health) as stage,
+    ):
+        assert stage.spec.capacity().entries == 2
+        assert health.failures == {}
+
+
+@pytest.mark.usefixtures("poisoned")
+async def test_slots_that_were_starting_already_are_used_and_left_to_their_owner(
+    redis_url: str,
+) -> None:
+    async with suite_on(redis_url, model="haar", slots=1) as suite:
+        async with starting_slots(suite.settings) as starting:
+            async with open_stage(suite.settings, Health(), starting):
+                slots = await starting
+                (child,) = slots.pids
+            assert slots.pids == [child]
+        assert slots.pids == []
+
+
+@pytest.mark.usefixtures("poisoned")
+async def test_slots_nobody_waited_for_end_with_their_block(redis_url: str) -> None:
+    before = children()
+    async with suite_on(redis_url, model="haar", slots=1) as suite:
+        async with starting_slots(suite.settings) as starting:
+            await wait_until(lambda: children() > before, "a process is started")
+        assert starting.cancelled()
+        assert children() == before
+
+
+async def test_slots_that_cannot_start_end_whoever_waits_for_them(
+    redis_url: str, tmp_path: Path
+) -> None:
+    settings = Settings.load({"redis_url": redis_url, "models_dir": tmp_path, "slots": 1})
+    async with starting_slots(settings) as starting:
+        with pytest.raises(ModelMissing, match="faces models pull yunet"):
+            async with open_stage(settings, Health(), starting):
+                pytest.fail("it started")

@@ -1,0 +1,195 @@
+"""A child that has decoded its picture beckons: one more request waits in its pipe meanwhile."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from services.detector.frames import Config, Request
+from services.detector.process import Answer, SlotCrashed
+from services.detector.slots import Slots, open_slots
+from shared.messages import Status
+from shared.model_table import MODELS
+from shared.recipe import Recipe
+from tests.support.poison import poisoned
+from tests.support.waiting import wait_until
+
+REQUEST = Request(recipe=Recipe(model="yunet", model_version=MODELS["yunet"].version))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return poisoned(tmp_path)
+
+
+class Gate:
+    """Pictures that wait until they are told what to do."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._file = folder / name
+
+    @property
+    def picture(self) -> bytes:
+        """Waits, undecoded."""
+        return b"wait " + os.fsencode(self._file)
+
+    @property
+    def decoded(self) -> bytes:
+        """Beckons, then waits."""
+        return b"decoded " + self.picture
+
+    def open(self, action: str) -> None:
+        """Let it do that."""
+        written = self._file.with_suffix(".new")
+        written.write_text(action)
+        written.rename(self._file)
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Gate:
+    return Gate(tmp_path, "first")
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Gate:
+    return Gate(tmp_path, "second")
+
+
+def asked(slots: Slots, picture: bytes) -> "asyncio.Task[Answer]":
+    return asyncio.create_task(slots.ask(REQUEST, picture))
+
+
+async def until_beckoned(slots: Slots) -> None:
+    await wait_until(lambda: slots.beckoning == 1, "the child beckons")
+
+
+async def until_taken(slots: Slots) -> None:
+    await wait_until(lambda: slots.beckoning == 0, "the next request is in its pipe")
+
+
+async def test_the_next_picture_waits_in_the_pipe_and_both_get_their_own_answer(
+    config: Config, first: Gate
+) -> None:
+    async with open_slots(config, 1, 60) as slots:
+        before = slots.pids
+        at_work = asked(slots, first.decoded)
+        await until_beckoned(slots)
+        waits = asked(slots, b"faces")
+        await until_taken(slots)
+        assert slots.busy == 1
+        first.open("damaged first")
+        assert (await at_work).reply.reason == "first"
+        assert (await waits).reply.status is Status.FACES
+        assert slots.pids == before
+        assert (slots.busy, slots.beckoning) == (0, 0)
+
+
+async def test_no_more_than_one_waits_in_a_pipe(config: Config, first: Gate, second: Gate) -> None:
+    async with open_slots(config, 2, 60) as slots:
+        works = [asked(slots, first.decoded), asked(slots, second.picture)]
+        await until_beckoned(slots)
+        waits = [asked(slots, b"ok") for _ in range(2)]
+        await until_taken(slots)
+        second.open("ok")
+        await waits[1]
+        assert not waits[0].done(), "it is behind the one that still works"
+        first.open("ok")
+        await asyncio.gather(*works, *waits)
+
+
+async def test_an_idle_child_is_asked_before_one_that_beckons(config: Config, first: Gate) -> None:
+    async with open_slots(config, 2, 60) as slots:
+        at_work = asked(slots, first.decoded)
+        await until_beckoned(slots)
+        for _ in range(10):
+            assert (await slots.ask(REQUEST, b"ok")).reply.status is Status.NO_FACES
+        first.open("ok")
+        await at_work
+
+
+@pytest.mark.parametrize("end", ["signal 9", "hang", "allocate", "babble"])
+async def test_a_picture_that_costs_its_process_costs_the_one_behind_it_nothing(
+    end: str, config: Config, first: Gate
+) -> None:
+    async with open_slots(config, 1, 0.5 if end == "hang" else 60) as slots:
+        at_work = asked(slots, first.decoded)
+        await until_beckoned(slots)
+        waits = [asked(slots, b"damaged behind") for _ in range(3)]
+        await until_taken(slots)
+        first.open(end)
+        with pytest.raises(SlotCrashed):
+            await at_work
+        assert [(await one).reply.reason for one in waits] == ["behind"] * 3
+
+
+@pytest.mark.parametrize("end", ["signal 9", "exit 3"])
+async def test_a_picture_that_waited_in_the_pipe_is_blamed_for_what_it_does_in_its_turn(
+    end: str, config: Config, first: Gate
+) -> None:
+    async with open_slots(config, 1, 60) as slots:
+        at_work = asked(slots, first.decoded)
+        await until_beckoned(slots)
+        waits = asked(slots, end.encode())
+        await until_taken(slots)
+        first.open("damaged first")
+        assert (await at_work).reply.reason == "first"
+        with pytest.raises(SlotCrashed):
+            await waits
+
+
+async def test_the_time_limit_of_a_picture_begins_with_its_turn(
+    config: Config, first: Gate, second: Gate
+) -> None:
+    async with open_slots(config, 1, 1.0) as slots:
+        loop = asyncio.get_running_loop()
+        at_work = asked(slots, first.decoded)
+        await until_beckoned(slots)
+        waits = asked(slots, second.picture)
+        await asyncio.sleep(0.7)  # the time that the limit is compared with
+        first.open("ok")
+        await at_work
+        began = loop.time()
+        with pytest.raises(SlotCrashed, match="took longer than 1 s"):
+            await waits
+        assert loop.time() - began > 0.9
+
+
+async def test_a_request_that_is_given_up_in_the_pipe_leaves_the_one_before_it_alone(
+    config: Config, first: Gate
+) -> None:
+    async with open_slots(config, 1, 60) as slots:
+        before = slots.pids
+        at_work = asked(slots, first.decoded)
+        await until_beckoned(slots)
+        waits = asked(slots, b"ok")
+        await until_taken(slots)
+        waits.cancel()
+        await asyncio.wait([waits])
+        first.open("damaged first")
+        assert (await at_work).reply.reason == "first"
+        assert (await slots.ask(REQUEST, b"damaged next")).reply.reason == "next"
+        assert slots.pids != before, "an answer that nobody wants was on its way"
+
+
+async def test_a_request_that_is_given_up_as_its_turn_comes_costs_no_slot(
+    config: Config, first: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_slots(config, 1, 60) as slots:
+        at_work = asked(slots, first.decoded)
+        await until_beckoned(slots)
+        waits = asked(slots, b"ok")
+        await until_taken(slots)
+        release = asyncio.Lock.release
+
+        def release_and_give_up(lock: asyncio.Lock) -> None:
+            release(lock)
+            waits.cancel()
+
+        monkeypatch.setattr(asyncio.Lock, "release", release_and_give_up)
+        first.open("damaged first")
+        assert (await at_work).reply.reason == "first"
+        await asyncio.wait([waits])
+        monkeypatch.undo()
+        assert waits.cancelled()
+        assert (await slots.ask(REQUEST, b"damaged next")).reply.reason == "next"

@@ -1,0 +1,163 @@
+"""Pictures of a bucket by reference: named by ingest, read and put by detectors, S3 over HTTP."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+from skimage import data
+
+from services.detector.opening import CHANGED, Refused, Rules, open_reference
+from services.detector.service import open_stage as open_detector
+from services.ingest.service import open_stage as open_ingest
+from services.ingest.sources import bucket as bucket_source
+from services.ingest.sources.bucket import BucketSource
+from services.ingest.sources.source import SourceRefused
+from services.writer.service import open_stage as open_writer
+from shared.catalog import Catalog, Filter
+from shared.errors import FacesError, Unreachable
+from shared.health import Health
+from shared.messages import SourceKind, SourceMessage, Status, new_token
+from tests.support.stages import RECIPE, Running, suite_on
+from tests.support.waiting import wait_until
+
+S3 = Any  # boto3 makes its classes at run time
+
+
+def put(s3: S3, bucket: str, *keys: str, content: bytes = b"picture") -> None:
+    for key in keys:
+        s3.put_object(Bucket=bucket, Key=key, Body=content)
+
+
+def named(url: str, position: str = "", **fields: Any) -> SourceMessage:
+    return SourceMessage(
+        submission=new_token(),
+        trace=new_token(),
+        recipe=RECIPE,
+        kind=SourceKind.FILES,
+        part=0,
+        uri=url,
+        position=position,
+        **fields,
+    )
+
+
+async def test_pictures_of_a_folder_are_named_in_steps(
+    s3: S3, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(s3, bucket, "in/a b.jpg", "in/c/é%41.jpg", "in/d.jpg", "in/notes.txt", "other/e.jpg")
+    monkeypatch.setattr(bucket_source, "STEP", 2)
+    source = BucketSource([f"s3://{bucket}"])
+    first = await source.step(named(f"s3://{bucket}/in"))
+    assert [image.name for image in first.images] == ["a b.jpg", "c/é%41.jpg"]
+    assert first.next_position == "in/c/é%41.jpg"
+    second = await source.step(named(f"s3://{bucket}/in", first.next_position))
+    assert [image.name for image in second.images] == ["d.jpg"]
+    assert second.next_position is None
+
+
+async def test_one_object_named_outright(s3: S3, bucket: str) -> None:
+    put(s3, bucket, "in/a.jpg")
+    [image] = (
+        await BucketSource([f"s3://{bucket}/in"]).step(named(f"s3://{bucket}/in/a.jpg"))
+    ).images
+    assert (image.name, image.size) == ("a.jpg", 7)
+
+
+@pytest.mark.parametrize("url", ["s3://{}/other", "s3://{}/inside", "s3://another/in"])
+async def test_what_is_not_below_an_allowed_bucket_is_refused(
+    s3: S3, bucket: str, url: str
+) -> None:
+    with pytest.raises(SourceRefused, match="FACES_SOURCE_BUCKETS"):
+        await BucketSource([f"s3://{bucket}/in"]).step(named(url.format(bucket)))
+
+
+async def test_a_bucket_that_is_not_there_is_refused_with_the_reason(s3: S3) -> None:
+    with pytest.raises(SourceRefused, match="404 Not Found"):
+        await BucketSource(["s3://nowhere"]).step(named("s3://nowhere/in"))
+
+
+async def test_a_server_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    monkeypatch.setattr("shared.stores.RETRIES", 0)
+    with pytest.raises(Unreachable):
+        await BucketSource(["s3://pictures"]).step(named("s3://pictures/in"))
+
+
+async def test_a_detector_reads_only_the_version_that_was_named(s3: S3, bucket: str) -> None:
+    put(s3, bucket, "a.jpg", content=b"first")
+    [image] = (await BucketSource([f"s3://{bucket}"]).step(named(f"s3://{bucket}"))).images
+    rules = Rules((), 1000, (f"s3://{bucket}",))
+    assert image.uri is not None
+    assert open_reference(image.uri, image.version, rules) == b"first"
+    put(s3, bucket, "a.jpg", content=b"second")
+    with pytest.raises(Refused, match=CHANGED):
+        open_reference(image.uri, image.version, rules)
+    s3.delete_object(Bucket=bucket, Key="a.jpg")
+    with pytest.raises(Refused, match="is gone"):
+        open_reference(image.uri, image.version, rules)
+
+
+async def test_a_detector_refuses_large_objects_and_other_buckets(s3: S3, bucket: str) -> None:
+    put(s3, bucket, "large.jpg", content=b"x" * 1001)
+    with pytest.raises(Refused, match="1,001 bytes; FACES_MAX_FILE_BYTES allows 1,000"):
+        open_reference(f"s3://{bucket}/large.jpg", "", Rules((), 1000, (f"s3://{bucket}",)))
+    with pytest.raises(Refused, match="FACES_SOURCE_BUCKETS"):
+        open_reference(f"s3://{bucket}/large.jpg", "", Rules((), 1000, ("s3://other",)))
+
+
+async def test_the_whole_way_of_a_bucket_passes_no_pixels_through_redis(
+    s3: S3, bucket: str, redis_url: str, tmp_path: Path
+) -> None:
+    portrait = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR)
+    _, content = cv2.imencode(".jpg", portrait)
+    put(s3, bucket, "in/one.jpg", "in/two.jpg", content=content.tobytes())
+    put(s3, bucket, "in/broken.jpg", content=b"no picture")
+    overrides = {
+        "database_url": f"sqlite:///{tmp_path}/faces.db",
+        "objects_url": f"s3://{bucket}/out",
+        "source_buckets": (f"s3://{bucket}/in",),
+        "pictures_by": "detector",
+        "model": "haar",
+        "slots": 1,
+    }
+    async with suite_on(redis_url, **overrides) as suite:
+        health = Health()
+        async with (
+            open_ingest(suite.settings, health) as ingest,
+            open_detector(suite.settings, health) as detector,
+            open_writer(suite.settings, health) as writer,
+        ):
+            running = [Running(stage) for stage in (ingest, detector, writer)]
+            message = named(f"s3://{bucket}/in")
+            await suite.producer.add(message)
+            end = message.model_copy(update={"kind": SourceKind.END, "part": 1})
+            await suite.producer.add(end)
+            catalog = await Catalog.open(overrides["database_url"])
+
+            async def complete() -> bool:
+                try:
+                    return (await catalog.progress(message.submission)).complete
+                except FacesError:  # not known yet
+                    return False
+
+            await wait_until(complete, "all pictures have their end", 60)
+            rows = {row.name: row async for row in catalog.results(Filter())}
+            await catalog.close()
+            assert await suite.client.keys(suite.keys.body("*").replace("{", "[{]")) == []
+            await asyncio.gather(*(run.drain() for run in running))
+    assert {name: row.status for name, row in rows.items()} == {
+        "one.jpg": Status.FACES,
+        "two.jpg": Status.FACES,
+        "broken.jpg": Status.FAILED,
+    }
+    stored = s3.list_objects_v2(Bucket=bucket, Prefix="out/")["Contents"]
+    assert len(stored) == 2
+    assert {os.path.basename(row.annotated_uri) for row in rows.values() if row.annotated_uri} == {
+        os.path.basename(one["Key"]) for one in stored
+    }

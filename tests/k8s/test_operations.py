@@ -1,0 +1,207 @@
+"""Every command of docs/operations.md is one that the programs take, about objects that exist."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from functools import cache
+
+import click
+import pytest
+import typer
+
+from services.cli.app import app
+from tests.support.manifests import ROOT, every_object
+from tests.support.servers import absent
+
+pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
+
+TEXT = (ROOT / "docs" / "operations.md").read_text()
+KINDS = {
+    "deployment": "Deployment",
+    "statefulset": "StatefulSet",
+    "service": "Service",
+    "scaledobject": "ScaledObject",
+    "secret": "Secret",
+    "pvc": "PersistentVolumeClaim",
+}
+MADE_AT_RUN_TIME = {("Secret", "faces-secrets"), ("PersistentVolumeClaim", "data-redis-0")}
+"""The first is made by the bootstrap Job, the second by the StatefulSet."""
+
+SERVER_PROGRAMS = {"redis-cli", "psql", "pg_dump", "pg_restore", "tar", "faces"}
+SHELL = {"openssl", "printf", "base64", "docker"}
+
+
+def _commands() -> list[list[str]]:
+    """Each simple command of the document: of its blocks, and of its tables and prose."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    lines += re.findall(
+        r"`((?:kubectl|faces|make) [^`]+)`", re.sub(r"```.*?```", "", TEXT, flags=re.S)
+    )
+    commands = []
+    for line in lines:
+        inner = line.removeprefix("NEW=$(").removesuffix(")") if line.startswith("NEW=") else line
+        words: list[str] = []
+        lexer = shlex.shlex(inner, posix=True, punctuation_chars="|<>")
+        lexer.whitespace_split = True
+        for word in [*lexer, "|"]:
+            if word == "|":
+                commands.append(words)
+                words = []
+            else:
+                words.append(word)
+    return [_without_redirection(words) for words in commands]
+
+
+def _without_redirection(words: list[str]) -> list[str]:
+    for mark in "<>":
+        if mark in words:
+            place = words.index(mark)
+            words = words[:place] + words[place + 2 :]
+    return words
+
+
+COMMANDS = _commands()
+KUBECTL = [words for words in COMMANDS if words[0] == "kubectl" and len(words) > 2]
+
+
+def test_the_document_has_its_chapters() -> None:
+    for chapter in (
+        "Install",
+        "Size",
+        "Scale",
+        "Upgrade",
+        "Back up and restore",
+        "Rotate the passwords",
+        "Read the dashboard",
+        "Empty a dead-letter queue",
+        "When Redis is full",
+    ):
+        assert f"\n## {chapter}\n" in TEXT
+    for anchor in re.findall(r"\(#([a-z-]+)\)", TEXT):
+        headings = re.findall(r"^## (.+)$", TEXT, re.MULTILINE)
+        assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_command_is_of_a_program_that_is_checked_here() -> None:
+    programs = {words[0] for words in COMMANDS}
+    assert programs <= {"kubectl", "faces", "make"} | SHELL
+    assert len(KUBECTL) > 40
+
+
+def faces_commands() -> list[list[str]]:
+    inside = [words[words.index("--") + 1 :] for words in KUBECTL if "--" in words]
+    return [words[1:] for words in (*COMMANDS, *inside) if words[0] == "faces"]
+
+
+def test_faces_commands_are_parsed_by_the_program_itself() -> None:
+    commands = faces_commands()
+    assert len(commands) >= 8
+    for words in commands:
+        command: click.Command = typer.main.get_command(app)
+        context = click.Context(command, info_name="faces")
+        rest = words
+        while isinstance(command, click.Group):
+            name, command, rest = command.resolve_command(context, rest)  # type: ignore[assignment]
+            context = click.Context(command, info_name=name, parent=context)
+        command.make_context(words[0], list(rest))
+
+
+def test_make_targets_exist() -> None:
+    makefiles = "".join(path.read_text() for path in (ROOT / "Makefile", *ROOT.glob("*.mk")))
+    targets = set(re.findall(r"^([a-z-]+):", makefiles, re.MULTILINE))
+    used = {words[1] for words in COMMANDS if words[0] == "make"}
+    assert used and used <= targets
+    for words in COMMANDS:
+        for variable in (word.partition("=")[0] for word in words[2:] if words[0] == "make"):
+            assert f"\n{variable} ?=" in makefiles, f"{variable} is no variable of the Makefile"
+
+
+@cache
+def kubectl_help(verb: tuple[str, ...]) -> str:
+    if shutil.which("kubectl") is None:
+        absent("kubectl")
+    parts = [["kubectl", *verb, "--help"], ["kubectl", "options"]]
+    said = [subprocess.run(part, capture_output=True, text=True, check=True) for part in parts]
+    assert f"kubectl {' '.join(verb)}" in said[0].stdout
+    return said[0].stdout + said[1].stdout
+
+
+def test_kubectl_commands_use_verbs_and_flags_that_kubectl_has() -> None:
+    for words in KUBECTL:
+        verb = (words[1], words[2]) if words[1] == "rollout" else (words[1],)
+        own = words[: words.index("--")] if "--" in words else words
+        for flag in (word.partition("=")[0] for word in own if word.startswith("-")):
+            text = kubectl_help(verb)
+            pattern = rf"^\s+(-\w, )?{flag}=" if flag.startswith("--") else rf"^\s+{flag}, --"
+            assert re.search(pattern, text, re.MULTILINE), f"{' '.join(words)}: {flag}"
+
+
+def test_kubectl_commands_are_about_objects_of_the_manifests() -> None:
+    have = {(d["kind"], d["metadata"]["name"]) for d in every_object()} | MADE_AT_RUN_TIME
+    asked = set()
+    for words in KUBECTL:
+        own = words[: words.index("--")] if "--" in words else words
+        for kind, name in re.findall(r"\b([a-z]+)/([a-z-]+)\b", " ".join(own)):
+            if kind in KINDS:
+                asked.add((KINDS[kind], name))
+        for place, word in enumerate(own[:-1]):
+            if word in KINDS:
+                asked.add((KINDS[word], own[place + 1]))
+    assert ("Deployment", "detector") in asked and ("Secret", "faces-secrets") in asked
+    assert asked <= have
+
+
+def test_kubectl_commands_stay_in_the_namespace() -> None:
+    for words in KUBECTL:
+        if words[1] not in {"apply", "delete"} or "-n" in words:
+            assert words[words.index("-n") + 1] == "faces", " ".join(words)
+
+
+def test_labels_select_pods_that_exist() -> None:
+    labels = {
+        f"{name}={value}"
+        for document in every_object()
+        for name, value in document.get("spec", {})
+        .get("template", {})
+        .get("metadata", {})
+        .get("labels", {})
+        .items()
+    }
+    for words in KUBECTL:
+        if "-l" in words:
+            assert words[words.index("-l") + 1] in labels
+
+
+def test_files_that_are_applied_exist() -> None:
+    for words in KUBECTL:
+        if words[1] == "apply":
+            path = words[-1]
+            assert (ROOT / path).exists() or path == "faces-secrets.yaml", path
+
+
+def test_programs_in_containers_are_those_of_the_images() -> None:
+    inside = [(words, words[words.index("--") + 1]) for words in KUBECTL if "--" in words]
+    homes = {
+        "redis-cli": "redis",
+        "psql": "postgres",
+        "pg_dump": "postgres",
+        "pg_restore": "postgres",
+    }
+    for words, program in inside:
+        assert program in SERVER_PROGRAMS
+        if program in homes:
+            assert f"statefulset/{homes[program]}" in words
+
+
+def test_figures_of_settings_are_those_in_force() -> None:
+    settings = (ROOT / "k8s" / "settings" / "settings.env").read_text()
+    for name, said in (("TASK_TIMEOUT", "60 s"), ("DRAIN", "75 s")):
+        value = re.search(rf"^FACES_{name}_SECONDS=(\d+)$", settings, re.MULTILINE)
+        assert value
+        assert f"`FACES_{name}_SECONDS`" in TEXT and f"{value[1]} s" == said
+    detector = (ROOT / "k8s" / "detector.yaml").read_text()
+    assert "terminationGracePeriodSeconds: 90" in detector
+    assert "`terminationGracePeriodSeconds`: 90 s" in TEXT
+    assert "maxmemory 614mb" in (ROOT / "k8s" / "redis" / "redis.conf").read_text()

@@ -1,0 +1,231 @@
+"""The restricted profile and the habits around it hold for every pod of every combination."""
+
+import pytest
+
+from tests.support.manifests import (
+    Doc,
+    base,
+    containers,
+    environment,
+    every_object,
+    label_of,
+    named,
+    of_kind,
+    pods,
+    quantity,
+    renderings,
+)
+
+pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
+
+RESTRICTED_VOLUMES = {
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
+"""What the restricted profile of Kubernetes' pod security standards lets a pod mount."""
+
+
+def test_the_namespace_enforces_the_restricted_profile() -> None:
+    labels = named(base(), "Namespace", "faces")["metadata"]["labels"]
+    for mode in ("enforce", "audit", "warn"):
+        assert labels[f"pod-security.kubernetes.io/{mode}"] == "restricted"
+
+
+def test_pods_run_as_a_numeric_user_under_the_default_seccomp_profile() -> None:
+    for workload, template in pods(every_object()):
+        context = template["spec"]["securityContext"]
+        assert context["runAsNonRoot"] is True, label_of(workload)
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}, label_of(workload)
+        for field in ("runAsUser", "runAsGroup", "fsGroup"):
+            assert isinstance(context[field], int) and context[field] > 0, label_of(workload)
+
+
+def test_pods_share_nothing_with_their_host_and_mount_only_what_restricted_allows() -> None:
+    for workload, template in pods(every_object()):
+        spec = template["spec"]
+        for field in ("hostNetwork", "hostPID", "hostIPC", "hostUsers"):
+            assert field not in spec, label_of(workload)
+        for volume in spec["volumes"]:
+            assert set(volume) - {"name"} <= RESTRICTED_VOLUMES, label_of(workload)
+
+
+def test_every_container_drops_all_capabilities_and_cannot_write_its_root() -> None:
+    for workload, template in pods(every_object()):
+        for container in containers(template):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, f"{label_of(workload)} {container['name']}"
+
+
+def test_every_container_has_a_tmp_of_limited_size() -> None:
+    for workload, template in pods(every_object()):
+        volumes = {volume["name"]: volume for volume in template["spec"]["volumes"]}
+        for container in containers(template):
+            mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+            tmp = volumes[mounts["/tmp"]]["emptyDir"]
+            assert quantity(tmp["sizeLimit"]) <= 64 * 2**20, label_of(workload)
+
+
+def test_every_emptydir_is_limited_and_memory_is_kept_for_those_that_need_it() -> None:
+    for workload, template in pods(every_object()):
+        mounts = {
+            mount["name"]: mount["mountPath"]
+            for container in containers(template)
+            for mount in container["volumeMounts"]
+        }
+        for volume in template["spec"]["volumes"]:
+            if (empty := volume.get("emptyDir")) is None:
+                continue
+            assert "sizeLimit" in empty, label_of(workload)
+            if empty.get("medium") == "Memory":
+                where = (workload["metadata"]["name"], mounts[volume["name"]])
+                assert where in {("postgres", "/dev/shm"), ("redis", "/run/redis")}
+
+
+def test_each_workload_has_a_service_account_of_its_own() -> None:
+    for chosen, documents in renderings().items():
+        accounts = {a["metadata"]["name"]: a for a in of_kind(documents, "ServiceAccount")}
+        used = [template["spec"]["serviceAccountName"] for _, template in pods(documents)]
+        assert sorted(used) == sorted(accounts), chosen
+        for account in accounts.values():
+            assert account["automountServiceAccountToken"] is False, label_of(account)
+
+
+def test_only_the_bootstrap_pod_has_a_token() -> None:
+    for workload, template in pods(every_object()):
+        bootstrap = template["metadata"]["labels"]["app.kubernetes.io/name"] == "bootstrap"
+        assert template["spec"]["automountServiceAccountToken"] is bootstrap, label_of(workload)
+
+
+def test_the_bootstrap_role_may_get_one_secret_and_create() -> None:
+    role = named(base(), "Role", "bootstrap")
+    assert role["rules"] == [
+        {
+            "apiGroups": [""],
+            "resources": ["secrets"],
+            "resourceNames": ["faces-secrets"],
+            "verbs": ["get"],
+        },
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+    ]
+    binding = named(base(), "RoleBinding", "bootstrap")
+    assert [subject["name"] for subject in binding["subjects"]] == ["bootstrap"]
+    for document in every_object():
+        assert document["kind"] not in {"ClusterRole", "ClusterRoleBinding"}
+    assert len(of_kind(base(), "Role")) == 1
+
+
+def test_no_variables_of_other_services_reach_a_pod() -> None:
+    for workload, template in pods(every_object()):
+        assert template["spec"]["enableServiceLinks"] is False, label_of(workload)
+
+
+def test_passwords_come_from_secrets_and_are_no_arguments() -> None:
+    for workload, template in pods(every_object()):
+        for container in containers(template):
+            where = f"{label_of(workload)} {container['name']}"
+            for argument in (*container.get("command", ()), *container.get("args", ())):
+                assert "$(REDIS_PASSWORD)" not in argument, where
+                assert "$(POSTGRES_PASSWORD)" not in argument, where
+            for name, entry in environment(container).items():
+                if name.endswith("_PASSWORD"):
+                    assert "secretKeyRef" in entry["valueFrom"], where
+
+
+def test_the_detector_is_not_given_the_database_it_does_not_need() -> None:
+    for documents in renderings().values():
+        detector = named(documents, "Deployment", "detector")["spec"]["template"]
+        given = environment(detector["spec"]["containers"][0])
+        assert "FACES_REDIS_URL" in given
+        assert not {"FACES_DATABASE_URL", "POSTGRES_PASSWORD"} & set(given)
+
+
+def _allowed(policy: Doc) -> set[str]:
+    """Names of the pods that a policy lets in."""
+    return {
+        value
+        for rule in policy["spec"]["ingress"]
+        for peer in rule["from"]
+        for expression in peer.get("podSelector", {}).get("matchExpressions", [])
+        for value in expression["values"]
+    }
+
+
+def test_network_policies_deny_both_ways_and_then_allow_named_edges() -> None:
+    documents = renderings()[("network-policies",)]
+    deny = named(documents, "NetworkPolicy", "default-deny")["spec"]
+    assert deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    dns = named(documents, "NetworkPolicy", "dns")["spec"]
+    assert dns["podSelector"] == {}
+    assert {(port["port"], port["protocol"]) for port in dns["egress"][0]["ports"]} == {
+        (53, "UDP"),
+        (53, "TCP"),
+    }
+    clients = {
+        "redis": {"ingest", "detector", "writer", "submit"},
+        "postgres": {"ingest", "writer"},
+    }
+    for server, allowed in clients.items():
+        assert _allowed(named(documents, "NetworkPolicy", server)) == allowed
+    for policy in of_kind(documents, "NetworkPolicy"):
+        for rule in policy["spec"].get("egress", []):
+            assert rule.get("ports"), f"{label_of(policy)} opens every port"
+
+
+def test_each_client_of_a_server_may_reach_it() -> None:
+    documents = renderings()[("network-policies",)]
+    for workload, template in pods(documents):
+        name = workload["metadata"]["name"]
+        if name not in {"ingest", "detector", "writer"}:
+            continue
+        given = environment(template["spec"]["containers"][0])
+        wanted = {"redis"} | ({"postgres"} if "FACES_DATABASE_URL" in given else set())
+        egress = named(documents, "NetworkPolicy", name)["spec"]["egress"]
+        reached = {
+            peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"]
+            for rule in egress
+            for peer in rule["to"]
+        }
+        assert reached == wanted, name
+
+
+def _open_ports(documents: list[Doc], policy: str) -> set[int]:
+    """Ports that a policy opens to anywhere."""
+    egress = named(documents, "NetworkPolicy", policy)["spec"]["egress"]
+    return {port["port"] for rule in egress if "to" not in rule for port in rule["ports"]}
+
+
+@pytest.mark.parametrize(
+    ("component", "policies", "ports"),
+    [
+        ("external-redis", ("ingest", "detector", "writer"), {6379, 6380}),
+        ("external-postgres", ("ingest", "writer"), {5432}),
+        ("bucket", ("detector", "writer"), {443}),
+    ],
+)
+def test_what_is_outside_the_cluster_has_an_edge_of_its_own(
+    component: str, policies: tuple[str, ...], ports: set[int]
+) -> None:
+    with_it = renderings()[("network-policies", component)]
+    without = renderings()[("network-policies",)]
+    for policy in policies:
+        assert _open_ports(with_it, policy) == ports, policy
+        assert _open_ports(without, policy) == set(), policy
+
+
+def test_keda_and_prometheus_may_ask_from_their_namespaces() -> None:
+    documents = renderings()[("network-policies", "autoscale-keda")]
+    redis = named(documents, "NetworkPolicy", "redis")["spec"]["ingress"][-1]
+    namespace = redis["from"][0]["namespaceSelector"]["matchLabels"]
+    assert namespace == {"kubernetes.io/metadata.name": "keda"}
+    metrics = named(documents, "NetworkPolicy", "metrics")["spec"]["ingress"][0]
+    namespace = metrics["from"][0]["namespaceSelector"]["matchLabels"]
+    assert namespace == {"kubernetes.io/metadata.name": "monitoring"}

@@ -1,0 +1,229 @@
+"""A stage reads, handles and hands off: what goes in comes out once, and nothing is left behind."""
+
+import asyncio
+from collections.abc import Sequence
+
+from shared.errors import Unreachable
+from shared.health import Health
+from shared.messages import Body, ImageMessage
+from shared.streams.keys import DEAD, IMAGES, RESULTS
+from shared.streams.outcome import Dead, Done, Outcome, Output, Retry, Work
+from tests.support.stages import image, pass_on, result_of, running, suite_on
+from tests.support.waiting import wait_until
+
+
+async def test_every_image_becomes_one_result(redis_url: str) -> None:
+    async with suite_on(redis_url) as suite:
+        images = [image(f"{n}.jpg") for n in range(50)]
+        await suite.add_all(images)
+        async with running(suite, concurrency=4):
+            await wait_until(lambda: suite_has(suite, RESULTS, 50), "50 results")
+            await wait_until(lambda: suite_has(suite, IMAGES, 0), "no image is left")
+        assert {one.id for one in await suite.results()} == {one.id for one in images}
+        assert await suite.bytes_held(IMAGES) == 0
+
+
+async def suite_has(suite, name: str, count: int) -> bool:  # type: ignore[no-untyped-def]
+    return await suite.length(name) == count
+
+
+async def test_an_image_under_way_is_not_added_a_second_time(redis_url: str) -> None:
+    async with suite_on(redis_url) as suite:
+        twin = image()
+        assert await suite.producer.add(twin)
+        assert not await suite.producer.add(twin)
+        assert await suite.length(IMAGES) == 1
+
+
+async def test_a_body_goes_with_its_entry(redis_url: str) -> None:
+    async with suite_on(redis_url) as suite:
+        message = await suite.add_with_body(b"pixels")
+        assert message.body is not None
+        key = suite.keys.body(message.body.id)
+        assert await suite.client.ttl(key) == -1, "an owned body does not expire"
+        held = await suite.bytes_held(IMAGES)
+        assert held > len(b"pixels")
+        async with running(suite):
+            await wait_until(lambda: suite_has(suite, IMAGES, 0), "the image is finished")
+        assert not await suite.client.exists(key)
+
+
+async def test_a_body_that_is_carried_on_stays(redis_url: str) -> None:
+    async def carry(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
+        return [Done((Output(result_of(work.message, body=work.message.body)),)) for work in works]
+
+    async with suite_on(redis_url) as suite:
+        message = await suite.add_with_body(b"pixels")
+        assert message.body is not None
+        async with running(suite, carry):
+            await wait_until(lambda: suite_has(suite, RESULTS, 1), "the result is there")
+        assert await suite.client.get(suite.keys.body(message.body.id)) == b"pixels"
+
+
+async def test_new_bodies_are_stored_with_the_result(redis_url: str) -> None:
+    async def draw(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
+        body = Body.of(b"drawn")
+        return [Done((Output(result_of(works[0].message, body=body), {body: b"drawn"}),))]
+
+    async with suite_on(redis_url) as suite:
+        await suite.add_all([image()])
+        async with running(suite, draw):
+            await wait_until(lambda: suite_has(suite, RESULTS, 1), "the result is there")
+        body = (await suite.results())[0].body
+        assert body is not None
+        key = suite.keys.body(body.id)
+        assert await suite.client.get(key) == b"drawn"
+        assert await suite.client.ttl(key) == -1
+
+
+async def test_a_failed_attempt_is_repeated_after_a_delay(redis_url: str) -> None:
+    attempts: list[int] = []
+
+    async def fail_once(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
+        attempts.append(works[0].attempt)
+        return [Retry("not yet")] if len(attempts) == 1 else await pass_on(works)
+
+    async with suite_on(redis_url) as suite:
+        await suite.add_all([image()])
+        async with running(suite, fail_once):
+            await wait_until(lambda: suite_has(suite, RESULTS, 1), "the second attempt succeeds")
+        assert attempts == [1, 2]
+        assert not await suite.client.exists(suite.keys.history("images"))
+
+
+async def test_the_last_failed_attempt_makes_a_dead_letter_and_a_failed_result(
+    redis_url: str,
+) -> None:
+    async def fail(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
+        return [Retry("its process was killed")] * len(works)
+
+    async with suite_on(redis_url, max_attempts=2) as suite:
+        message = await suite.add_with_body(b"poison")
+        async with running(suite, fail):
+            await wait_until(lambda: suite_has(suite, DEAD, 1), "a dead letter")
+        letter = (await suite.entries(DEAD))[0]
+        assert letter[b"reason"] == b"its process was killed"
+        assert letter[b"history"].count(b"its process was killed") == 2
+        assert ImageMessage.decode(letter[b"m"]) == message
+        result = (await suite.results())[0]
+        assert (result.status, result.reason) == ("failed", "its process was killed")
+        assert result.attempts == 2
+        assert message.body is not None
+        kept = await suite.client.get(suite.keys.body(message.body.id))
+        assert kept == b"poison", "kept for replay"
+        assert await suite.length(IMAGES) == 0
+
+
+async def test_a_final_failure_is_not_repeated(redis_url: str) -> None:
+    async def refuse(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
+        return [Dead("never")] * len(works)
+
+    async with suite_on(redis_url) as suite:
+        await suite.add_all([image()])
+        async with running(suite, refuse):
+            await wait_until(lambda: suite_has(suite, DEAD, 1), "a dead letter")
+        assert (await suite.entries(DEAD))[0][b"history"].count(b"never") == 1
+
+
+async def test_an_unreadable_message_becomes_a_dead_letter_with_its_reason(redis_url: str) -> None:
+    async with suite_on(redis_url) as suite:
+        await suite.client.xadd(suite.keys.stream(IMAGES), {"m": b"\x80\x04 not ours"})
+        await suite.client.xadd(suite.keys.stream(IMAGES), {"other": b"field"})
+        async with running(suite):
+            await wait_until(lambda: suite_has(suite, DEAD, 2), "both are dead letters")
+        reasons = [letter[b"reason"] for letter in await suite.entries(DEAD)]
+        assert all(b"not a ImageMessage" in reason for reason in reasons)
+
+
+async def test_a_newer_message_is_left_for_a_newer_consumer(redis_url: str) -> None:
+    async with suite_on(redis_url) as suite:
+        payload = image().encode().replace(b'"v":1', b'"v":99')
+        await suite.client.xadd(suite.keys.stream(IMAGES), {"m": payload})
+        await suite.add_all([image()])
+        async with running(suite):
+            await wait_until(lambda: suite_has(suite, RESULTS, 1), "the other image is done")
+        assert await suite.length(DEAD) == 0
+        assert await suite.pending(IMAGES, "detector") == 1
+
+
+async def test_a_bug_in_a_handler_costs_an_attempt_and_not_the_stage(redis_url: str) -> None:
+    async def stumble(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
+        if works[0].message.name == "bad.jpg":
+            raise ZeroDivisionError("oops")
+        return await pass_on(works)
+
+    async with suite_on(redis_url, max_attempts=1) as suite:
+        await suite.add_all([image("bad.jpg"), image("good.jpg")])
+        async with running(suite, stumble):
+            await wait_until(lambda: suite_has(suite, RESULTS, 2), "both have an end")
+        reasons = {one.name: one.reason for one in await suite.results()}
+        assert reasons == {"bad.jpg": "ZeroDivisionError: oops", "good.jpg": ""}
+
+
+async def test_while_a_server_is_away_messages_are_kept_and_nobody_is_blamed(
+    redis_url: str,
+) -> None:
+    away = asyncio.Event()
+    health = Health()
+    health.ready("start")
+    attempts: list[int] = []
+
+    async def reach(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
+        if not away.is_set():
+            raise Unreachable("the database cannot be reached")
+        attempts.append(works[0].attempt)
+        return await pass_on(works)
+
+    async with suite_on(redis_url) as suite:
+        await suite.add_all([image()])
+        async with running(suite, reach, health):
+            reason = {"detector": "the database cannot be reached"}
+            await wait_until(lambda: health.problems == reason, "readiness says why")
+            assert await suite.length(IMAGES) == 1
+            away.set()
+            await wait_until(lambda: suite_has(suite, RESULTS, 1), "it goes on")
+            assert health.problems == {}
+        assert attempts == [1]
+
+
+async def test_a_batch_is_handled_and_handed_off_together(redis_url: str) -> None:
+    sizes: list[int] = []
+
+    async def count(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
+        sizes.append(len(works))
+        return await pass_on(works)
+
+    async with suite_on(redis_url) as suite:
+        await suite.add_all([image() for _ in range(200)])
+        async with running(suite, count, batch=100, linger=0.5):
+            await wait_until(lambda: suite_has(suite, RESULTS, 200), "200 results")
+        assert sizes == [100, 100]
+
+
+async def test_a_full_stream_makes_its_producer_wait(redis_url: str) -> None:
+    async with suite_on(redis_url, high_water=10) as suite, running(suite):
+        adding = asyncio.create_task(suite.add_all([image() for _ in range(30)]))
+        await wait_until(lambda: suite_has(suite, RESULTS, 10), "results are at their mark")
+        await wait_until(lambda: suite_has(suite, IMAGES, 10), "and images behind them")
+        assert not adding.done()
+        await suite.client.xtrim(suite.keys.stream(RESULTS), maxlen=0)
+        await wait_until(lambda: suite_has(suite, RESULTS, 10), "more results")
+        await suite.client.xtrim(suite.keys.stream(RESULTS), maxlen=0)
+        await wait_until(lambda: suite_has(suite, RESULTS, 10), "the rest")
+        await adding
+
+
+async def test_bytes_make_a_stream_full_too(redis_url: str) -> None:
+    async with suite_on(redis_url, high_water_bytes=100_000) as suite:
+        await suite.add_with_body(b"x" * 150_000)
+        adding = asyncio.create_task(suite.add_with_body(b"y" * 10))
+        async with running(suite):
+            await asyncio.wait_for(adding, 10)
+            await wait_until(lambda: suite_has(suite, RESULTS, 2), "both are done")
+        assert await suite.left_behind() == [suite.keys.flights.encode()]
+
+
+async def test_an_empty_stream_always_takes_one(redis_url: str) -> None:
+    async with suite_on(redis_url, high_water_bytes=100) as suite:
+        await asyncio.wait_for(suite.add_with_body(b"x" * 1000), 5)
+        assert await suite.length(IMAGES) == 1

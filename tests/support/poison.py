@@ -1,0 +1,131 @@
+"""What test children run instead of the detector: the picture's bytes say what becomes of it."""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+import cv2
+import numpy as np
+
+from services.detector.frames import Config
+from services.detector.models import Model
+from services.detector.picture import Limits, Processed
+from shared.errors import ModelMissing
+from shared.messages import Face
+from shared.recipe import Recipe
+
+BREAK = "loading-fails"
+"""A file of this name in the models' folder makes every model fail to load."""
+
+
+def poisoned(models_dir: Path) -> Config:
+    """For children that run this module, with a gibibyte each."""
+    return Config(
+        model="yunet",
+        models_dir=models_dir,
+        memory_bytes=1 << 30,
+        max_pixels=1_000_000,
+        max_file_bytes=1_000_000,
+        process="tests.support.poison:process",
+        load="tests.support.poison:load",
+    )
+
+
+def load(name: str, models_dir: Path) -> Model | None:
+    if (models_dir / BREAK).exists() or name == "centerface":
+        raise ModelMissing(f"model {name}: run `faces models pull {name}`")
+    return None
+
+
+def process(
+    content: bytes,
+    recipe: Recipe,
+    model: Model,
+    limits: Limits,
+    decoded: Callable[[], None],
+) -> Processed:
+    action, _, argument = content.decode().partition(" ")
+    if action == "decoded":  # the next request may come now
+        decoded()
+        return process(argument.encode(), recipe, model, limits, decoded)
+    if action == "wait":  # for a file, which says what to do then
+        while not (gate := Path(argument)).exists():
+            time.sleep(0.002)
+        return process(gate.read_bytes(), recipe, model, limits, decoded)
+    answer = ACTIONS[action](argument)
+    return answer if isinstance(answer, Processed) else Processed("no_faces")
+
+
+def hang(_: str) -> NoReturn:
+    while True:
+        time.sleep(60)
+
+
+def allocate(_: str) -> NoReturn:
+    held = []
+    while True:
+        held.append(np.ones(1 << 24, np.uint8))
+
+
+def allocate_in_opencv(_: str) -> None:
+    cv2.resize(np.zeros((2, 2, 3), np.uint8), (60_000, 60_000))
+
+
+def fail(text: str) -> NoReturn:
+    raise RuntimeError(text)
+
+
+def print_everywhere(text: str) -> None:
+    print(text)
+    sys.stdout.flush()
+    os.write(1, text.encode() * 1000)
+    libc = ctypes.CDLL(None)
+    libc.puts(text.encode())
+    libc.fflush(None)
+
+
+def babble(_: str) -> None:
+    for descriptor in range(3, 30):
+        with suppress(OSError):
+            os.write(descriptor, b"GET / HTTP/1.1\r\n" * 10)
+
+
+def tell(path: str) -> None:
+    told = {
+        "environment": dict(os.environ),
+        "nice": os.nice(0),
+        "address_space": resource.getrlimit(resource.RLIMIT_AS)[0],
+        "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
+        "opencv_threads": cv2.getNumThreads(),
+        "stdin": os.read(0, 1).decode(),
+    }
+    Path(path).write_text(json.dumps(told))
+
+
+def faces(_: str) -> Processed:
+    face = Face(x=1, y=2, w=3, h=4, score=0.9)
+    return Processed("faces", "", 20, 10, "PNG", (face,), b"annotated", (b"crop",), {"detect": 5})
+
+
+ACTIONS: dict[str, Callable[[str], object]] = {
+    "ok": lambda _: None,
+    "faces": faces,
+    "damaged": lambda text: Processed("failed", text or "it is damaged"),
+    "signal": lambda number: os.kill(os.getpid(), signal.Signals(int(number))),
+    "exit": lambda status: os._exit(int(status)),
+    "hang": hang,
+    "allocate": allocate,
+    "allocate_in_opencv": allocate_in_opencv,
+    "fail": fail,
+    "print": print_everywhere,
+    "babble": babble,
+    "tell": tell,
+}

@@ -1,0 +1,318 @@
+"""The writer: objects, then rows, then the acknowledgement; one culprit costs nobody else."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from services.writer.batch import Committer, Result
+from services.writer.pictures import Pictures
+from services.writer.service import Writer, failed
+from shared.catalog import PICTURE_LOST, Catalog, Filter
+from shared.errors import Unreachable
+from shared.messages import Body, Face, ResultMessage, SourceFailedMessage, Status, now
+from shared.objects import ObjectRefused, Objects
+from shared.streams.outcome import Dead, Done, Retry, Work
+from tests.support.catalogs import (
+    RECIPE,
+    _own_database,
+    catalog,
+    catalog_url,
+    empty_postgres,
+    failure,
+    nothing_found,
+    result_of,
+    some_images,
+    step_of,
+)
+
+__all__ = ["_own_database", "catalog", "catalog_url", "empty_postgres"]
+
+ONE = "5" * 32
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+class BodiesInMemory:
+    """Bodies as Redis would hold them, until the acknowledgement."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+        self.most_at_once = 0
+
+    def add(self, content: bytes) -> Body:
+        body = Body.of(content)
+        self.contents[body.id] = content
+        return body
+
+    async def get_many(self, bodies: Sequence[Body]) -> list[bytes | None]:
+        self.most_at_once = max(self.most_at_once, sum(body.size for body in bodies))
+        return [self.contents.get(body.id) for body in bodies]
+
+
+@pytest.fixture
+def bodies() -> BodiesInMemory:
+    return BodiesInMemory()
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> Objects:
+    return Objects.open(f"file://{tmp_path}/objects")
+
+
+@pytest.fixture
+def writer(catalog: Catalog, objects: Objects, bodies: BodiesInMemory) -> Writer:
+    return Writer(Pictures(bodies, objects), Committer(catalog, objects), objects)
+
+
+def works(messages: Sequence[Result]) -> list[Work[Result]]:
+    return [Work(message, 1, "writer-1") for message in messages]
+
+
+async def keys_of(objects: Objects) -> set[str]:
+    return {found.key async for found in objects.list()}
+
+
+async def test_a_result_becomes_an_object_and_a_row_that_names_it(
+    writer: Writer, catalog: Catalog, objects: Objects, bodies: BodiesInMemory
+) -> None:
+    (image,) = some_images(1)
+    await catalog.queue(step_of([image]))
+    result = result_of(
+        image,
+        body=bodies.add(b"highlighted"),
+        crops=(f"{RECIPE.id}/{image.id}/0.jpg",),
+        crop_bodies=(bodies.add(b"face"),),
+    )
+
+    assert await writer.handle(works([result])) == [Done()]
+
+    (row,) = await catalog.show(image.id)
+    key = f"{RECIPE.id}/{image.id}.jpg"
+    assert (row.status, row.annotated_uri) == (Status.FACES, objects.uri(key))
+    assert await objects.get(key) == b"highlighted"
+    assert await keys_of(objects) == {key, f"{RECIPE.id}/{image.id}/0.jpg"}
+
+
+async def test_a_picture_that_the_detector_stored_is_only_named(
+    writer: Writer, catalog: Catalog, objects: Objects
+) -> None:
+    (image,) = some_images(1)
+    key = f"{RECIPE.id}/{image.id}.jpg"
+    await catalog.queue(step_of([image]))
+    await objects.put(key, b"by the detector")
+
+    assert await writer.handle(works([result_of(image, annotated=key)])) == [Done()]
+
+    (row,) = await catalog.show(image.id)
+    assert row.annotated_uri == objects.uri(key)
+    assert await objects.get(key) == b"by the detector"
+
+
+@pytest.mark.parametrize("step", ["store_pictures", "commit_rows", "delete_orphans"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_dying_at_any_point_ends_as_one_row_and_one_object(
+    writer: Writer,
+    catalog: Catalog,
+    objects: Objects,
+    bodies: BodiesInMemory,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    when: str,
+) -> None:
+    images = some_images(3)
+    await catalog.queue(step_of(images))
+    results = [result_of(image, body=bodies.add(b"highlighted")) for image in images]
+    work: Callable[..., object] = getattr(writer, step)
+
+    async def die(*arguments: object) -> None:
+        if when == "after":
+            await work(*arguments)  # type: ignore[misc]  # one of three signatures
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, step, die)
+        with pytest.raises(Crash):
+            await writer.handle(works(results))
+    restarted = Writer(Pictures(bodies, objects), Committer(catalog, objects), objects)
+
+    assert await restarted.handle(works(results)) == [Done()] * 3
+
+    rows = [row async for row in catalog.results(Filter())]
+    assert [(row.status, len(row.faces)) for row in rows] == [(Status.FACES, 2)] * 3
+    assert await keys_of(objects) == {f"{RECIPE.id}/{image.id}.jpg" for image in images}
+    assert (await catalog.progress(ONE)).with_faces == 3
+
+
+async def test_the_culprit_of_a_refused_batch_ends_alone_with_the_reason(
+    writer: Writer, catalog: Catalog
+) -> None:
+    images = some_images(20)
+    await catalog.queue(step_of(images))
+    results = [nothing_found(image) for image in images]
+    for position in (0, 7, 8):
+        results[position] = result_of(images[position]).model_copy(update={"bytes": 1 << 70})
+
+    outcomes = await writer.handle(works(results))
+
+    assert outcomes == [Done()] * 20
+    progress = await catalog.progress(ONE)
+    assert (progress.no_faces, progress.failed, progress.queued) == (17, 3, 0)
+    (row,) = await catalog.show(images[7].id)
+    assert "refuses" in row.reason
+
+
+async def test_what_cannot_even_fail_is_a_dead_letter_and_its_neighbours_are_committed(
+    writer: Writer, catalog: Catalog
+) -> None:
+    images = some_images(2)
+    await catalog.queue(step_of(images))
+    hopeless = SourceFailedMessage(
+        submission=ONE, trace="7" * 32, recipe=RECIPE, part=0, reason="no such folder"
+    ).model_copy(update={"part": 1 << 70})
+
+    outcomes = await writer.handle(works([result_of(images[0]), hopeless, result_of(images[1])]))
+
+    assert [type(outcome) for outcome in outcomes] == [Done, Dead, Done]
+    assert (await catalog.progress(ONE)).with_faces == 2
+
+
+async def test_a_picture_lost_with_redis_ends_as_failed_and_is_done_again_when_named(
+    writer: Writer, catalog: Catalog
+) -> None:
+    lost, kept = some_images(2)
+    await catalog.queue(step_of([lost, kept]))
+
+    outcomes = await writer.handle(
+        works([result_of(lost, body=Body.of(b"gone")), nothing_found(kept)])
+    )
+
+    assert outcomes == [Done(), Done()]
+    (row,) = await catalog.show(lost.id)
+    assert (row.status, row.reason, row.annotated_uri) == (Status.FAILED, PICTURE_LOST, None)
+    decisions = await catalog.queue(step_of([lost, kept], "6" * 32))
+    assert [(decision.send, decision.generation) for decision in decisions] == [
+        (True, 2),
+        (False, 1),
+    ]
+
+
+async def test_an_object_that_the_store_refuses_is_tried_again_and_then_fails_with_the_reason(
+    writer: Writer,
+    catalog: Catalog,
+    objects: Objects,
+    bodies: BodiesInMemory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused, fine = some_images(2)
+    await catalog.queue(step_of([refused, fine]))
+    put = objects.put
+
+    async def refuse(key: str, content: bytes) -> None:
+        if refused.id in key:
+            raise ObjectRefused("object store file:///full refuses: 403 Forbidden")
+        await put(key, content)
+
+    monkeypatch.setattr(objects, "put", refuse)
+    results = [result_of(image, body=bodies.add(b"x")) for image in (refused, fine)]
+
+    outcomes = await writer.handle(works(results))
+
+    assert outcomes == [Retry("object store file:///full refuses: 403 Forbidden"), Done()]
+    assert (await catalog.progress(ONE)).queued == 1
+    last = failed(results[0], "403 Forbidden", 3, "writer-1")
+    assert isinstance(last, ResultMessage)
+    assert await writer.handle(works([last])) == [Done()]
+    (row,) = await catalog.show(refused.id)
+    assert (row.status, row.reason, row.attempts) == (Status.FAILED, "403 Forbidden", 3)
+    assert failed(last, "again", 3, "writer-1") is None
+
+
+async def test_an_unreachable_database_keeps_the_batch_and_stores_its_pictures_once(
+    writer: Writer,
+    catalog: Catalog,
+    objects: Objects,
+    bodies: BodiesInMemory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (image,) = some_images(1)
+    await catalog.queue(step_of([image]))
+    puts: list[str] = []
+    put = objects.put
+
+    async def counted(key: str, content: bytes) -> None:
+        puts.append(key)
+        await put(key, content)
+
+    async def away(*_: object) -> None:
+        raise Unreachable("the catalog does not answer")
+
+    monkeypatch.setattr(objects, "put", counted)
+    batch = works([result_of(image, body=bodies.add(b"x"))])
+    with monkeypatch.context() as patch:
+        patch.setattr(catalog, "commit", away)
+        for _ in range(3):
+            with pytest.raises(Unreachable):
+                await writer.handle(batch)
+
+    assert await writer.handle(batch) == [Done()]
+    assert len(puts) == 1
+
+
+async def test_a_late_result_of_a_forgotten_picture_leaves_neither_row_nor_object(
+    writer: Writer, catalog: Catalog, objects: Objects, bodies: BodiesInMemory
+) -> None:
+    (image,) = some_images(1)
+    await catalog.queue(step_of([image]))
+    await catalog.forget_some(Filter(image=image.id))
+
+    assert await writer.handle(works([result_of(image, body=bodies.add(b"x"))])) == [Done()]
+
+    assert await catalog.show(image.id) == []
+    assert await keys_of(objects) == set()
+
+
+async def test_a_failed_part_and_results_are_committed_together(
+    writer: Writer, catalog: Catalog
+) -> None:
+    images = some_images(2)
+    await catalog.queue(step_of(images))
+    gone = SourceFailedMessage(
+        submission=ONE, trace="7" * 32, recipe=RECIPE, part=1, uri="file:///gone", reason="gone"
+    )
+    await catalog.seal(ONE, 2, "", now())
+
+    outcomes = await writer.handle(works([result_of(images[0]), gone, failure(images[1])]))
+
+    assert outcomes == [Done()] * 3
+    progress = await catalog.progress(ONE)
+    assert progress.complete
+    assert progress.failed_parts[0].reason == "gone"
+
+
+async def test_bodies_are_held_in_memory_only_a_few_at_a_time(
+    writer: Writer, catalog: Catalog, bodies: BodiesInMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.writer.pictures.BYTES_AT_ONCE", 1000)
+    images = some_images(12)
+    await catalog.queue(step_of(images))
+    results = [result_of(image, body=bodies.add(b"x" * 300)) for image in images]
+
+    assert await writer.handle(works(results)) == [Done()] * 12
+
+    assert bodies.most_at_once == 900
+
+
+async def test_thousands_of_faces_in_one_picture_are_all_kept(
+    writer: Writer, catalog: Catalog
+) -> None:
+    (image,) = some_images(1)
+    await catalog.queue(step_of([image]))
+    crowd = tuple(Face(x=n, y=n, w=5, h=5, score=0.8) for n in range(2000))
+
+    assert await writer.handle(works([result_of(image, faces=crowd)])) == [Done()]
+
+    (row,) = await catalog.show(image.id)
+    assert (row.face_count, len(row.faces), row.faces[1999].x) == (2000, 2000, 1999)
