@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import redis
 
-from shared.messages import Body, ImageMessage, new_token
+from shared.messages import ImageMessage, Payload, new_token
 from shared.recipe import Recipe
 from shared.streams.entries import weight_of
 from shared.streams.keys import IMAGES, Keys
@@ -19,12 +19,12 @@ TRACE = new_token()
 
 
 def messages(count: int, body_bytes: int = 0, entry_bytes: int = 0) -> Iterator[ImageMessage]:
-    """Image messages, by reference or with a body; names are padded to entries of `entry_bytes`."""
+    """Image messages, by reference or with a payload; names padded to entries of `entry_bytes`."""
     for number in range(count):
         name = f"album-{number // 1000:05}/picture-{number:07}.jpg"
         where: dict[str, object] = {"source_uri": f"file:///pictures/{name}"}
         if body_bytes:
-            where = {"body": Body(id=new_token(), size=body_bytes)}
+            where = {"payload": Payload(id=new_token(), size=body_bytes)}
         fields = {"id": new_token(), "name": name, "recipe": RECIPE, **where}
         message = ImageMessage.model_validate(
             {"submission": SUBMISSION, "trace": TRACE, "source_version": "1-1", **fields}
@@ -38,7 +38,7 @@ def messages(count: int, body_bytes: int = 0, entry_bytes: int = 0) -> Iterator[
 def fill(
     client: redis.Redis, prefix: str, count: int, body_bytes: int = 0, entry_bytes: int = 0
 ) -> None:
-    """Add `count` images with their counters, flights and bodies."""
+    """Add `count` images with their counters, flights and payloads."""
     keys = Keys(prefix)
     stream, content = keys.stream(IMAGES), b"x" * body_bytes
     coming = messages(count, body_bytes, entry_bytes)
@@ -46,12 +46,12 @@ def fill(
         weight = 0
         with client.pipeline(transaction=False) as pipeline:
             for message in some:
-                payload = message.encode()
-                weighs = weight_of(message, payload)
+                encoded = message.encode()
+                weighs = weight_of(message, encoded)
                 weight += weighs
-                if message.body:
-                    pipeline.set(keys.body(message.body.id), content)
-                pipeline.xadd(stream, {b"m": payload, b"n": weighs})
-            pipeline.sadd(keys.flights, *(message.flight for message in some))
+                if message.payload:
+                    pipeline.set(keys.payload(message.payload.id), content)
+                pipeline.xadd(stream, {b"m": encoded, b"n": weighs})
+            pipeline.sadd(keys.in_flight, *(message.in_flight for message in some))
             pipeline.hincrby(keys.bytes, stream, weight)
             pipeline.execute()

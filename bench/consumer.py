@@ -4,8 +4,8 @@
     python -m bench.consumer URL bare
 
 `stage` is the runner with a handler that does nothing (or sleeps): it takes an image message and
-its body, where there is one, and hands the message on. `bare` reads, adds, acknowledges and deletes
-with pipelines and nothing else: the limit of what a stage on Redis Streams can do.
+its payload, where there is one, and hands the message on. `bare` reads, adds, acknowledges and
+deletes with pipelines and nothing else: the limit of what a stage on Redis Streams can do.
 """
 
 import argparse
@@ -22,12 +22,12 @@ from redis.asyncio import Redis
 from shared.garbage import collect_seldom
 from shared.health import Health
 from shared.logs import configure_logs
-from shared.messages import Body, ImageMessage, Message
+from shared.messages import ImageMessage, Message, Payload
 from shared.settings import Settings
-from shared.streams.bodies import Bodies
 from shared.streams.client import connect
 from shared.streams.keys import IMAGES, RESULTS, Keys
 from shared.streams.outcome import Done, Outcome, Output, Work
+from shared.streams.payloads import Payloads
 from shared.streams.runner import Stage, open_stage_of
 from shared.streams.spec import StageSpec
 
@@ -61,28 +61,28 @@ class NoOp:
     `slots` is how many may sleep at once; `returns` is the size of the picture it hands on.
     """
 
-    def __init__(self, bodies: Bodies, sleep: float, slots: int, returns: int) -> None:
-        self._bodies = bodies
+    def __init__(self, payloads: Payloads, sleep: float, slots: int, returns: int) -> None:
+        self._payloads = payloads
         self._sleep = sleep
         self._slots = asyncio.Semaphore(slots)
         self._picture = b"x" * returns
 
     async def handle(self, works: Sequence[Work[PassedOn]]) -> Sequence[Outcome]:
         """One output a message."""
-        bodies = [work.message.body for work in works if work.message.body]
-        if bodies:
-            await self._bodies.get_many(bodies)
+        payloads = [work.message.payload for work in works if work.message.payload]
+        if payloads:
+            await self._payloads.get_many(payloads)
         if self._sleep:
             async with self._slots:
                 await asyncio.sleep(self._sleep)
         return [Done((self._output(work.message),)) for work in works]
 
     def _output(self, message: PassedOn) -> Output:
-        """The message; without the body that came in, and with one that goes out if asked for."""
+        """The message, without the payload that came in; with one that goes out if asked for."""
         if self._picture:
-            body = Body.of(self._picture)
-            return Output(message.model_copy(update={"body": body}), {body: self._picture})
-        return Output(message.model_copy(update={"body": None}) if message.body else message)
+            payload = Payload.of(self._picture)
+            return Output(message.model_copy(update={"payload": payload}), {payload: self._picture})
+        return Output(message.model_copy(update={"payload": None}) if message.payload else message)
 
 
 def _never(*_: object) -> Message | None:
@@ -100,8 +100,8 @@ async def run_stages(given: argparse.Namespace) -> None:
         for _ in range(given.stages):
             client = connect(settings.redis_url)
             opened.push_async_callback(client.aclose)
-            bodies = Bodies(client, Keys(settings.prefix))
-            no_op = NoOp(bodies, given.sleep_ms / 1000, given.slots, given.returns)
+            payloads = Payloads(client, Keys(settings.prefix))
+            no_op = NoOp(payloads, given.sleep_ms / 1000, given.slots, given.returns)
             spec = StageSpec(
                 name="detector",
                 stream=IMAGES,

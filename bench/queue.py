@@ -4,7 +4,7 @@
 
 Each trial has a server of its own: the backlog is filled first, then the consumers start, and the
 time is taken while the middle 80 % of the messages go. `limit` is a loop that reads, adds,
-acknowledges and deletes with pipelines and does nothing else. Large payloads are bodies in our
+acknowledges and deletes with pipelines and does nothing else. Large payloads are payloads in our
 stage, and arguments of the task in the others. Our stage and the limit hand each message on; the
 others keep no results.
 """
@@ -34,7 +34,7 @@ STREAM = Keys(PREFIX).stream(IMAGES)
 LOOK_SECONDS = 0.02
 SLOWEST_SECONDS = 120
 LARGE_BYTES = 10_000
-"""Payloads from here on travel as bodies, and a tenth as many messages are sent."""
+"""Payloads from here on travel as payloads, and a tenth as many messages are sent."""
 
 
 @dataclass(frozen=True)

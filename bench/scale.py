@@ -108,7 +108,7 @@ def backlog(count: int) -> dict[str, object]:
             while left(client) > 0:
                 client.xtrim(KEYS.stream(RESULTS), maxlen=1000)  # a writer that keeps up
                 until(client, max(0, left(client) - 50_000))
-        client.delete(KEYS.stream(RESULTS), KEYS.flights)  # as the writer's hand-off leaves them
+        client.delete(KEYS.stream(RESULTS), KEYS.in_flight)  # as the writer's hand-off leaves them
         _until_freed(client)
         after = Look.at(client)
     work = last.since(first)

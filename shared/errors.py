@@ -44,5 +44,5 @@ class InvalidMessage(FacesError):
     """A stream entry is not a message that this version can read; it never will be."""
 
 
-class NewerMessage(FacesError):
-    """A stream entry was written by a newer version: leave it for a newer consumer."""
+class LeftToOthers(FacesError):
+    """A stream entry is for a program of another version: leave it to the consumers that are."""

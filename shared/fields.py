@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-BODY_LIMIT_BYTES = 1 << 31
-"""Largest size that a body may claim; 500 of them still add up exactly in Lua."""
+PAYLOAD_LIMIT_BYTES = 1 << 31
+"""Largest size that a payload may claim; 500 of them still add up exactly in Lua."""
 
 NAME_LIMIT = 4096
 """Longest path that Linux takes."""
@@ -21,16 +21,24 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LIMIT)]
 Uri = Annotated[str, StringConstraints(min_length=1, max_length=12_500)]
 Position = Annotated[str, StringConstraints(max_length=12_500)]
 SourceVersion = Annotated[str, StringConstraints(max_length=200)]
+RecipeId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}-[0-9a-f]{10}$")]
+ReasonCode = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
+Camera = Annotated[str, StringConstraints(max_length=200)]
+TakenAt = Annotated[
+    str,
+    StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([+-]\d\d:\d\d)?$", max_length=25),
+]
 FormatName = Annotated[str, StringConstraints(max_length=40)]
 ObjectKey = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", max_length=300)
 ]
 
 Count = Annotated[int, Field(ge=0, lt=1 << 31)]
+PageNumber = Annotated[int, Field(ge=1, lt=1 << 31)]
 Generation = Annotated[int, Field(ge=1, lt=1 << 31)]
 Pixels = Annotated[int, Field(ge=1, lt=1 << 31)]
 Bytes = Annotated[int, Field(ge=0, lt=1 << 53)]
-BodyBytes = Annotated[int, Field(ge=0, le=BODY_LIMIT_BYTES)]
+PayloadBytes = Annotated[int, Field(ge=0, le=PAYLOAD_LIMIT_BYTES)]
 Coordinate = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 Milliseconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Moment = Annotated[

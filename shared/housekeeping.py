@@ -6,6 +6,7 @@ from datetime import timedelta
 from shared.catalog import Catalog, Filter
 from shared.messages import now
 from shared.objects import Objects
+from shared.picture_keys import PictureKeys
 
 SWEEP_AGE = timedelta(hours=1)
 """Objects younger than this may still get their row: they are written before it."""
@@ -38,11 +39,21 @@ async def forget(
 
 
 async def _delete_objects(catalog: Catalog, objects: Objects) -> None:
-    while keys := await catalog.uncleared(BATCH):
-        for id_, recipe in keys:
-            crops = [crop.key async for crop in objects.list(f"{recipe}/{id_}")]
-            await objects.delete_all([f"{recipe}/{id_}.jpg", *crops])
-        await catalog.clear(keys)
+    while found := await catalog.uncleared(BATCH):
+        for image, recipe in found:
+            await objects.delete_all(await every_key(objects, PictureKeys(recipe, image)))
+        await catalog.clear(found)
+
+
+async def every_key(objects: Objects, keys: PictureKeys) -> list[str]:
+    """The keys under which the store may hold anything of a picture, whatever made it."""
+    found = [keys.annotated]
+    found += [one.key async for one in objects.list(keys.folder)]
+    for key in keys.old_crops():
+        if not await objects.exists(key):
+            break
+        found.append(key)
+    return found
 
 
 async def sweep(
@@ -50,12 +61,12 @@ async def sweep(
 ) -> AsyncIterator[str]:
     """Delete the objects that no row names, of a certain age; yields their keys.
 
-    Only keys of this program's form, `RECIPE/ID.jpg` and `RECIPE/ID/...`, are ever touched.
+    Only keys of pictures (`shared.picture_keys`) are ever touched.
     """
     limit = now() - older_than
-    batch: list[tuple[str, tuple[str, str]]] = []
+    batch: list[tuple[str, PictureKeys]] = []
     async for found in objects.list():
-        owner = _owner(found.key)
+        owner = PictureKeys.of(found.key)
         if owner is not None and found.modified < limit:
             batch.append((found.key, owner))
         if len(batch) >= BATCH:
@@ -67,18 +78,11 @@ async def sweep(
 
 
 async def _sweep_some(
-    catalog: Catalog, objects: Objects, batch: list[tuple[str, tuple[str, str]]], dry_run: bool
+    catalog: Catalog, objects: Objects, batch: list[tuple[str, PictureKeys]], dry_run: bool
 ) -> list[str]:
-    unnamed = await catalog.unnamed(sorted({owner for _, owner in batch}))
-    keys = [key for key, owner in batch if owner in unnamed]
+    owners = sorted({owner for _, owner in batch})
+    unnamed = await catalog.unnamed([(owner.image, owner.recipe) for owner in owners])
+    keys = [key for key, owner in batch if (owner.image, owner.recipe) in unnamed]
     if not dry_run:
         await objects.delete_all(keys)
     return keys
-
-
-def _owner(key: str) -> tuple[str, str] | None:
-    """(id, recipe) of the image that an object belongs to."""
-    recipe, separator, rest = key.partition("/")
-    id_ = rest.partition("/")[0].removesuffix(".jpg")
-    hexadecimal = len(id_) == 32 and all(digit in "0123456789abcdef" for digit in id_)
-    return (id_, recipe) if separator and hexadecimal else None

@@ -10,6 +10,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+DRAWING_VERSION = 1
+"""Version of drawing, kept in each row whose picture it made. Raised by every mend of what is drawn
+or hidden: the rows of lower versions then show what was before it, and are counted and done again.
+Rows of programs that kept no version have none; they count as 1."""
+
 
 class Mode(StrEnum):
     """What is drawn where a face was found."""

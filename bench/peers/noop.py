@@ -30,7 +30,7 @@ def celery(fill: tuple[int, int] | None) -> None:
     )
 
     @app.task(name="noop")
-    def noop(payload: str) -> None:
+    def noop(encoded: str) -> None:
         """Nothing."""
 
     if fill is None:
@@ -49,7 +49,7 @@ def arq(fill: tuple[int, int] | None) -> None:
 
     where = RedisSettings.from_dsn(os.environ["BENCH_BROKER"])
 
-    async def noop(context: dict[Any, Any], payload: str) -> None:  # Any: arq's own type
+    async def noop(context: dict[Any, Any], encoded: str) -> None:  # Any: arq's own type
         """Nothing."""
 
     class Worker:
@@ -79,7 +79,7 @@ def streaq(fill: tuple[int, int] | None) -> None:
     worker = Worker(redis_url=os.environ["BENCH_BROKER"], concurrency=AT_ONCE)
 
     @worker.task(name="noop", ttl=0, silent=True)
-    async def noop(payload: str) -> None:
+    async def noop(encoded: str) -> None:
         """Nothing."""
 
     async def enqueue(count: int, size: int) -> None:

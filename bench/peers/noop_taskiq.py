@@ -9,7 +9,7 @@ broker = RedisStreamBroker(os.environ["BENCH_BROKER"], consumer_id="0")
 
 
 @broker.task(task_name="noop")
-async def noop(payload: str) -> None:
+async def noop(encoded: str) -> None:
     """Nothing."""
 
 

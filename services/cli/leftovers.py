@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from shared.errors import FacesError
 from shared.messages import decode_result
-from shared.streams.entries import PAYLOAD_FIELD
+from shared.streams.entries import MESSAGE_FIELD
 from shared.streams.keys import IMAGES, RESULTS, SOURCES, Keys
 
 PAGE = 500
@@ -26,12 +26,12 @@ async def clear_leftovers(client: Redis, keys: Keys) -> None:
         stream = keys.stream(name)
         await client.delete(stream, keys.history(name))
         await client.hdel(keys.bytes, stream)
-    await client.delete(keys.flights)
-    await _keep_flights(client, keys)
+    await client.delete(keys.in_flight)
+    await _keep_in_flight(client, keys)
     await _free(client, keys.stream(RESULTS))
 
 
-async def _keep_flights(client: Redis, keys: Keys) -> None:
+async def _keep_in_flight(client: Redis, keys: Keys) -> None:
     """Images whose result waits for its commit are still under way, and no others."""
     after = "-"
     while True:
@@ -39,11 +39,11 @@ async def _keep_flights(client: Redis, keys: Keys) -> None:
         page = cast("list[tuple[bytes, dict[bytes, bytes]]]", answer or [])
         for _, fields in page:
             try:
-                flight = decode_result(fields[PAYLOAD_FIELD]).flight
+                flight = decode_result(fields[MESSAGE_FIELD]).in_flight
             except (FacesError, KeyError):
                 continue  # the writer says what is wrong with it
             if flight:
-                await client.sadd(keys.flights, flight)
+                await client.sadd(keys.in_flight, flight)
         if len(page) < PAGE:
             return
         after = "(" + page[-1][0].decode()

@@ -85,7 +85,7 @@ async def _forget_flights_of_none(client: "Redis", prefix: str) -> None:
         if any([await pipeline.xlen(stream) for stream in streams]):
             return
         pipeline.multi()  # type: ignore[no-untyped-call]
-        pipeline.unlink(keys.flights)
+        pipeline.unlink(keys.in_flight)
         try:
             await pipeline.execute()
         except WatchError:
@@ -122,7 +122,7 @@ def _image(row: "QueuedRow") -> "ImageMessage":
 def _failure(row: "QueuedRow") -> "ResultMessage":
     """The end of an image whose bytes only Redis had; who has them may submit them again."""
     from shared.messages import ResultMessage, Status, new_token
-    from shared.reasons import BYTES_LOST
+    from shared.reasons import Reason
 
     return ResultMessage(
         submission=row.submission,
@@ -133,7 +133,8 @@ def _failure(row: "QueuedRow") -> "ResultMessage":
         name=row.image.name,
         queued_at=row.queued_at,
         status=Status.FAILED,
-        reason=BYTES_LOST,
+        reason=Reason.BYTES_LOST.meaning,
+        code=Reason.BYTES_LOST,
         attempts=0,
     )
 

@@ -21,7 +21,6 @@ from services.detector.frames import (
     Ready,
     Reply,
     Request,
-    crop_keys,
     read_frame,
     write_beckon,
     write_frame,
@@ -33,6 +32,7 @@ from shared.errors import FacesError, ModelMissing, Unreachable
 from shared.messages import Status
 from shared.model_table import MODELS
 from shared.objects import Objects
+from shared.picture_keys import PictureKeys
 from shared.recipe import Recipe
 
 Process = Callable[[bytes, Recipe, Model, Limits, Callable[[], None]], Processed]
@@ -122,12 +122,13 @@ class Worker:
     def _put(self, key: str, processed: Processed) -> None:
         if self._objects is None:
             raise FacesError("FACES_OBJECTS_URL: this detector has no object store")
-        for crop_key, crop in zip(
-            crop_keys(key, len(processed.crops)), processed.crops, strict=True
-        ):
+        keys = PictureKeys.of(key)
+        assert keys is not None, "the parent gives the key of a picture"
+        crops = zip(keys.crops(len(processed.crops)), processed.crops, strict=True)
+        for crop_key, crop in crops:
             self._objects.put_sync(crop_key, crop)
         if processed.annotated is not None:
-            self._objects.put_sync(key, processed.annotated)
+            self._objects.put_sync(keys.annotated, processed.annotated)
 
     def _model_of(self, recipe: Recipe) -> Model:
         """The model of a recipe, which may be another than the service's own."""

@@ -6,22 +6,22 @@ from functools import cache
 from typing import Protocol
 
 from services.detector import metrics
-from services.detector.frames import Reply, Request, crop_keys
+from services.detector.frames import Reply, Request
 from services.detector.process import Answer, SlotCrashed
 from services.detector.slots import Slots
 from shared.errors import Unreachable
-from shared.messages import Body, ImageMessage, ResultMessage, Status
-from shared.reasons import BYTES_LOST
+from shared.messages import ImageMessage, Payload, ResultMessage, Status
+from shared.reasons import Failure, Reason
 from shared.settings import PicturesBy, Settings
 from shared.streams.outcome import Done, Outcome, Output, Retry, Work
 
 REASON_LIMIT = 1000
 
 
-class ReadsBodies(Protocol):
-    """Where inline pictures are read from; `shared.streams.bodies.Bodies`."""
+class ReadsPayloads(Protocol):
+    """Where inline pictures are read from; `shared.streams.payloads.Payloads`."""
 
-    async def get(self, body: Body) -> bytes | None:
+    async def get(self, payload: Payload) -> bytes | None:
         """The bytes; None where they are lost."""
         ...
 
@@ -32,9 +32,9 @@ class Detector:
     This process never decodes a picture and opens no reference: its children do.
     """
 
-    def __init__(self, slots: Slots, bodies: ReadsBodies, settings: Settings) -> None:
+    def __init__(self, slots: Slots, payloads: ReadsPayloads, settings: Settings) -> None:
         self._slots = slots
-        self._bodies = bodies
+        self._payloads = payloads
         self._puts_objects = settings.pictures_by is PicturesBy.DETECTOR
         self._inline_limit = settings.inline_limit_bytes
 
@@ -47,31 +47,33 @@ class Detector:
     async def _one(self, work: Work[ImageMessage]) -> Outcome:
         message = work.message
         content = b""
-        if message.body is not None:  # fetched before a slot is free, so that none waits for it
-            found = await self._bodies.get(message.body)
+        if message.payload is not None:  # fetched before a slot is free, so that none waits for it
+            found = await self._payloads.get(message.payload)
             if found is None:
-                return Done((Output(_result(work, Reply(kind="done", reason=BYTES_LOST))),))
+                lost = Reason.BYTES_LOST
+                reply = Reply(kind="done", reason=lost.meaning, code=lost)
+                return Done((Output(_result(work, reply)),))
             content = found
         request = Request(
             recipe=message.recipe,
             source_uri=message.source_uri,
             source_version=message.source_version,
-            object_key=message.object_key if self._puts_objects else None,
+            object_key=message.keys.annotated if self._puts_objects else None,
         )
         try:
             answer = await self._slots.ask(request, content)
         except SlotCrashed as crashed:
-            return Retry(str(crashed)[:REASON_LIMIT])
+            return Retry(str(crashed)[:REASON_LIMIT], crashed.reason)
         match answer.reply.kind:
             case "retry" | "memory":
-                return Retry(answer.reply.reason)
+                return Retry(answer.reply.reason, Reason.of(answer.reply.code))
             case "away":
                 raise Unreachable(answer.reply.reason)
             case "done":
                 return Done((self._output(work, answer),))
 
     def _output(self, work: Work[ImageMessage], answer: Answer) -> Output:
-        """The result, with its pictures as bodies where the writer puts them."""
+        """The result, with its pictures as payloads where the writer puts them."""
         reply = answer.reply
         for picture in answer.pictures:
             if len(picture) > self._inline_limit:
@@ -82,7 +84,7 @@ class Detector:
                 )
                 return Output(_result(work, _failed(reply, reason)))
         _count(reply)
-        payloads = {Body.of(picture): picture for picture in answer.pictures}
+        payloads = {Payload.of(picture): picture for picture in answer.pictures}
         return Output(_result(work, reply, list(payloads)), payloads)
 
 
@@ -105,9 +107,11 @@ def _failed(reply: Reply, reason: str) -> Reply:
     return Reply(kind="done", reason=reason, **reply.model_dump(include=kept))
 
 
-def _result(work: Work[ImageMessage], reply: Reply, bodies: Sequence[Body] = ()) -> ResultMessage:
+def _result(
+    work: Work[ImageMessage], reply: Reply, payloads: Sequence[Payload] = ()
+) -> ResultMessage:
     message = work.message
-    annotated = bodies[0] if bodies and reply.annotated else None
+    annotated = payloads[0] if payloads and reply.annotated else None
     return ResultMessage(
         submission=message.submission,
         trace=message.trace,
@@ -119,23 +123,23 @@ def _result(work: Work[ImageMessage], reply: Reply, bodies: Sequence[Body] = ())
         queued_at=message.queued_at,
         status=reply.status,
         reason=reply.reason,
+        code=reply.code,
         bytes=reply.size,
         width=reply.width or None,
         height=reply.height or None,
         format=reply.format,
         faces=reply.faces,
-        annotated=message.object_key if reply.annotated else None,
-        crops=crop_keys(message.object_key, reply.crops),
-        body=annotated,
-        crop_bodies=tuple(bodies[1:] if annotated else bodies),
+        annotated=message.keys.annotated if reply.annotated else None,
+        crops=message.keys.crops(reply.crops),
+        payload=annotated,
+        crop_payloads=tuple(payloads[1:] if annotated else payloads),
         consumer=work.consumer,
         attempts=work.attempt,
         detect_ms=reply.total_ms,
     )
 
 
-def failed(message: ImageMessage, reason: str, attempts: int, consumer: str) -> ResultMessage:
+def failed(message: ImageMessage, failure: Failure, attempts: int, consumer: str) -> ResultMessage:
     """What the writer is told of an image whose message became a dead letter."""
-    return _result(
-        Work(message, attempts, consumer), Reply(kind="done", reason=reason[:REASON_LIMIT])
-    )
+    reply = Reply(kind="done", reason=failure.sentence[:REASON_LIMIT], code=failure.reason)
+    return _result(Work(message, attempts, consumer), reply)

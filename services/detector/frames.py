@@ -15,6 +15,7 @@ from typing import Annotated, BinaryIO, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
+from shared import fields
 from shared.messages import FACES_LIMIT, Face, Status
 from shared.recipe import Recipe
 
@@ -95,6 +96,7 @@ class Reply(_Header):
 
     kind: Literal["done", "retry", "memory", "away"]
     reason: Annotated[str, Field(max_length=1000)] = ""
+    code: fields.ReasonCode | None = None
     status: Literal[Status.FACES, Status.NO_FACES, Status.FAILED] = Status.FAILED
     size: NonNegativeInt | None = None
     width: NonNegativeInt = 0
@@ -123,12 +125,6 @@ def _cut(payload: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
     for size in sizes:
         yield payload[start : start + size]
         start += size
-
-
-def crop_keys(object_key: str, count: int) -> tuple[str, ...]:
-    """Keys of the crops beside the annotated picture's `<recipe>/<id>.jpg`."""
-    stem = object_key.removesuffix(".jpg")
-    return tuple(f"{stem}-{n}.jpg" for n in range(count))
 
 
 def frame_start(header: BaseModel, payload_bytes: int) -> bytes:

@@ -19,6 +19,7 @@ from services.detector.frames import (
     receive,
 )
 from shared.errors import FacesError, ModelMissing
+from shared.reasons import Reason
 
 Cause = Literal["crash", "memory", "timeout", "protocol", "cancelled", "idle", "start"]
 
@@ -31,12 +32,20 @@ STREAM_LIMIT_BYTES = 1 << 20
 log = structlog.get_logger()
 
 
+_REASONS: dict[Cause, Reason] = {
+    "memory": Reason.MEMORY,
+    "timeout": Reason.TIMEOUT,
+    "protocol": Reason.NONSENSE,
+}
+
+
 class SlotCrashed(Exception):
     """One picture cost its process; the text is the reason, in plain words."""
 
     def __init__(self, reason: str, cause: Cause) -> None:
         super().__init__(reason)
         self.cause = cause
+        self.reason = _REASONS.get(cause, Reason.CRASH)
 
 
 class NotBegun(Exception):

@@ -10,9 +10,9 @@ from services.detector.starting import ready_slots
 from shared.health import Health
 from shared.messages import ImageMessage
 from shared.settings import Settings
-from shared.streams.bodies import Bodies
 from shared.streams.client import connect
 from shared.streams.keys import IMAGES, Keys
+from shared.streams.payloads import Payloads
 from shared.streams.runner import Stage, open_stage_of
 from shared.streams.spec import StageSpec
 
@@ -43,7 +43,7 @@ async def open_stage(
     try:
         async with _shared(starting) if starting else ready_slots(settings) as slots:
             health.watch("slots", slots.wrong)
-            detector = Detector(slots, Bodies(client, Keys(settings.prefix)), settings)
+            detector = Detector(slots, Payloads(client, Keys(settings.prefix)), settings)
             spec = StageSpec(
                 name="detector",
                 stream=IMAGES,

@@ -15,6 +15,7 @@ from shared.messages import (
     SourceMessage,
     Status,
 )
+from shared.reasons import Failure, Reason
 from shared.streams.outcome import Done, Outcome, Output, Work
 
 log = structlog.get_logger()
@@ -107,6 +108,7 @@ def _image_message(
             source_uri=found.uri,
             status=Status.FAILED,
             reason=found.problem,
+            code=Reason.UNREADABLE,
             attempts=0,
         )
     return ImageMessage(
@@ -118,12 +120,12 @@ def _image_message(
         name=found.name,
         source_uri=found.uri,
         source_version=found.version,
-        body=found.body,
+        payload=found.payload,
     )
 
 
 def failed(
-    message: SourceMessage, reason: str, attempts: int, consumer: str
+    message: SourceMessage, failure: Failure, attempts: int, consumer: str
 ) -> SourceFailedMessage:
     """What the writer is told of a source that became a dead letter."""
     return SourceFailedMessage(
@@ -132,5 +134,6 @@ def failed(
         recipe=message.recipe,
         part=message.part,
         uri=message.uri,
-        reason=f"{reason} (after {attempts} attempts, last by {consumer})"[:1000],
+        reason=f"{failure.sentence} (after {attempts} attempts, last by {consumer})"[:1000],
+        code=failure.reason,
     )

@@ -9,6 +9,7 @@ from services.writer.pictures import failed_result
 from shared.catalog import Catalog, Refused
 from shared.messages import ResultMessage, SourceFailedMessage
 from shared.objects import Objects
+from shared.reasons import Failure, Reason
 from shared.streams.outcome import Dead, Done, Outcome
 
 log = structlog.get_logger()
@@ -62,9 +63,11 @@ class Committer:
         metrics.REFUSED.inc()
         log.error("the database refuses a result", trace=culprit.trace, reason=str(refusal))
         if isinstance(culprit, SourceFailedMessage):
-            return Dead(str(refusal))
+            return Dead(str(refusal), Reason.DATABASE_REFUSED)
         try:
-            await self._once([failed_result(culprit, str(refusal))], orphans)
+            await self._once(
+                [failed_result(culprit, Failure(Reason.DATABASE_REFUSED, str(refusal)))], orphans
+            )
         except Refused as again:
-            return Dead(str(again))
+            return Dead(str(again), Reason.DATABASE_REFUSED)
         return Done()

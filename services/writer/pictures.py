@@ -7,22 +7,22 @@ from typing import Protocol
 import structlog
 
 from services.writer import metrics
-from shared.catalog import PICTURE_LOST
-from shared.messages import Body, ResultMessage, Status
+from shared.messages import Payload, ResultMessage, Status
 from shared.objects import ObjectRefused, Objects
+from shared.reasons import Failure, Reason
 
 PUTS_AT_ONCE = 16
 
 BYTES_AT_ONCE = 64 << 20
-"""Bodies held in memory at a time; one that is larger goes alone."""
+"""Payloads held in memory at a time; one that is larger goes alone."""
 
 log = structlog.get_logger()
 
 
-class ReadsBodies(Protocol):
-    """Where bodies are read from; `shared.streams.bodies.Bodies`."""
+class ReadsPayloads(Protocol):
+    """Where payloads are read from; `shared.streams.payloads.Payloads`."""
 
-    async def get_many(self, bodies: Sequence[Body]) -> list[bytes | None]:
+    async def get_many(self, payloads: Sequence[Payload]) -> list[bytes | None]:
         """The bytes of each, in order; None where they are lost."""
         ...
 
@@ -30,11 +30,11 @@ class ReadsBodies(Protocol):
 class Pictures:
     """Stores the pictures of results. Storing one again replaces it by the same bytes."""
 
-    def __init__(self, bodies: ReadsBodies, objects: Objects) -> None:
-        self._bodies = bodies
+    def __init__(self, payloads: ReadsPayloads, objects: Objects) -> None:
+        self._payloads = payloads
         self._objects = objects
         self._stored: set[str] = set()
-        """Bodies stored for results that are not committed yet: while the database is away the
+        """Payloads stored for results that are not committed yet: while the database is away the
         same results come again and again, and need not be stored each time."""
 
     async def store(self, results: Sequence[ResultMessage]) -> list[ResultMessage | ObjectRefused]:
@@ -48,31 +48,35 @@ class Pictures:
         Raises:
             Unreachable: Redis or the store does not answer.
         """
-        wanted = {body.id: (key, body) for result in results for key, body in pictures_of(result)}
+        wanted = {
+            payload.id: (key, payload) for result in results for key, payload in pictures_of(result)
+        }
         pending = [item for id_, item in wanted.items() if id_ not in self._stored]
         lost: set[str] = set()
         refused: dict[str, ObjectRefused] = {}
         for chunk in _chunks(pending):
-            contents = await self._bodies.get_many([body for _, body in chunk])
+            contents = await self._payloads.get_many([payload for _, payload in chunk])
             gate = asyncio.Semaphore(PUTS_AT_ONCE)
             puts = []
-            for (key, body), content in zip(chunk, contents, strict=True):
+            for (key, payload), content in zip(chunk, contents, strict=True):
                 if content is None:
-                    lost.add(body.id)
+                    lost.add(payload.id)
                 else:
-                    puts.append(self._put(gate, key, body, content, refused))
+                    puts.append(self._put(gate, key, payload, content, refused))
             await asyncio.gather(*puts)
         return [_outcome(result, lost, refused) for result in results]
 
     def forget(self, results: Sequence[ResultMessage]) -> None:
         """These results are committed."""
-        self._stored.difference_update(body.id for result in results for body in result.bodies)
+        self._stored.difference_update(
+            payload.id for result in results for payload in result.payloads
+        )
 
     async def _put(
         self,
         gate: asyncio.Semaphore,
         key: str,
-        body: Body,
+        payload: Payload,
         content: bytes,
         refused: dict[str, ObjectRefused],
     ) -> None:
@@ -80,23 +84,23 @@ class Pictures:
             try:
                 await self._objects.put(key, content)
             except ObjectRefused as error:
-                refused[body.id] = error
+                refused[payload.id] = error
                 return
-        self._stored.add(body.id)
+        self._stored.add(payload.id)
         metrics.OBJECTS.inc()
         metrics.OBJECT_BYTES.inc(len(content))
 
 
-def pictures_of(result: ResultMessage) -> list[tuple[str, Body]]:
-    """Key and body of each picture that still has to be stored."""
-    crops = list(zip(result.crops, result.crop_bodies, strict=False))
-    if result.body is None:
+def pictures_of(result: ResultMessage) -> list[tuple[str, Payload]]:
+    """Key and payload of each picture that still has to be stored."""
+    crops = list(zip(result.crops, result.crop_payloads, strict=False))
+    if result.payload is None:
         return crops
-    return [(result.annotated or result.object_key, result.body), *crops]
+    return [(result.annotated or result.keys.annotated, result.payload), *crops]
 
 
-def _chunks(items: Sequence[tuple[str, Body]]) -> Iterator[list[tuple[str, Body]]]:
-    chunk: list[tuple[str, Body]] = []
+def _chunks(items: Sequence[tuple[str, Payload]]) -> Iterator[list[tuple[str, Payload]]]:
+    chunk: list[tuple[str, Payload]] = []
     size = 0
     for item in items:
         if chunk and size + item[1].size > BYTES_AT_ONCE:
@@ -111,19 +115,19 @@ def _chunks(items: Sequence[tuple[str, Body]]) -> Iterator[list[tuple[str, Body]
 def _outcome(
     result: ResultMessage, lost: set[str], refused: dict[str, ObjectRefused]
 ) -> ResultMessage | ObjectRefused:
-    for body in result.bodies:
-        if body.id in refused:
-            return refused[body.id]
-    if any(body.id in lost for body in result.bodies):
+    for payload in result.payloads:
+        if payload.id in refused:
+            return refused[payload.id]
+    if any(payload.id in lost for payload in result.payloads):
         metrics.LOST.inc()
         log.warning("picture lost with Redis", image=result.id, name=result.name)
-        return failed_result(result, PICTURE_LOST)
-    if result.body is not None and result.annotated is None:
-        return result.model_copy(update={"annotated": result.object_key})
+        return failed_result(result, Failure(Reason.PICTURE_LOST, Reason.PICTURE_LOST.meaning))
+    if result.payload is not None and result.annotated is None:
+        return result.model_copy(update={"annotated": result.keys.annotated})
     return result
 
 
-def failed_result(result: ResultMessage, reason: str) -> ResultMessage:
+def failed_result(result: ResultMessage, failure: Failure) -> ResultMessage:
     """The same image's result as a failure: nothing is kept but what names the image."""
     return ResultMessage(
         submission=result.submission,
@@ -135,7 +139,8 @@ def failed_result(result: ResultMessage, reason: str) -> ResultMessage:
         source_uri=result.source_uri,
         queued_at=result.queued_at,
         status=Status.FAILED,
-        reason=reason[:1000],
+        reason=failure.sentence[:1000],
+        code=failure.reason,
         consumer=result.consumer,
         attempts=result.attempts,
         detected_at=result.detected_at,

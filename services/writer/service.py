@@ -11,11 +11,12 @@ from shared.catalog import Catalog
 from shared.health import Health
 from shared.messages import Message, ResultMessage, Status, decode_result
 from shared.objects import ObjectRefused, Objects
+from shared.reasons import Failure, Reason
 from shared.settings import Settings
-from shared.streams.bodies import Bodies
 from shared.streams.client import connect
 from shared.streams.keys import RESULTS, Keys
 from shared.streams.outcome import Outcome, Retry, Work
+from shared.streams.payloads import Payloads
 from shared.streams.runner import Stage, open_stage_of
 from shared.streams.spec import StageSpec
 
@@ -58,7 +59,9 @@ class Writer:
         committed = iter(await self._committer.commit(batch, orphans))
         await self.delete_orphans(orphans)
         return [
-            Retry(str(one)) if isinstance(one, ObjectRefused) else next(committed)
+            Retry(str(one), Reason.STORE_REFUSED)
+            if isinstance(one, ObjectRefused)
+            else next(committed)
             for one in prepared
         ]
 
@@ -72,14 +75,14 @@ class Writer:
             log.error("objects of forgotten pictures stay", number=len(orphans), reason=str(error))
 
 
-def failed(message: Result, reason: str, attempts: int, _consumer: str) -> Message | None:
+def failed(message: Result, failure: Failure, attempts: int, _consumer: str) -> Message | None:
     """What a dead letter of the writer tells the writer: the image's end, without a picture.
 
     A result that names nothing but a failure has nothing left to leave out.
     """
     if not isinstance(message, ResultMessage) or message.status is Status.FAILED:
         return None
-    return failed_result(message, reason).model_copy(update={"attempts": attempts})
+    return failed_result(message, failure).model_copy(update={"attempts": attempts})
 
 
 @asynccontextmanager
@@ -89,7 +92,7 @@ async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[
     client = connect(settings.redis_url)
     catalog = await Catalog.open(settings.database_url.get_secret_value())
     writer = Writer(
-        Pictures(Bodies(client, Keys(settings.prefix)), objects),
+        Pictures(Payloads(client, Keys(settings.prefix)), objects),
         Committer(catalog, objects),
         objects,
     )

@@ -4,6 +4,8 @@ from shared.catalog.catalog import Catalog
 from shared.catalog.curation import Again, Redo, RedoStep
 from shared.catalog.queries import Filter
 from shared.catalog.values import (
+    CANCELLED,
+    PICTURE_LOST,
     CommitReport,
     Decision,
     FaceRow,
@@ -15,7 +17,6 @@ from shared.catalog.values import (
     Refused,
     Step,
 )
-from shared.reasons import CANCELLED, PICTURE_LOST
 
 __all__ = [
     "CANCELLED",

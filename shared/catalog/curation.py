@@ -11,10 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.catalog import bulk, counters, queueing
 from shared.catalog.queries import Filter, chosen
 from shared.catalog.schema import forgotten, images, memberships, recipes, submissions
-from shared.catalog.values import QueuedImage, Step
+from shared.catalog.values import CANCELLED, QueuedImage, Step
 from shared.errors import FacesError
 from shared.messages import Status, now
-from shared.reasons import CANCELLED
 from shared.recipe import Recipe
 
 ENDED = (Status.FACES.value, Status.NO_FACES.value, Status.FAILED.value)

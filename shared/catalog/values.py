@@ -6,10 +6,13 @@ from datetime import datetime
 
 from shared.errors import FacesError
 from shared.messages import Status
-from shared.reasons import BYTES_LOST, CANCELLED, PICTURE_LOST
+from shared.reasons import REVIVED as REVIVED_REASONS
+from shared.reasons import Reason
 from shared.recipe import Recipe
 
-REVIVED = (CANCELLED, PICTURE_LOST, BYTES_LOST)
+CANCELLED = Reason.CANCELLED.meaning
+PICTURE_LOST = Reason.PICTURE_LOST.meaning
+REVIVED = tuple(reason.meaning for reason in REVIVED_REASONS)
 """Failures that say nothing about the picture: a submission that names it queues it again."""
 
 

@@ -11,12 +11,13 @@ from redis.asyncio import Redis
 
 from shared.errors import FacesError
 from shared.messages import (
-    Body,
     ImageMessage,
     Message,
+    Payload,
     SourceMessage,
     decode_result,
 )
+from shared.reasons import Reason
 from shared.settings import Settings
 from shared.streams.entries import delivery, weight_of
 from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES, Keys
@@ -40,6 +41,7 @@ class Attempt:
     at: str
     consumer: str
     reason: str
+    code: Reason
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,9 @@ class DeadLetter:
     id: str
     stream: str
     reason: str
+    code: Reason
     history: tuple[Attempt, ...]
-    payload: bytes
+    encoded: bytes
     weight: int
 
     @property
@@ -63,7 +66,7 @@ class DeadLetter:
         """What it carries; None where it is no message."""
         decode = _DECODERS.get(self.stream)
         try:
-            return decode(self.payload) if decode else None
+            return decode(self.encoded) if decode else None
         except FacesError:
             return None
 
@@ -98,12 +101,12 @@ class DeadLetters:
     async def all(
         self, reason: str = "", older_than: datetime | None = None
     ) -> AsyncIterator[DeadLetter]:
-        """Those whose reason contains `reason` and that died before `older_than`, by pages."""
+        """Those that died before `older_than` and whose reason has this code, or contains this."""
         start = "-"
         end = str(int(older_than.timestamp() * 1000)) if older_than else "+"
         while page := await self._page(start, end):
             for letter in page:
-                if reason.lower() in letter.reason.lower():
+                if reason == letter.code or reason.lower() in letter.reason.lower():
                     yield letter
             start = f"({page[-1].id}"
 
@@ -127,11 +130,11 @@ class DeadLetters:
         """
         marks = await Marks.of(self._client, self._settings)
         mark = marks.of_stream(letter.stream)
-        payload = message.encode()
+        encoded = message.encode()
         code = await self._scripts.revive(
             keys=[
                 self._keys.bytes,
-                self._keys.flights,
+                self._keys.in_flight,
                 self._keys.stream(DEAD),
                 self._keys.stream(letter.stream),
             ],
@@ -140,9 +143,9 @@ class DeadLetters:
                 letter.weight,
                 mark.entries,
                 mark.bytes,
-                payload,
-                weight_of(message, payload),
-                message.flight,
+                encoded,
+                weight_of(message, encoded),
+                message.in_flight,
             ],
         )
         if code == -3:
@@ -153,14 +156,14 @@ class DeadLetters:
 
     async def drop(self, letter: DeadLetter) -> bool:
         """Delete it with its bytes; False if it was gone already."""
-        bodies: tuple[Body, ...] = letter.message.bodies if letter.message else ()
+        payloads: tuple[Payload, ...] = letter.message.payloads if letter.message else ()
         dropped = await self._scripts.drop(
             keys=[
                 self._keys.bytes,
                 self._keys.stream(DEAD),
-                *(self._keys.body(body.id) for body in bodies),
+                *(self._keys.payload(payload.id) for payload in payloads),
             ],
-            args=[letter.id, letter.weight, len(bodies)],
+            args=[letter.id, letter.weight, len(payloads)],
         )
         return bool(dropped)
 
@@ -173,12 +176,15 @@ class DeadLetters:
 
 def _letter(entry_id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
     read = delivery(entry_id, fields)
+    reason = fields.get(b"reason", b"").decode("utf-8", "replace")
+    code = fields.get(b"code")
     return DeadLetter(
         id=entry_id.decode(),
         stream=fields.get(b"stream", b"").decode("utf-8", "replace").rpartition(":")[2],
-        reason=fields.get(b"reason", b"").decode("utf-8", "replace"),
+        reason=reason,
+        code=Reason.of(code.decode("utf-8", "replace") if code else None, reason),
         history=_history(fields.get(b"history", b"[]")),
-        payload=read.payload,
+        encoded=read.encoded,
         weight=read.weight,
     )
 
@@ -188,7 +194,13 @@ def _history(text: bytes) -> tuple[Attempt, ...]:
     try:
         attempts = json.loads(text)
         return tuple(
-            Attempt(str(one["at"]), str(one["consumer"]), str(one["reason"])) for one in attempts
+            Attempt(
+                str(one["at"]),
+                str(one["consumer"]),
+                str(one["reason"]),
+                Reason.of(one.get("code"), str(one["reason"])),
+            )
+            for one in attempts
         )
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return ()

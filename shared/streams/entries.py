@@ -5,7 +5,7 @@ from typing import NamedTuple
 from shared.messages import Message
 from shared.streams.marks import ENTRY_OVERHEAD_BYTES
 
-PAYLOAD_FIELD = b"m"
+MESSAGE_FIELD = b"m"
 WEIGHT_FIELD = b"n"
 
 WEIGHT_DIGITS = 15
@@ -24,7 +24,7 @@ class Delivery(NamedTuple):
     id: bytes
     deliveries: int
     failed_attempts: int
-    payload: bytes
+    encoded: bytes
     weight: int
 
     @property
@@ -33,16 +33,16 @@ class Delivery(NamedTuple):
         return self.position[0]
 
 
-def weight_of(message: Message, payload: bytes) -> int:
-    """Bytes that an entry counts for: its payload, its bodies, and Redis' own overhead."""
-    return ENTRY_OVERHEAD_BYTES + len(payload) + sum(body.size for body in message.bodies)
+def weight_of(message: Message, encoded: bytes) -> int:
+    """Bytes that an entry counts for: its JSON, its payloads, and Redis' own overhead."""
+    return ENTRY_OVERHEAD_BYTES + len(encoded) + sum(payload.size for payload in message.payloads)
 
 
 def delivery(
     entry_id: bytes, fields: dict[bytes, bytes], deliveries: int = 1, failed_attempts: int = 0
 ) -> Delivery:
     """Read an entry's fields; one that was added by hand may lack any of them."""
-    payload = fields.get(PAYLOAD_FIELD, b"")
+    encoded = fields.get(MESSAGE_FIELD, b"")
     weight = fields.get(WEIGHT_FIELD, b"0")
     counts = weight.isdigit() and len(weight) <= WEIGHT_DIGITS
     ms, _, which = entry_id.partition(b"-")
@@ -51,6 +51,6 @@ def delivery(
         id=entry_id,
         deliveries=deliveries,
         failed_attempts=failed_attempts,
-        payload=payload,
+        encoded=encoded,
         weight=int(weight) if counts else 0,
     )

@@ -8,7 +8,7 @@ import structlog
 from pydantic_core import to_json
 from redis.asyncio import Redis
 
-from shared.messages import Body, Message
+from shared.messages import Message, Payload
 from shared.streams.entries import Delivery, weight_of
 from shared.streams.intake import Membership
 from shared.streams.keys import Keys
@@ -16,8 +16,8 @@ from shared.streams.marks import Marks
 from shared.streams.outcome import Done, Output
 from shared.streams.scripts import Scripts, Value
 
-BODY_EXPIRY_SECONDS = 3600
-"""A body whose entry was never added goes by itself after this long."""
+PAYLOAD_EXPIRY_SECONDS = 3600
+"""A payload whose entry was never added goes by itself after this long."""
 
 OUTPUTS_AT_ONCE = 500
 """Outputs added by one script at most (but never less than one item): a few milliseconds."""
@@ -31,7 +31,7 @@ class Answer(IntEnum):
     DONE = 1
     LOST = 0
     FULL = -1
-    BODY_MISSING = -2
+    PAYLOAD_MISSING = -2
     WRONG_TYPE = -3
 
 
@@ -76,8 +76,8 @@ class HandOff:
         self._membership = membership
 
     async def send(self, items: Sequence[Item]) -> list[Answer]:
-        """Set the new bodies, then run the script; one answer an item, in order."""
-        await self._set_bodies([out for item in items for out in item.outcome.outputs])
+        """Set the new payloads, then run the script; one answer an item, in order."""
+        await self._set_payloads([out for item in items for out in item.outcome.outputs])
         call = self._plan(items)
         deliveries = [item.delivery for item in items]
         answers = await self._scripts.handoff(
@@ -93,13 +93,13 @@ class HandOff:
         )
         return [_ANSWERS[answer] for answer in answers]
 
-    async def _set_bodies(self, outputs: Sequence[Output]) -> None:
+    async def _set_payloads(self, outputs: Sequence[Output]) -> None:
         payloads = [pair for output in outputs for pair in output.payloads.items()]
         if not payloads:
             return
         async with self._client.pipeline(transaction=False) as pipeline:
-            for body, payload in payloads:
-                pipeline.set(self._keys.body(body.id), payload, ex=BODY_EXPIRY_SECONDS)
+            for payload, content in payloads:
+                pipeline.set(self._keys.payload(payload.id), content, ex=PAYLOAD_EXPIRY_SECONDS)
             await pipeline.execute()
 
     def _plan(self, items: Sequence[Item]) -> _Call:
@@ -108,7 +108,7 @@ class HandOff:
             [
                 self._membership.stream,
                 self._keys.bytes,
-                self._keys.flights,
+                self._keys.in_flight,
                 self._membership.history,
                 self._keys.rate,
                 *map(self._keys.stream, names),
@@ -126,39 +126,39 @@ class HandOff:
     def _plan_item(self, call: _Call, item: Item, names: list[str]) -> None:
         delivery, outputs = item.delivery, item.outcome.outputs
         dropped = _dropped(item)
-        call.keys += self._body_keys(dropped)
+        call.keys += self._payload_keys(dropped)
         call.numbers += (delivery.deliveries, delivery.weight, len(dropped), len(outputs))
-        call.texts += (delivery.id, item.message.flight)
+        call.texts += (delivery.id, item.message.in_flight)
         for output in outputs:
             message = output.message
-            payload = message.encode()
+            encoded = message.encode()
             passed_on = _passed_on(output)
-            call.keys += self._body_keys(output.payloads)
-            call.keys += self._body_keys(passed_on)
+            call.keys += self._payload_keys(output.payloads)
+            call.keys += self._payload_keys(passed_on)
             call.numbers += (
                 names.index(message.stream) + 1,
-                weight_of(message, payload),
+                weight_of(message, encoded),
                 len(output.payloads),
                 len(passed_on),
             )
-            call.texts += (payload, message.flight)
+            call.texts += (encoded, message.in_flight)
 
-    def _body_keys(self, bodies: Iterable[Body]) -> list[str]:
-        return [self._keys.body(body.id) for body in bodies]
-
-
-def _passed_on(output: Output) -> list[Body]:
-    """Bodies that the output's message takes over from the input."""
-    return [body for body in output.message.bodies if body not in output.payloads]
+    def _payload_keys(self, payloads: Iterable[Payload]) -> list[str]:
+        return [self._keys.payload(payload.id) for payload in payloads]
 
 
-def _dropped(item: Item) -> list[Body]:
-    """Bodies of the input that no output takes over."""
-    bodies = item.message.bodies
-    if not bodies:
+def _passed_on(output: Output) -> list[Payload]:
+    """Payloads that the output's message takes over from the input."""
+    return [payload for payload in output.message.payloads if payload not in output.payloads]
+
+
+def _dropped(item: Item) -> list[Payload]:
+    """Payloads of the input that no output takes over."""
+    payloads = item.message.payloads
+    if not payloads:
         return []
-    carried = {body for output in item.outcome.outputs for body in _passed_on(output)}
-    return [body for body in bodies if body not in carried]
+    carried = {payload for output in item.outcome.outputs for payload in _passed_on(output)}
+    return [payload for payload in payloads if payload not in carried]
 
 
 def in_calls(items: Sequence[Item]) -> list[list[Item]]:

@@ -18,8 +18,11 @@ class Keys:
         """A stream: `sources`, `images`, `results` or `dead`."""
         return f"{{{self.prefix}}}:{name}"
 
-    def body(self, identity: str) -> str:
-        """Bytes of one picture; expires until an entry owns it."""
+    def payload(self, identity: str) -> str:
+        """Bytes beside an entry, such as a picture; they expire until an entry owns them.
+
+        (The key says `body`, as it always did: versions side by side share it.)
+        """
         return f"{{{self.prefix}}}:body:{identity}"
 
     def once(self, token: str) -> str:
@@ -32,12 +35,12 @@ class Keys:
 
     @property
     def bytes(self) -> str:
-        """Hash of stream key to the bytes of its entries and their bodies."""
+        """Hash of stream key to the bytes of its entries and their payloads."""
         return f"{{{self.prefix}}}:bytes"
 
     @property
-    def flights(self) -> str:
-        """Set of the images that are under way between ingest and commit."""
+    def in_flight(self) -> str:
+        """Set of what is under way between ingest and commit; the key says `flights`, as above."""
         return f"{{{self.prefix}}}:flights"
 
     @property

@@ -11,7 +11,7 @@ from shared.streams.keys import IMAGES, RESULTS, SOURCES
 GIBIBYTE = 1 << 30
 
 ENTRY_OVERHEAD_BYTES = 150
-"""What one entry costs in Redis beyond its payload and bodies (measured: 100 to 150 bytes for
+"""What one entry costs in Redis beyond its payload and payloads (measured: 100 to 150 bytes for
 the entry, its pending record and its member of the flights set)."""
 
 UNLIMITED = 1 << 52

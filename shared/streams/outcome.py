@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from shared.messages import Body, Message
+from shared.messages import Message, Payload
+from shared.reasons import Failure, Reason
 
 M = TypeVar("M", bound=Message)
 
@@ -23,13 +24,13 @@ class Work(Generic[M]):
 
 @dataclass(frozen=True)
 class Output:
-    """A message for the stream that its class names, with the bytes of its new bodies.
+    """A message for the stream that its class names, with the bytes of its new payloads.
 
-    Bodies that the input already owned are passed on by naming them; they need no bytes here.
+    Payloads that the input already owned are passed on by naming them; they need no bytes here.
     """
 
     message: Message
-    payloads: dict[Body, bytes] = field(default_factory=dict)
+    payloads: dict[Payload, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,26 @@ class Done:
 class Retry:
     """The attempt failed in a way that may pass; after the last attempt it is a dead letter."""
 
-    reason: str
+    sentence: str
+    reason: Reason = Reason.ERROR
+
+    @property
+    def failure(self) -> Failure:
+        """Why it failed."""
+        return Failure(self.reason, self.sentence)
 
 
 @dataclass(frozen=True)
 class Dead:
     """The message can never be handled: a dead letter at once."""
 
-    reason: str
+    sentence: str
+    reason: Reason = Reason.ERROR
+
+    @property
+    def failure(self) -> Failure:
+        """Why it failed."""
+        return Failure(self.reason, self.sentence)
 
 
 Outcome = Done | Retry | Dead

@@ -9,11 +9,11 @@ from redis.exceptions import RedisError
 
 from shared.backoff import backoff
 from shared.errors import FacesError, Unreachable
-from shared.messages import Body, Message, new_token
+from shared.messages import Message, Payload, new_token
 from shared.settings import Settings
 from shared.streams.client import REDIS_AWAY, describe
 from shared.streams.entries import weight_of
-from shared.streams.handoff import BODY_EXPIRY_SECONDS, Answer
+from shared.streams.handoff import PAYLOAD_EXPIRY_SECONDS, Answer
 from shared.streams.keys import Keys
 from shared.streams.marks import Marks
 from shared.streams.patience import CAP_SECONDS, FIRST_SECONDS
@@ -38,8 +38,8 @@ class Producer:
         self._scripts = Scripts(client)
         self._marks: Marks | None = None
 
-    async def add(self, message: Message, payloads: Mapping[Body, bytes] | None = None) -> bool:
-        """Add a message with the bytes of its bodies; waits as long as its stream is full.
+    async def add(self, message: Message, payloads: Mapping[Payload, bytes] | None = None) -> bool:
+        """Add a message with the bytes of its payloads; waits as long as its stream is full.
 
         Returns:
             False if the same image was under way already.
@@ -71,7 +71,9 @@ class Producer:
                 raise FacesError(f"Redis key {key} is not a stream; set FACES_PREFIX or delete it")
             await asyncio.sleep(backoff(attempts, FIRST_SECONDS, CAP_SECONDS))
 
-    async def _send(self, message: Message, payloads: Mapping[Body, bytes], token: str) -> Answer:
+    async def _send(
+        self, message: Message, payloads: Mapping[Payload, bytes], token: str
+    ) -> Answer:
         if self._marks is None:
             self._marks = await Marks.of(self._client, self._settings)
         mark = self._marks.of_stream(message.stream)
@@ -82,26 +84,26 @@ class Producer:
             if held >= mark.bytes and await self._client.xlen(stream) > 0:
                 return Answer.FULL
             async with self._client.pipeline(transaction=False) as pipeline:
-                for body, payload in payloads.items():
-                    key = self._keys.body(body.id)
+                for payload, content in payloads.items():
+                    key = self._keys.payload(payload.id)
                     # Never over one that an entry owns already: an earlier reply may be lost.
-                    pipeline.set(key, payload, ex=BODY_EXPIRY_SECONDS, nx=True)
+                    pipeline.set(key, content, ex=PAYLOAD_EXPIRY_SECONDS, nx=True)
                 await pipeline.execute()
-        payload = message.encode()
+        encoded = message.encode()
         code = await self._scripts.add(
             keys=[
                 self._keys.bytes,
-                self._keys.flights,
+                self._keys.in_flight,
                 self._keys.once(token),
                 stream,
-                *(self._keys.body(body.id) for body in payloads),
+                *(self._keys.payload(payload.id) for payload in payloads),
             ],
             args=[
                 mark.entries,
                 mark.bytes,
-                payload,
-                weight_of(message, payload),
-                message.flight,
+                encoded,
+                weight_of(message, encoded),
+                message.in_flight,
                 REMEMBER_SECONDS,
                 len(payloads),
             ],

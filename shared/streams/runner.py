@@ -22,9 +22,9 @@ from redis.exceptions import RedisError
 from shared.health import Health
 from shared.metrics import HELD, LEASES_LOST, REDELIVERED
 from shared.settings import Settings
+from shared.streams.attempts import FailedAttempts
 from shared.streams.batches import Batches
 from shared.streams.client import BLOCK_MS, REDIS_AWAY, connect
-from shared.streams.failure import Failure
 from shared.streams.gathering import Gathering
 from shared.streams.gauges import measure
 from shared.streams.handoff import HandOff
@@ -122,7 +122,7 @@ class Stage(Generic[M]):
         return Settling(
             self.spec,
             gathering,
-            Failure(self._scripts, self._keys, marks, self._membership, self._settings),
+            FailedAttempts(self._scripts, self._keys, marks, self._membership, self._settings),
             self._leases,
             self._patience,
             self._settings,

@@ -10,12 +10,13 @@ from typing import Generic
 import structlog
 
 from shared.backoff import backoff
-from shared.errors import InvalidMessage, NewerMessage, Unreachable
+from shared.errors import InvalidMessage, LeftToOthers, Unreachable
 from shared.messages import Message
 from shared.metrics import ENTRIES, ENTRY_AGE_SECONDS, FULL_SECONDS, HANDLE_SECONDS
+from shared.reasons import Failure, Reason
 from shared.settings import Settings
+from shared.streams.attempts import FailedAttempts
 from shared.streams.entries import Delivery
-from shared.streams.failure import Failure
 from shared.streams.gathering import Gathering
 from shared.streams.handoff import Answer, Item, in_calls
 from shared.streams.leases import Leases
@@ -44,7 +45,7 @@ class Settling(Generic[M]):
         self,
         spec: StageSpec[M],
         handoff: Gathering,
-        failure: Failure,
+        failed_attempts: FailedAttempts,
         leases: Leases,
         patience: Patience,
         settings: Settings,
@@ -53,7 +54,7 @@ class Settling(Generic[M]):
     ) -> None:
         self._spec = spec
         self._handoff = handoff
-        self._failure = failure
+        self._failed_attempts = failed_attempts
         self._leases = leases
         self._patience = patience
         self._settings = settings
@@ -74,10 +75,10 @@ class Settling(Generic[M]):
             match outcome:
                 case Done():
                     done.append(Item(one.delivery, one.message, outcome))
-                case Retry(reason):
-                    await self._fail(one.delivery, one.message, reason, final=False)
-                case Dead(reason):
-                    await self._fail(one.delivery, one.message, reason, final=True)
+                case Retry():
+                    await self._fail(one.delivery, one.message, outcome.failure, final=False)
+                case Dead():
+                    await self._fail(one.delivery, one.message, outcome.failure, final=True)
         await self._hand_off(done)
 
     async def _read(self, deliveries: Sequence[Delivery]) -> list[_Read[M]]:
@@ -85,15 +86,17 @@ class Settling(Generic[M]):
         read: list[_Read[M]] = []
         for delivery in deliveries:
             try:
-                message = self._spec.decode(delivery.payload)
-            except NewerMessage as error:
+                message = self._spec.decode(delivery.encoded)
+            except LeftToOthers as error:
                 log.warning("left for a newer consumer", stage=self._spec.name, reason=str(error))
                 await self._leases.let_go([delivery])
             except InvalidMessage as error:
-                await self._fail(delivery, None, str(error), final=True)
+                await self._fail(
+                    delivery, None, Failure(Reason.INVALID_MESSAGE, str(error)), final=True
+                )
             else:
                 if delivery.deliveries > self._settings.max_deliveries:
-                    await self._fail(delivery, message, _outlives(delivery), final=True)
+                    await self._fail(delivery, message, _poison(delivery), final=True)
                 else:
                     read.append(_Read(delivery, message))
         return read
@@ -153,14 +156,19 @@ class Settling(Generic[M]):
         await asyncio.sleep(delay)
 
     async def _fail(
-        self, delivery: Delivery, message: M | None, reason: str, *, final: bool
+        self, delivery: Delivery, message: M | None, failure: Failure, *, final: bool
     ) -> None:
         attempts = delivery.failed_attempts + 1
         result: Message | None = None
         if message is not None:
-            result = self._spec.failed(message, reason, attempts, self._consumer)
+            result = self._spec.failed(message, failure, attempts, self._consumer)
         send = partial(
-            self._failure.send, delivery, reason, final=final, message=message, result=result
+            self._failed_attempts.send,
+            delivery,
+            failure,
+            final=final,
+            message=message,
+            result=result,
         )
         waits = 0
         while True:
@@ -177,7 +185,8 @@ class Settling(Generic[M]):
             entry=delivery.id.decode(),
             verdict=failed.verdict,
             attempts=failed.attempts,
-            reason=reason,
+            code=failure.reason.value,
+            reason=failure.sentence,
         )
         if failed.verdict == "retry":
             self._look_again_in(failed.delay)
@@ -194,5 +203,5 @@ class Settling(Generic[M]):
         await self._leases.let_go(deliveries)
 
 
-def _outlives(delivery: Delivery) -> str:
-    return f"delivered {delivery.deliveries} times: whoever takes it does not survive it"
+def _poison(delivery: Delivery) -> Failure:
+    return Failure(Reason.POISON, f"delivered {delivery.deliveries} times; no consumer survived it")

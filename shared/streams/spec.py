@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from shared.messages import Message
+from shared.reasons import Failure
 from shared.streams.capacity import Capacity
 from shared.streams.outcome import Handler, M
 
@@ -16,9 +17,9 @@ class StageSpec(Generic[M]):
     Attributes:
         name: of the service and of its group.
         stream: which stream it reads: `sources`, `images` or `results`.
-        decode: reads a payload; raises InvalidMessage or NewerMessage.
+        decode: reads a encoded; raises InvalidMessage or LeftToOthers.
         handle: the function that the service is.
-        failed: the message that tells the writer that this one is a dead letter (message, reason,
+        failed: the message that tells the writer that this one is a dead letter (message, failure,
             attempts, consumer); None where nothing needs to be told.
         concurrency: how many batches are handled at once.
         batch: most messages in one batch.
@@ -33,7 +34,7 @@ class StageSpec(Generic[M]):
     stream: str
     decode: Callable[[bytes], M]
     handle: Handler[M]
-    failed: Callable[[M, str, int, str], Message | None]
+    failed: Callable[[M, Failure, int, str], Message | None]
     concurrency: int = 1
     batch: int = 1
     linger: float = 0.0

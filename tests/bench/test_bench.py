@@ -95,8 +95,10 @@ def test_a_filled_backlog_is_what_the_scripts_would_have_left(redis_url: str) ->
         stream = keys.stream(IMAGES)
         entries = client.xrange(stream)
         held = [ImageMessage.decode(fields[b"m"]) for _, fields in entries]
-        assert all(client.get(keys.body(one.body.id)) == b"x" * 100 for one in held if one.body)
-        assert {one.flight.encode() for one in held} == client.smembers(keys.flights)
+        assert all(
+            client.get(keys.payload(one.payload.id)) == b"x" * 100 for one in held if one.payload
+        )
+        assert {one.in_flight.encode() for one in held} == client.smembers(keys.in_flight)
         weights = sum(int(fields[b"n"]) for _, fields in entries)
         assert int(client.hget(keys.bytes, stream) or 0) == weights > 700
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from shared.errors import FacesError, Unreachable
 from shared.housekeeping import forget, sweep
 from shared.messages import Status, now
 from shared.objects import Objects
+from shared.picture_keys import PictureKeys
 from shared.recipe import Recipe
 from tests.support.catalogs import (
     RECIPE,
@@ -160,6 +162,12 @@ async def test_a_redo_says_how_many_have_no_source(catalog: Catalog) -> None:
     assert (await catalog.progress(ONE)).failed == 1
 
 
+def crops_in_every_form(image: QueuedImage) -> list[str]:
+    """As detectors write them now, and as they wrote them until message version 1."""
+    keys = PictureKeys(RECIPE.id, image.id)
+    return [*keys.crops(2), *islice(keys.old_crops(), 2)]
+
+
 async def test_forgetting_deletes_rows_faces_and_objects_and_nothing_else(
     catalog: Catalog, objects: Objects
 ) -> None:
@@ -169,11 +177,12 @@ async def test_forgetting_deletes_rows_faces_and_objects_and_nothing_else(
     await catalog.commit([result_of(image, annotated=key_of(image)) for image in images])
     for image in images:
         await objects.put(key_of(image), b"x")
-    await objects.put(f"{RECIPE.id}/{images[0].id}/0.jpg", b"crop")
+    for key in crops_in_every_form(images[0]):
+        await objects.put(key, b"crop")
     wanted = Filter(name=images[0].name)
 
     assert await listed(forget(catalog, objects, wanted, dry_run=True)) == [images[0].name]
-    assert len(await keys_of(objects)) == 3
+    assert len(await keys_of(objects)) == 6
     assert await listed(forget(catalog, objects, wanted)) == [images[0].name]
     assert await listed(forget(catalog, objects, wanted)) == []
 

@@ -96,19 +96,19 @@ async def _rows(database_url: str) -> Sequence[sqlalchemy.Row[tuple[str, ...]]]:
 
 
 async def _left(client: Redis, keys: Keys) -> list[str]:
-    """Bodies without an entry, entries, flights and bytes that should be gone."""
-    left = [key.decode() async for key in client.scan_iter(keys.body("*").replace("{", "[{]"))]
+    """Payloads without an entry, entries, flights and bytes that should be gone."""
+    left = [key.decode() async for key in client.scan_iter(keys.payload("*").replace("{", "[{]"))]
     for name in (SOURCES, IMAGES, RESULTS):
         if length := await client.xlen(keys.stream(name)):
             left.append(f"{length} entries in {name}")
         if held := int(await client.hget(keys.bytes, keys.stream(name)) or 0):
             left.append(f"{held} bytes counted in {name}")
-    if flights := await client.scard(keys.flights):
+    if flights := await client.scard(keys.in_flight):
         left.append(f"{flights} flights")
-    # A body that no entry owns goes by its expiry: a kill between its SET and its script.
+    # A payload that no entry owns goes by its expiry: a kill between its SET and its script.
     owned = []
     for key in left:
-        if ":body:" in key and await client.ttl(key) >= 0:
+        if ":payload:" in key and await client.ttl(key) >= 0:
             continue
         owned.append(key)
     return owned

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from shared.catalog import Catalog, QueuedImage, Step
-from shared.messages import Body, ImageMessage, ResultMessage, Status, new_token, now
+from shared.messages import ImageMessage, Payload, ResultMessage, Status, new_token, now
 from shared.recipe import Recipe
 from tests.support.faces_command import Faces
 
@@ -23,22 +23,22 @@ class Suite:
         self.client = redis.Redis.from_url(redis_url)
         self.database = f"sqlite:///{folder}/faces.db"
         self.faces = Faces(folder, FACES_REDIS_URL=redis_url, FACES_DATABASE_URL=self.database)
-        self.body = Body.of(b"picture")
+        self.payload = Payload.of(b"picture")
         self.message = ImageMessage(
             submission=new_token(),
             trace=new_token(),
             recipe=RECIPE,
             id=new_token(),
             name="slow.jpg",
-            body=self.body,
+            payload=self.payload,
         )
-        self.client.set(f"{{faces}}:body:{self.body.id}", b"picture")
+        self.client.set(f"{{faces}}:payload:{self.payload.id}", b"picture")
         self.id = self.die(self.message.encode(), "no end after 60 s")
 
-    def die(self, payload: bytes, reason: str) -> str:
+    def die(self, encoded: bytes, reason: str) -> str:
         """A dead letter, as the script of a failed attempt leaves it."""
         fields = {
-            "m": payload,
+            "m": encoded,
             "n": 300,
             "stream": "{faces}:images",
             "reason": reason,
@@ -108,7 +108,7 @@ async def test_a_retry_puts_it_back_under_the_next_generation(suite: Suite) -> N
     ((_, fields),) = suite.client.xrange("{faces}:images")  # type: ignore[misc]
     again = ImageMessage.decode(fields[b"m"])
     assert (again.id, again.generation) == (suite.message.id, 2)
-    assert suite.client.get(f"{{faces}}:body:{suite.body.id}") == b"picture"
+    assert suite.client.get(f"{{faces}}:payload:{suite.payload.id}") == b"picture"
     assert suite.client.xlen(DEAD) == 0
 
 
@@ -127,7 +127,7 @@ async def test_a_retry_leaves_what_the_catalog_does_not_know_or_nobody_can_read(
 def test_a_drop_deletes_it_and_the_bytes_that_it_kept(suite: Suite) -> None:
     assert suite.faces("dead", "drop", "--reason", "60 s").stdout == "1 dropped\n"
     assert suite.client.xlen(DEAD) == 0
-    assert suite.client.get(f"{{faces}}:body:{suite.body.id}") is None
+    assert suite.client.get(f"{{faces}}:payload:{suite.payload.id}") is None
 
 
 @pytest.mark.parametrize("command", ["retry", "drop"])

@@ -45,7 +45,7 @@ async def test_work_is_dropped_and_results_are_kept(redis_url: str) -> None:
         stats = await read_stats(client, KEYS)
         assert [stream.length for stream in stats.streams] == [0, 0, 1]
         assert [stream.bytes > 0 for stream in stats.streams] == [False, False, True]
-        assert await client.smembers(KEYS.flights) == {searched.flight.encode()}
+        assert await client.smembers(KEYS.in_flight) == {searched.in_flight.encode()}
 
 
 async def test_an_image_that_was_dropped_can_be_named_again_at_once(redis_url: str) -> None:

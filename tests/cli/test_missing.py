@@ -12,7 +12,7 @@ from services.writer.service import open_stage as open_writer
 from shared.catalog import Catalog, Filter, ImageRow
 from shared.health import Health
 from shared.messages import Status
-from shared.reasons import BYTES_LOST
+from shared.reasons import Reason
 from shared.streams.keys import IMAGES, SOURCES
 from tests.support.faces_command import Faces
 from tests.support.servers import RedisServer
@@ -93,10 +93,10 @@ async def test_flushall_while_running_and_resubmitting_completes_the_set(
         done = [row for row in rows if row.status is Status.NO_FACES]
         lost = [row for row in rows if row.status is Status.FAILED]
         assert (len(done), len(lost)) == (20, 3)
-        assert {row.reason for row in lost} == {BYTES_LOST}
+        assert {row.reason for row in lost} == {Reason.BYTES_LOST.meaning}
         assert (await catalog.progress(named)).complete
         assert (await catalog.progress(sent)).complete
-        assert not await suite.client.exists(suite.keys.flights), "nothing is left"
+        assert not await suite.client.exists(suite.keys.in_flight), "nothing is left"
 
         again = Submission(suite.producer, RECIPE, "again")
         await again.add_pictures([("sent-0.jpg", b"bytes 0")])
@@ -131,7 +131,7 @@ async def test_a_flight_whose_entry_was_destroyed_does_not_block_its_image(
     async with suite_on(deployment.server.url, **deployment.settings) as suite:
         await deployment.submit(suite)
         await suite.client.xtrim(suite.keys.stream(IMAGES), maxlen=0)
-        assert await suite.client.scard(suite.keys.flights) == 23
+        assert await suite.client.scard(suite.keys.in_flight) == 23
     assert deployment.missing()["sent"] == 20
 
 

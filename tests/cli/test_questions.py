@@ -15,7 +15,7 @@ from services.cli.formats.parquet import write_parquet
 from shared.catalog import Catalog, FaceRow, ImageRow
 from shared.errors import FacesError
 from shared.messages import Status, new_token, now
-from shared.reasons import CANCELLED
+from shared.reasons import Reason
 from shared.recipe import Mode, Recipe
 from tests.cli.test_commands import FAILED, ROW
 from tests.support.catalogs import RECIPE, failure, nothing_found, result_of, some_images, step_of
@@ -220,7 +220,7 @@ def test_cancel_ends_what_is_queued_and_says_what_others_wait_for(here: Here) ->
     assert "2 images cancelled; 1 had ended before" in answer.out
     assert "1 stay queued" in answer.out
     (row,) = here.show(images[1].name)
-    assert (row.status, row.reason) == (Status.FAILED, CANCELLED)
+    assert (row.status, row.reason) == (Status.FAILED, Reason.CANCELLED.meaning)
     assert here.show(images[3].name)[0].status is Status.QUEUED
     here.end(nothing_found(images[3]))
     assert "cancelled already" in here.on("cancel", "a1").out

@@ -14,7 +14,6 @@ from services.detector.frames import (
     ProtocolError,
     Reply,
     Request,
-    crop_keys,
     read_frame,
     write_frame,
 )
@@ -23,6 +22,7 @@ from shared.identity import file_uri
 from shared.messages import Status
 from shared.model_table import MODELS
 from shared.objects import ObjectRefused, Objects
+from shared.picture_keys import PictureKeys
 from shared.recipe import Recipe
 from tests.support.poison import poisoned
 
@@ -64,12 +64,13 @@ def test_a_reference_that_cannot_be_had_is_a_failed_picture(config: Config) -> N
 
 
 def test_with_a_key_the_pictures_go_into_the_object_store(config: Config, tmp_path: Path) -> None:
-    request = Request(recipe=RECIPE, object_key="yunet-1/abc.jpg")
+    keys = PictureKeys("yunet-1", "a" * 32)
+    request = Request(recipe=RECIPE, object_key=keys.annotated)
     reply, pictures = Worker(config).answer(request, b"faces")
     assert pictures == ()
     assert (reply.annotated, reply.crops, reply.parts) == (True, 1, ())
-    assert (tmp_path / "objects/yunet-1/abc.jpg").read_bytes() == b"annotated"
-    [crop] = crop_keys("yunet-1/abc.jpg", 1)
+    assert (tmp_path / "objects" / keys.annotated).read_bytes() == b"annotated"
+    [crop] = keys.crops(1)
     assert (tmp_path / "objects" / crop).read_bytes() == b"crop"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from services.detector import starting
 from services.detector.detect import Detector, failed
-from services.detector.frames import Reply, Request, crop_keys
+from services.detector.frames import Reply, Request
 from services.detector.process import Answer, SlotCrashed
 from services.detector.service import open_stage
 from services.detector.slots import Slots
@@ -17,7 +17,7 @@ from services.detector.starting import slot_config, starting_slots
 from shared.errors import ModelMissing, Unreachable
 from shared.health import Health
 from shared.identity import file_uri
-from shared.messages import Body, Face, ImageMessage, ResultMessage, Status
+from shared.messages import Face, ImageMessage, Payload, ResultMessage, Status
 from shared.model_table import MODELS
 from shared.settings import PicturesBy, Settings
 from shared.streams.keys import DEAD, IMAGES
@@ -58,17 +58,17 @@ class FakeSlots:
 
 
 class FakeBodies:
-    """Bodies by id."""
+    """Payloads by id."""
 
     def __init__(self, known: dict[str, bytes] | None = None) -> None:
         self.known = known or {}
 
-    async def get(self, body: Body) -> bytes | None:
-        return self.known.get(body.id)
+    async def get(self, payload: Payload) -> bytes | None:
+        return self.known.get(payload.id)
 
 
-def detector_of(slots: FakeSlots, bodies: FakeBodies | None = None, **overrides: Any) -> Detector:
-    return Detector(cast(Slots, slots), bodies or FakeBodies(), Settings.load(overrides))
+def detector_of(slots: FakeSlots, payloads: FakeBodies | None = None, **overrides: Any) -> Detector:
+    return Detector(cast(Slots, slots), payloads or FakeBodies(), Settings.load(overrides))
 
 
 async def handled(detector: Detector, message: ImageMessage) -> Output:
@@ -104,18 +104,18 @@ async def test_for_the_writer_pictures_travel_as_bodies() -> None:
     message = image()
     output = await handled(detector_of(slots, pictures_by=PicturesBy.WRITER), message)
     result = result_in(output)
-    assert slots.asked[0][0].object_key is None
-    assert result.annotated == message.object_key
-    assert result.crops == crop_keys(message.object_key, 2)
-    assert result.body is not None
-    assert output.payloads[result.body] == b"annotated"
-    assert [output.payloads[body] for body in result.crop_bodies] == [b"one", b"two"]
-    assert set(output.payloads) == set(result.bodies)
+    assert slots.asked[0][0].keys.annotated is None
+    assert result.annotated == message.keys.annotated
+    assert result.crops == message.keys.crops(2)
+    assert result.payload is not None
+    assert output.payloads[result.payload] == b"annotated"
+    assert [output.payloads[payload] for payload in result.crop_payloads] == [b"one", b"two"]
+    assert set(output.payloads) == set(result.payloads)
 
 
 async def test_equal_crops_are_still_two_bodies() -> None:
     slots = FakeSlots(Answer(FOUND, (b"annotated", b"same", b"same")))
-    assert len(result_in(await handled(detector_of(slots), image())).crop_bodies) == 2
+    assert len(result_in(await handled(detector_of(slots), image())).crop_payloads) == 2
 
 
 async def test_a_detector_that_puts_pictures_itself_sends_none() -> None:
@@ -123,10 +123,10 @@ async def test_a_detector_that_puts_pictures_itself_sends_none() -> None:
     message = image()
     output = await handled(detector_of(slots, pictures_by=PicturesBy.DETECTOR), message)
     result = result_in(output)
-    assert slots.asked[0][0].object_key == message.object_key
-    assert result.annotated == message.object_key
-    assert result.crops == crop_keys(message.object_key, 2)
-    assert result.bodies == ()
+    assert slots.asked[0][0].keys.annotated == message.keys.annotated
+    assert result.annotated == message.keys.annotated
+    assert result.crops == message.keys.crops(2)
+    assert result.payloads == ()
     assert output.payloads == {}
 
 
@@ -142,8 +142,10 @@ async def test_an_annotated_picture_too_large_for_redis_fails_with_the_setting()
 
 async def test_an_inline_picture_is_sent_to_the_slot() -> None:
     slots = FakeSlots(Answer(Reply(kind="done", status=Status.NO_FACES), ()))
-    body = Body.of(b"pixels")
-    output = await handled(detector_of(slots, FakeBodies({body.id: b"pixels"})), image(body=body))
+    payload = Payload.of(b"pixels")
+    output = await handled(
+        detector_of(slots, FakeBodies({payload.id: b"pixels"})), image(payload=payload)
+    )
     assert result_in(output).status is Status.NO_FACES
     [(request, content)] = slots.asked
     assert (request.source_uri, content) == (None, b"pixels")
@@ -151,7 +153,7 @@ async def test_an_inline_picture_is_sent_to_the_slot() -> None:
 
 async def test_bytes_lost_with_redis_are_a_clear_failure_without_a_slot() -> None:
     slots = FakeSlots(RuntimeError("not asked"))
-    result = result_in(await handled(detector_of(slots), image(body=Body.of(b"lost"))))
+    result = result_in(await handled(detector_of(slots), image(payload=Payload.of(b"lost"))))
     assert result.status is Status.FAILED
     assert "lost with Redis" in result.reason
     assert slots.asked == []
@@ -256,8 +258,10 @@ async def test_a_picture_that_costs_its_process_fails_alone_after_its_attempts(
         for one in good:
             assert (results[one.id].status, results[one.id].attempts) == (Status.NO_FACES, 1)
         assert await suite.length(DEAD) == 1
-        assert bad.body is not None
-        assert await suite.client.get(suite.keys.body(bad.body.id)) == poison, "kept for replay"
+        assert bad.payload is not None
+        assert await suite.client.get(suite.keys.payload(bad.payload.id)) == poison, (
+            "kept for replay"
+        )
 
 
 async def test_a_real_picture_goes_through_by_reference_and_inline(
@@ -267,13 +271,13 @@ async def test_a_real_picture_goes_through_by_reference_and_inline(
     recipe = RECIPE.model_copy(update={"model": "yunet", "model_version": MODELS["yunet"].version})
     settings = {"models_dir": sample_models, "source_roots": (sample_data,), "slots": 1}
     async with suite_on(redis_url, **settings) as suite:
-        body = Body.of(picture.read_bytes())
+        payload = Payload.of(picture.read_bytes())
         by_reference = image(source_uri=file_uri(bytes(picture))).model_copy(
             update={"recipe": recipe}
         )
-        inline = image(body=body).model_copy(update={"recipe": recipe})
+        inline = image(payload=payload).model_copy(update={"recipe": recipe})
         await suite.producer.add(by_reference)
-        await suite.producer.add(inline, {body: picture.read_bytes()})
+        await suite.producer.add(inline, {payload: picture.read_bytes()})
         async with detecting(suite):
 
             async def both_ended() -> bool:
@@ -283,8 +287,10 @@ async def test_a_real_picture_goes_through_by_reference_and_inline(
         one, other = await suite.results()
         assert one.faces == other.faces
         assert one.bytes == other.bytes == picture.stat().st_size
-        assert one.body is not None and other.body is not None
-        pictures = [await suite.client.get(suite.keys.body(it.id)) for it in (one.body, other.body)]
+        assert one.payload is not None and other.payload is not None
+        pictures = [
+            await suite.client.get(suite.keys.payload(it.id)) for it in (one.payload, other.payload)
+        ]
         assert pictures[0] == pictures[1]
         assert pictures[0].startswith(b"\xff\xd8")
         assert await suite.length(IMAGES) == 0

@@ -11,7 +11,7 @@ from services.detector.opening import Refused, Rules, open_reference
 from services.ingest.sources.bucket import BucketSource
 from services.ingest.sources.source import SourceRefused
 from shared.identity import inline_id
-from shared.messages import Body, InlineImage, SourceKind, SourceMessage
+from shared.messages import InlineImage, Payload, SourceKind, SourceMessage
 from shared.streams.keys import SOURCES
 from tests.ingest.test_ingest import images, ingesting, settled, submit
 from tests.support.stages import RECIPE, Suite, suite_on
@@ -55,7 +55,7 @@ def test_such_a_picture_can_be_sent_along(tmp_path: Path) -> None:
     make_deep_folder(tmp_path)
     refused: list[str] = []
     for name, content in pictures([os.fsencode(tmp_path)], 1000, refused.append):
-        assert InlineImage(id=inline_id(name, content), name=name, body=Body.of(content)).name
+        assert InlineImage(id=inline_id(name, content), name=name, payload=Payload.of(content)).name
     assert refused == []
 
 

@@ -30,7 +30,7 @@ class ByHand:
         self.intake = Intake(suite.client, self.scripts, self.membership, lease_ms=0)
 
     async def finish(self, delivery: Delivery) -> Answer:
-        message = ImageMessage.decode(delivery.payload)
+        message = ImageMessage.decode(delivery.encoded)
         marks = Marks(self.suite.settings, 0)
         handoff = HandOff(self.suite.client, self.scripts, self.suite.keys, marks, self.membership)
         done = Done((Output(result_of(message)),))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.health import Health
-from shared.messages import Body, ImageMessage, Status, decode_result
+from shared.messages import ImageMessage, Payload, Status, decode_result
 from shared.streams.keys import DEAD, IMAGES, RESULTS
 from shared.streams.outcome import Done, Outcome, Output, Work
 from shared.streams.runner import open_stage_of
@@ -76,9 +76,9 @@ async def bucket_of(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bucket]:
 
 async def add_found(suite: Suite) -> str:
     """A result with a picture; the id of its image."""
-    body = Body.of(b"highlighted")
-    found = result_of(image(), status=Status.FACES, faces=(FACE,), body=body)
-    await suite.producer.add(found, {body: b"highlighted"})
+    payload = Payload.of(b"highlighted")
+    found = result_of(image(), status=Status.FACES, faces=(FACE,), payload=payload)
+    await suite.producer.add(found, {payload: b"highlighted"})
     return found.id
 
 
@@ -130,8 +130,8 @@ async def test_redis_at_maxmemory_with_inputs_waiting_drains_by_itself(
     picture = bytes(200_000)
 
     async def draw(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
-        body = Body.of(picture)
-        return [Done((Output(result_of(works[0].message, body=body), {body: picture}),))]
+        payload = Payload.of(picture)
+        return [Done((Output(result_of(works[0].message, payload=payload), {payload: picture}),))]
 
     async with suite_on(own_server.url) as suite:
         await suite.client.config_set("maxmemory", 24_000_000)

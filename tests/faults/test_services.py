@@ -8,7 +8,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from shared.messages import Body, ImageMessage, Status
+from shared.messages import ImageMessage, Payload, Status
 from shared.streams.keys import DEAD, IMAGES, RESULTS
 from tests.chaos.servers import Postgres
 from tests.support.processes import (
@@ -110,9 +110,9 @@ async def test_image_that_never_ends_or_kills_its_process(processes: Processes) 
         for letter in await suite.entries(DEAD):
             history = json.loads(letter[b"history"])
             assert [attempt["reason"] for attempt in history] == [letter[b"reason"].decode()] * 2
-            body = ImageMessage.decode(letter[b"m"]).body
-            assert body is not None
-            assert await suite.client.get(suite.keys.body(body.id)) in bad, "kept for replay"
+            payload = ImageMessage.decode(letter[b"m"]).payload
+            assert payload is not None
+            assert await suite.client.get(suite.keys.payload(payload.id)) in bad, "kept for replay"
     order = processes.begun()
     last_good = max(order.index(f"good-{n}") for n in range(40))
     assert last_good < len(order) - 1, "while one hangs a second time, all neighbours are done"
@@ -157,9 +157,9 @@ async def test_database_down_for_a_while(processes: Processes) -> None:
 @pytest.mark.parametrize("step", ["store_pictures", "commit_rows"])
 async def test_writer_dies_between_object_commit_and_ack(step: str, processes: Processes) -> None:
     async with suite_of(processes) as (suite, catalog):
-        body = Body.of(b"highlighted")
-        found = result_of(image(), status=Status.FACES, faces=(FACE,), body=body)
-        await suite.producer.add(found, {body: b"highlighted"})
+        payload = Payload.of(b"highlighted")
+        found = result_of(image(), status=Status.FACES, faces=(FACE,), payload=payload)
+        await suite.producer.add(found, {payload: b"highlighted"})
         dying = processes.start("tests.support.crashing_writer", step)
         assert await asyncio.to_thread(dying.wait, 60) == -signal.SIGKILL
         assert await suite.length(RESULTS) == 1, "it is not acknowledged"
@@ -168,6 +168,6 @@ async def test_writer_dies_between_object_commit_and_ack(step: str, processes: P
             await all_ended(suite, catalog, 1)
         (row,) = await rows_of(catalog)
         assert (row.status, len(row.faces)) == (Status.FACES, 1)
-        assert not await suite.client.exists(suite.keys.body(body.id))
+        assert not await suite.client.exists(suite.keys.payload(payload.id))
     objects = [path for path in (processes.folder / "objects").rglob("*") if path.is_file()]
     assert [path.read_bytes() for path in objects] == [b"highlighted"]

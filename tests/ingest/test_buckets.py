@@ -149,7 +149,7 @@ async def test_the_whole_way_of_a_bucket_passes_no_pixels_through_redis(
             await wait_until(complete, "all pictures have their end", 60)
             rows = {row.name: row async for row in catalog.results(Filter())}
             await catalog.close()
-            assert await suite.client.keys(suite.keys.body("*").replace("{", "[{]")) == []
+            assert await suite.client.keys(suite.keys.payload("*").replace("{", "[{]")) == []
             await asyncio.gather(*(run.drain() for run in running))
     assert {name: row.status for name, row in rows.items()} == {
         "one.jpg": Status.FACES,

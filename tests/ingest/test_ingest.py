@@ -11,9 +11,9 @@ from shared.catalog import Catalog, Progress
 from shared.health import Health
 from shared.identity import file_uri, inline_id
 from shared.messages import (
-    Body,
     ImageMessage,
     InlineImage,
+    Payload,
     SourceKind,
     SourceMessage,
     decode_result,
@@ -194,22 +194,22 @@ async def test_a_broken_link_gets_a_failed_result(redis_url: str, tmp_path: Path
 async def test_inline_pictures_keep_their_bodies(redis_url: str, tmp_path: Path) -> None:
     async with ingesting(redis_url, tmp_path) as (suite, catalog):
         submission = new_token()
-        body = Body.of(b"pixels")
-        inline = InlineImage(id=inline_id("a.jpg", b"pixels"), name="a.jpg", body=body)
+        payload = Payload.of(b"pixels")
+        inline = InlineImage(id=inline_id("a.jpg", b"pixels"), name="a.jpg", payload=payload)
         message = part(SourceKind.INLINE, submission, 0, images=(inline,))
-        await suite.producer.add(message, {body: b"pixels"})
+        await suite.producer.add(message, {payload: b"pixels"})
         await suite.producer.add(part(SourceKind.END, submission, 1))
         await wait_until(lambda: settled(suite), "expanded")
         [handed_on] = await images(suite)
-        assert handed_on.body == body
-        assert await suite.client.get(suite.keys.body(body.id)) == b"pixels"
+        assert handed_on.payload == payload
+        assert await suite.client.get(suite.keys.payload(payload.id)) == b"pixels"
 
-        twin = Body.of(b"pixels")
+        twin = Payload.of(b"pixels")
         again = part(
-            SourceKind.INLINE, new_token(), 0, images=(inline.model_copy(update={"body": twin}),)
+            SourceKind.INLINE, new_token(), 0, images=(inline.model_copy(update={"payload": twin}),)
         )
         await suite.producer.add(again, {twin: b"pixels"})
         await wait_until(lambda: settled(suite), "expanded")
         assert await suite.length(IMAGES) == 1, "under way already"
-        assert not await suite.client.exists(suite.keys.body(twin.id)), "its bytes go"
+        assert not await suite.client.exists(suite.keys.payload(twin.id)), "its bytes go"
         assert (await progress(catalog, submission)).named == 1

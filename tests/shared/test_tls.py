@@ -93,8 +93,8 @@ async def test_a_suite_works_through_tls_as_a_user_with_few_rights(
         async with running(suite):
             await suite.add_all([image() for _ in range(3)])
             await wait_until(lambda: has_results(suite, 4), "all went through")
-        assert message.body is not None
-        assert not await suite.client.exists(suite.keys.body(message.body.id))
+        assert message.payload is not None
+        assert not await suite.client.exists(suite.keys.payload(message.payload.id))
         assert await suite.length(IMAGES) == 0
 
 

@@ -102,7 +102,7 @@ class Delivering(RuleBasedStateMachine):
         if not consumer.kept:
             return
         delivery = consumer.kept.pop(0)
-        message = ImageMessage.decode(delivery.payload)
+        message = ImageMessage.decode(delivery.encoded)
         item = Item(delivery, message, Done((Output(result_of(message)),)))
         [answer] = self.run(consumer.handoff.send([item]))
         assert answer in (Answer.DONE, Answer.LOST)
@@ -115,7 +115,7 @@ class Delivering(RuleBasedStateMachine):
         if not consumer.kept:
             return
         delivery = consumer.kept.pop(0)
-        message = ImageMessage.decode(delivery.payload)
+        message = ImageMessage.decode(delivery.encoded)
         failed = failed_result(message, "it failed", 1, "consumer")
         self.run(
             consumer.failure.send(
@@ -151,7 +151,7 @@ class Delivering(RuleBasedStateMachine):
 
     @invariant()
     def what_is_under_way_is_known(self) -> None:
-        flights = self.run(self.suite.client.scard(self.suite.keys.flights))
+        flights = self.run(self.suite.client.scard(self.suite.keys.in_flight))
         assert flights == len(self.submitted)
 
     async def state(self) -> tuple[set[str], Counter[str]]:

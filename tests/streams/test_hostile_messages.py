@@ -11,11 +11,11 @@ import pytest
 from services.ingest.service import open_stage as open_ingest
 from services.writer.service import open_stage as open_writer
 from shared.catalog import Catalog
-from shared.errors import InvalidMessage, NewerMessage
+from shared.errors import InvalidMessage, LeftToOthers
 from shared.health import Health
 from shared.messages import (
     FACES_LIMIT,
-    PAYLOAD_LIMIT_BYTES,
+    MESSAGE_LIMIT_BYTES,
     Face,
     ImageMessage,
     Message,
@@ -80,7 +80,7 @@ FIELDS: dict[str, dict[str, list[object]]] = {
     IMAGES: IMAGE_FIELDS
     | {
         "source_version": ["x" * 201, 7],
-        "body": [
+        "payload": [
             {"id": HEX, "size": 1},  # and a source_uri: one too many
             {"id": HEX, "size": -1},
             {"id": HEX, "size": 10**30},
@@ -92,7 +92,7 @@ FIELDS: dict[str, dict[str, list[object]]] = {
         "status": [None, "queued", "fine", 7, "no_faces", "failed"],
         "reason": ["without having failed", "x" * 1001],
         "annotated": ["../../etc/passwd", "/etc/passwd", "a.jpg", "a b", f"{RECIPE.id}/{HEX}.jpg"],
-        "crops": [["../x.jpg"], [f"{RECIPE.id}/{HEX}-0.jpg"], ["x"] * (FACES_LIMIT + 1)],
+        "crops": [["../x.jpg"], [f"{RECIPE.id}/{HEX}/crop-0.jpg"], ["x"] * (FACES_LIMIT + 1)],
         "faces": [
             [{"x": 1, "y": 1, "w": 1, "h": 1}],
             [{"x": 1e300, "y": 1, "w": 1, "h": 1, "score": 1}],
@@ -104,7 +104,7 @@ FIELDS: dict[str, dict[str, list[object]]] = {
         "bytes": [-1, 1 << 70],
         "attempts": [-1, 1 << 40],
         "detect_ms": [-1, 1e300],
-        "body": [{"id": HEX, "size": 10**30}],
+        "payload": [{"id": HEX, "size": 10**30}],
         "consumer": ["x" * 1001],
     },
 }
@@ -124,7 +124,7 @@ def raw_payloads(good: bytes) -> Iterator[bytes]:
     yield b"[" * 500_000
     yield start + b',"more":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
     yield b'{"a":' * 100_000
-    yield b" " * PAYLOAD_LIMIT_BYTES + good
+    yield b" " * MESSAGE_LIMIT_BYTES + good
     yield start + b',"trace":"\\ud800"}'
     yield start + b',"trace":"' + b"\xed\xa0\x80" * 10 + b'"}'
     yield start + b',"submission":1' + b"0" * 5000 + b"}"
@@ -169,14 +169,14 @@ async def test_hand_made_bad_messages_each_end_as_a_dead_letter_and_the_services
     assert total >= 200
     async with whole_suite(redis_url, tmp_path) as suite:
         for stream, payloads in bad.items():
-            for payload in payloads:
-                await suite.client.xadd(suite.keys.stream(stream), {"m": payload})
+            for encoded in payloads:
+                await suite.client.xadd(suite.keys.stream(stream), {"m": encoded})
         good = [image(f"{n}.jpg") for n in range(3)]
         await suite.add_all(good)
         await wait_until(suite.all_streams_empty, "every entry has an end", timeout=40)
         letters = await suite.entries(DEAD)
         assert sorted(letter[b"m"] for letter in letters) == sorted(
-            payload for payloads in bad.values() for payload in payloads
+            encoded for payloads in bad.values() for encoded in payloads
         )
         for letter in letters:
             assert letter[b"reason"].startswith((b"not a ", b"message of ")), letter[b"reason"]
@@ -237,7 +237,7 @@ def test_a_name_that_looks_like_another_kind_of_message_changes_nothing() -> Non
 
 def test_a_version_of_the_near_future_is_left_and_one_of_the_far_is_refused() -> None:
     good = image().encode()
-    with pytest.raises(NewerMessage):
-        ImageMessage.decode(good.replace(b'"v":1', b'"v":1000'))
+    with pytest.raises(LeftToOthers):
+        ImageMessage.decode(good.replace(b'"v":2', b'"v":1000'))
     with pytest.raises(InvalidMessage, match="v: "):
-        ImageMessage.decode(good.replace(b'"v":1', b'"v":1001'))
+        ImageMessage.decode(good.replace(b'"v":2', b'"v":1001'))

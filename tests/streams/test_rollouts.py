@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 import pytest
+from pydantic import Field
 
-from shared import messages
-from shared.errors import InvalidMessage, NewerMessage
+from shared.errors import InvalidMessage, LeftToOthers
 from shared.health import Health
-from shared.messages import ImageMessage
+from shared.messages import ImageMessage, message
 from shared.streams.client import connect
 from shared.streams.keys import DEAD, IMAGES, RESULTS
 from shared.streams.outcome import Outcome, Work
@@ -17,14 +17,14 @@ from shared.streams.spec import StageSpec
 from tests.support.stages import Running, Suite, failed_result, image, pass_on, suite_on
 from tests.support.waiting import wait_until
 
-OLD = messages.SCHEMA_VERSION
+OLD = message.SCHEMA_VERSION
 NEW = OLD + 1
 
 
 class NewImageMessage(ImageMessage):
     """The image message as a program of the next version has it: one field more, with a default."""
 
-    v: int = messages.Field(NEW, ge=OLD, le=NEW)
+    v: int = Field(NEW, ge=OLD, le=NEW)
     hint: str = ""
 
 
@@ -32,13 +32,13 @@ class NewImageMessage(ImageMessage):
 def next_version() -> Iterator[None]:
     """While a message is decoded, this is the next version of the program."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(messages, "SCHEMA_VERSION", NEW)
+        patch.setattr(message, "SCHEMA_VERSION", NEW)
         yield
 
 
-def decode_new(payload: bytes) -> NewImageMessage:
+def decode_new(encoded: bytes) -> NewImageMessage:
     with next_version():
-        return NewImageMessage.decode(payload)
+        return NewImageMessage.decode(encoded)
 
 
 @asynccontextmanager
@@ -103,7 +103,7 @@ async def test_the_new_service_alone_finishes_what_the_old_ones_queued(redis_url
 
 
 def test_an_old_reader_leaves_the_next_version_and_passes_over_fields_it_does_not_know() -> None:
-    with pytest.raises(NewerMessage, match=f"version {NEW}; this program reads {OLD}"):
+    with pytest.raises(LeftToOthers, match=f"version {NEW}; this program reads {OLD}"):
         ImageMessage.decode(renewed(image()).encode())
     same_version = image().encode()[:-1] + b',"hint":"of a newer minor version"}'
     assert ImageMessage.decode(same_version).name == "a.jpg"
@@ -112,5 +112,5 @@ def test_an_old_reader_leaves_the_next_version_and_passes_over_fields_it_does_no
 def test_a_new_reader_still_refuses_what_is_no_message_of_either_version() -> None:
     with pytest.raises(InvalidMessage):
         decode_new(renewed(image()).encode().replace(b'"name":"a.jpg"', b'"name":""'))
-    with pytest.raises(NewerMessage):
-        decode_new(image().encode().replace(b'"v":1', b'"v":3'))
+    with pytest.raises(LeftToOthers):
+        decode_new(image().encode().replace(b'"v":2', b'"v":4'))

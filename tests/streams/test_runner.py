@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from shared.errors import Unreachable
 from shared.health import Health
-from shared.messages import Body, ImageMessage
+from shared.messages import ImageMessage, Payload
 from shared.streams.keys import DEAD, IMAGES, RESULTS
 from shared.streams.outcome import Dead, Done, Outcome, Output, Retry, Work
 from tests.support.stages import image, pass_on, result_of, running, suite_on
@@ -38,9 +38,9 @@ async def test_an_image_under_way_is_not_added_a_second_time(redis_url: str) -> 
 async def test_a_body_goes_with_its_entry(redis_url: str) -> None:
     async with suite_on(redis_url) as suite:
         message = await suite.add_with_body(b"pixels")
-        assert message.body is not None
-        key = suite.keys.body(message.body.id)
-        assert await suite.client.ttl(key) == -1, "an owned body does not expire"
+        assert message.payload is not None
+        key = suite.keys.payload(message.payload.id)
+        assert await suite.client.ttl(key) == -1, "an owned payload does not expire"
         held = await suite.bytes_held(IMAGES)
         assert held > len(b"pixels")
         async with running(suite):
@@ -50,28 +50,30 @@ async def test_a_body_goes_with_its_entry(redis_url: str) -> None:
 
 async def test_a_body_that_is_carried_on_stays(redis_url: str) -> None:
     async def carry(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
-        return [Done((Output(result_of(work.message, body=work.message.body)),)) for work in works]
+        return [
+            Done((Output(result_of(work.message, payload=work.message.payload)),)) for work in works
+        ]
 
     async with suite_on(redis_url) as suite:
         message = await suite.add_with_body(b"pixels")
-        assert message.body is not None
+        assert message.payload is not None
         async with running(suite, carry):
             await wait_until(lambda: suite_has(suite, RESULTS, 1), "the result is there")
-        assert await suite.client.get(suite.keys.body(message.body.id)) == b"pixels"
+        assert await suite.client.get(suite.keys.payload(message.payload.id)) == b"pixels"
 
 
 async def test_new_bodies_are_stored_with_the_result(redis_url: str) -> None:
     async def draw(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
-        body = Body.of(b"drawn")
-        return [Done((Output(result_of(works[0].message, body=body), {body: b"drawn"}),))]
+        payload = Payload.of(b"drawn")
+        return [Done((Output(result_of(works[0].message, payload=payload), {payload: b"drawn"}),))]
 
     async with suite_on(redis_url) as suite:
         await suite.add_all([image()])
         async with running(suite, draw):
             await wait_until(lambda: suite_has(suite, RESULTS, 1), "the result is there")
-        body = (await suite.results())[0].body
-        assert body is not None
-        key = suite.keys.body(body.id)
+        payload = (await suite.results())[0].payload
+        assert payload is not None
+        key = suite.keys.payload(payload.id)
         assert await suite.client.get(key) == b"drawn"
         assert await suite.client.ttl(key) == -1
 
@@ -108,8 +110,8 @@ async def test_the_last_failed_attempt_makes_a_dead_letter_and_a_failed_result(
         result = (await suite.results())[0]
         assert (result.status, result.reason) == ("failed", "its process was killed")
         assert result.attempts == 2
-        assert message.body is not None
-        kept = await suite.client.get(suite.keys.body(message.body.id))
+        assert message.payload is not None
+        kept = await suite.client.get(suite.keys.payload(message.payload.id))
         assert kept == b"poison", "kept for replay"
         assert await suite.length(IMAGES) == 0
 
@@ -137,8 +139,8 @@ async def test_an_unreadable_message_becomes_a_dead_letter_with_its_reason(redis
 
 async def test_a_newer_message_is_left_for_a_newer_consumer(redis_url: str) -> None:
     async with suite_on(redis_url) as suite:
-        payload = image().encode().replace(b'"v":1', b'"v":99')
-        await suite.client.xadd(suite.keys.stream(IMAGES), {"m": payload})
+        encoded = image().encode().replace(b'"v":2', b'"v":99')
+        await suite.client.xadd(suite.keys.stream(IMAGES), {"m": encoded})
         await suite.add_all([image()])
         async with running(suite):
             await wait_until(lambda: suite_has(suite, RESULTS, 1), "the other image is done")
@@ -220,7 +222,7 @@ async def test_bytes_make_a_stream_full_too(redis_url: str) -> None:
         async with running(suite):
             await asyncio.wait_for(adding, 10)
             await wait_until(lambda: suite_has(suite, RESULTS, 2), "both are done")
-        assert await suite.left_behind() == [suite.keys.flights.encode()]
+        assert await suite.left_behind() == [suite.keys.in_flight.encode()]
 
 
 async def test_an_empty_stream_always_takes_one(redis_url: str) -> None:

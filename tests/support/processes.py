@@ -15,7 +15,7 @@ from services.writer.service import open_stage as open_writer
 from shared.catalog import Catalog, Filter, ImageRow
 from shared.errors import Unreachable
 from shared.health import Health
-from shared.messages import Body, Face
+from shared.messages import Face, Payload
 from shared.streams.keys import RESULTS
 from tests.support.stages import Running, Suite, image, suite_on
 from tests.support.waiting import wait_until
@@ -121,8 +121,8 @@ async def writing(suite: Suite, health: Health | None = None) -> AsyncIterator[N
 
 async def add_pictures(suite: Suite, contents: Sequence[bytes]) -> None:
     for number, content in enumerate(contents):
-        body = Body.of(content)
-        await suite.producer.add(image(f"{number}.jpg", body=body), {body: content})
+        payload = Payload.of(content)
+        await suite.producer.add(image(f"{number}.jpg", payload=payload), {payload: content})
 
 
 async def rows_of(catalog: Catalog) -> list[ImageRow]:

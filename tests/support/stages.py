@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 
 from shared.health import Health
 from shared.messages import (
-    Body,
     ImageMessage,
     Message,
+    Payload,
     ResultMessage,
     Status,
     decode_result,
@@ -36,7 +36,7 @@ def settings_for(url: str, **overrides: Any) -> Settings:  # Any: any setting's 
 
 def image(name: str = "a.jpg", **fields: Any) -> ImageMessage:  # Any: any field's value
     """An image message by reference; each call names another picture unless an id is given."""
-    if "body" not in fields:
+    if "payload" not in fields:
         fields.setdefault("source_uri", f"file:///pictures/{name}")
     fields.setdefault("id", new_token())
     return ImageMessage(
@@ -112,9 +112,9 @@ class Suite:
             await self.producer.add(message)
 
     async def add_with_body(self, content: bytes) -> ImageMessage:
-        body = Body.of(content)
-        message = image(body=body)
-        await self.producer.add(message, {body: content})
+        payload = Payload.of(content)
+        message = image(payload=payload)
+        await self.producer.add(message, {payload: content})
         return message
 
     async def all_streams_empty(self) -> bool:

@@ -10,8 +10,9 @@ from services.writer.pictures import Pictures
 from services.writer.service import Writer, failed
 from shared.catalog import PICTURE_LOST, Catalog, Filter
 from shared.errors import Unreachable
-from shared.messages import Body, Face, ResultMessage, SourceFailedMessage, Status, now
+from shared.messages import Face, Payload, ResultMessage, SourceFailedMessage, Status, now
 from shared.objects import ObjectRefused, Objects
+from shared.picture_keys import PictureKeys
 from shared.streams.outcome import Dead, Done, Retry, Work
 from tests.support.catalogs import (
     RECIPE,
@@ -36,24 +37,24 @@ class Crash(BaseException):
 
 
 class BodiesInMemory:
-    """Bodies as Redis would hold them, until the acknowledgement."""
+    """Payloads as Redis would hold them, until the acknowledgement."""
 
     def __init__(self) -> None:
         self.contents: dict[str, bytes] = {}
         self.most_at_once = 0
 
-    def add(self, content: bytes) -> Body:
-        body = Body.of(content)
-        self.contents[body.id] = content
-        return body
+    def add(self, content: bytes) -> Payload:
+        payload = Payload.of(content)
+        self.contents[payload.id] = content
+        return payload
 
-    async def get_many(self, bodies: Sequence[Body]) -> list[bytes | None]:
-        self.most_at_once = max(self.most_at_once, sum(body.size for body in bodies))
-        return [self.contents.get(body.id) for body in bodies]
+    async def get_many(self, payloads: Sequence[Payload]) -> list[bytes | None]:
+        self.most_at_once = max(self.most_at_once, sum(payload.size for payload in payloads))
+        return [self.contents.get(payload.id) for payload in payloads]
 
 
 @pytest.fixture
-def bodies() -> BodiesInMemory:
+def payloads() -> BodiesInMemory:
     return BodiesInMemory()
 
 
@@ -63,8 +64,8 @@ def objects(tmp_path: Path) -> Objects:
 
 
 @pytest.fixture
-def writer(catalog: Catalog, objects: Objects, bodies: BodiesInMemory) -> Writer:
-    return Writer(Pictures(bodies, objects), Committer(catalog, objects), objects)
+def writer(catalog: Catalog, objects: Objects, payloads: BodiesInMemory) -> Writer:
+    return Writer(Pictures(payloads, objects), Committer(catalog, objects), objects)
 
 
 def works(messages: Sequence[Result]) -> list[Work[Result]]:
@@ -76,15 +77,15 @@ async def keys_of(objects: Objects) -> set[str]:
 
 
 async def test_a_result_becomes_an_object_and_a_row_that_names_it(
-    writer: Writer, catalog: Catalog, objects: Objects, bodies: BodiesInMemory
+    writer: Writer, catalog: Catalog, objects: Objects, payloads: BodiesInMemory
 ) -> None:
     (image,) = some_images(1)
     await catalog.queue(step_of([image]))
     result = result_of(
         image,
-        body=bodies.add(b"highlighted"),
-        crops=(f"{RECIPE.id}/{image.id}/0.jpg",),
-        crop_bodies=(bodies.add(b"face"),),
+        payload=payloads.add(b"highlighted"),
+        crops=PictureKeys(RECIPE.id, image.id).crops(1),
+        crop_payloads=(payloads.add(b"face"),),
     )
 
     assert await writer.handle(works([result])) == [Done()]
@@ -117,14 +118,14 @@ async def test_dying_at_any_point_ends_as_one_row_and_one_object(
     writer: Writer,
     catalog: Catalog,
     objects: Objects,
-    bodies: BodiesInMemory,
+    payloads: BodiesInMemory,
     monkeypatch: pytest.MonkeyPatch,
     step: str,
     when: str,
 ) -> None:
     images = some_images(3)
     await catalog.queue(step_of(images))
-    results = [result_of(image, body=bodies.add(b"highlighted")) for image in images]
+    results = [result_of(image, payload=payloads.add(b"highlighted")) for image in images]
     work: Callable[..., object] = getattr(writer, step)
 
     async def die(*arguments: object) -> None:
@@ -136,7 +137,7 @@ async def test_dying_at_any_point_ends_as_one_row_and_one_object(
         patch.setattr(writer, step, die)
         with pytest.raises(Crash):
             await writer.handle(works(results))
-    restarted = Writer(Pictures(bodies, objects), Committer(catalog, objects), objects)
+    restarted = Writer(Pictures(payloads, objects), Committer(catalog, objects), objects)
 
     assert await restarted.handle(works(results)) == [Done()] * 3
 
@@ -186,7 +187,7 @@ async def test_a_picture_lost_with_redis_ends_as_failed_and_is_done_again_when_n
     await catalog.queue(step_of([lost, kept]))
 
     outcomes = await writer.handle(
-        works([result_of(lost, body=Body.of(b"gone")), nothing_found(kept)])
+        works([result_of(lost, payload=Payload.of(b"gone")), nothing_found(kept)])
     )
 
     assert outcomes == [Done(), Done()]
@@ -203,7 +204,7 @@ async def test_an_object_that_the_store_refuses_is_tried_again_and_then_fails_wi
     writer: Writer,
     catalog: Catalog,
     objects: Objects,
-    bodies: BodiesInMemory,
+    payloads: BodiesInMemory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     refused, fine = some_images(2)
@@ -216,7 +217,7 @@ async def test_an_object_that_the_store_refuses_is_tried_again_and_then_fails_wi
         await put(key, content)
 
     monkeypatch.setattr(objects, "put", refuse)
-    results = [result_of(image, body=bodies.add(b"x")) for image in (refused, fine)]
+    results = [result_of(image, payload=payloads.add(b"x")) for image in (refused, fine)]
 
     outcomes = await writer.handle(works(results))
 
@@ -234,7 +235,7 @@ async def test_an_unreachable_database_keeps_the_batch_and_stores_its_pictures_o
     writer: Writer,
     catalog: Catalog,
     objects: Objects,
-    bodies: BodiesInMemory,
+    payloads: BodiesInMemory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (image,) = some_images(1)
@@ -250,7 +251,7 @@ async def test_an_unreachable_database_keeps_the_batch_and_stores_its_pictures_o
         raise Unreachable("the catalog does not answer")
 
     monkeypatch.setattr(objects, "put", counted)
-    batch = works([result_of(image, body=bodies.add(b"x"))])
+    batch = works([result_of(image, payload=payloads.add(b"x"))])
     with monkeypatch.context() as patch:
         patch.setattr(catalog, "commit", away)
         for _ in range(3):
@@ -262,13 +263,13 @@ async def test_an_unreachable_database_keeps_the_batch_and_stores_its_pictures_o
 
 
 async def test_a_late_result_of_a_forgotten_picture_leaves_neither_row_nor_object(
-    writer: Writer, catalog: Catalog, objects: Objects, bodies: BodiesInMemory
+    writer: Writer, catalog: Catalog, objects: Objects, payloads: BodiesInMemory
 ) -> None:
     (image,) = some_images(1)
     await catalog.queue(step_of([image]))
     await catalog.forget_some(Filter(image=image.id))
 
-    assert await writer.handle(works([result_of(image, body=bodies.add(b"x"))])) == [Done()]
+    assert await writer.handle(works([result_of(image, payload=payloads.add(b"x"))])) == [Done()]
 
     assert await catalog.show(image.id) == []
     assert await keys_of(objects) == set()
@@ -293,16 +294,16 @@ async def test_a_failed_part_and_results_are_committed_together(
 
 
 async def test_bodies_are_held_in_memory_only_a_few_at_a_time(
-    writer: Writer, catalog: Catalog, bodies: BodiesInMemory, monkeypatch: pytest.MonkeyPatch
+    writer: Writer, catalog: Catalog, payloads: BodiesInMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.writer.pictures.BYTES_AT_ONCE", 1000)
     images = some_images(12)
     await catalog.queue(step_of(images))
-    results = [result_of(image, body=bodies.add(b"x" * 300)) for image in images]
+    results = [result_of(image, payload=payloads.add(b"x" * 300)) for image in images]
 
     assert await writer.handle(works(results)) == [Done()] * 12
 
-    assert bodies.most_at_once == 900
+    assert payloads.most_at_once == 900
 
 
 async def test_thousands_of_faces_in_one_picture_are_all_kept(

@@ -165,7 +165,7 @@ async def _show(identity: str, redis: str | None, out: Path | None) -> None:
         ("stream", letter.stream),
         ("died", f"{letter.died_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("reason", letter.reason),
-        ("message", letter.payload.decode("utf-8", "backslashreplace")),
+        ("message", letter.encoded.decode("utf-8", "backslashreplace")),
     ):
         print(f"{what + ':':<9}{printable(value)}")
     for n, attempt in enumerate(letter.history, 1):

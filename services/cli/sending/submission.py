@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shared.identity import display_name, file_uri, inline_id
-from shared.messages import Body, InlineImage, SourceKind, SourceMessage, new_token, now
+from shared.messages import InlineImage, Payload, SourceKind, SourceMessage, new_token, now
 from shared.recipe import Recipe
 from shared.streams.producer import Producer
 
@@ -34,12 +34,12 @@ class Submission:
 
     async def add_pictures(self, pictures: Sequence[tuple[str, bytes]]) -> None:
         """Names and contents of pictures that are sent along."""
-        bodies = [Body.of(content) for _, content in pictures]
+        made = [Payload.of(content) for _, content in pictures]
         images = tuple(
-            InlineImage(id=inline_id(name, content), name=name, body=body)
-            for (name, content), body in zip(pictures, bodies, strict=True)
+            InlineImage(id=inline_id(name, content), name=name, payload=payload)
+            for (name, content), payload in zip(pictures, made, strict=True)
         )
-        payloads = {body: content for body, (_, content) in zip(bodies, pictures, strict=True)}
+        payloads = {payload: content for payload, (_, content) in zip(made, pictures, strict=True)}
         await self._producer.add(self._message(SourceKind.INLINE, {"images": images}), payloads)
         self.parts += 1
 

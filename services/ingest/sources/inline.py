@@ -8,9 +8,9 @@ class InlineSource:
     """All pictures of the message, in one step."""
 
     async def step(self, message: SourceMessage) -> Step:
-        """Names them; their bodies stay where they are."""
+        """Names them; their payloads stay where they are."""
         found = tuple(
-            FoundImage(id=image.id, name=image.name, size=image.body.size, body=image.body)
+            FoundImage(id=image.id, name=image.name, size=image.payload.size, payload=image.payload)
             for image in message.images
         )
         return Step(found, next_position=None)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.messages import Body, SourceMessage
+from shared.messages import Payload, SourceMessage
 
 STEP = 250
 """Images found in one step at most: one hand-off adds them, in about 3 ms of Redis' time."""
@@ -25,7 +25,7 @@ class FoundImage:
     uri: str | None = None
     version: str = ""
     size: int | None = None
-    body: Body | None = None
+    payload: Payload | None = None
     problem: str = ""
 
 

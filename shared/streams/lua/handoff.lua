@@ -1,14 +1,14 @@
 -- Hand off: for each item, add its outputs and finish its entry, wholly or not at all.
--- KEYS  stream, bytes, flights, history, rate, the output streams; then, item by item, the bodies
---       to drop and, output by output, its new bodies and its carried bodies.
+-- KEYS  stream, bytes, in_flight, history, rate, the output streams; then, item by item, the payloads
+--       to drop and, output by output, its new payloads and its carried payloads.
 -- ARGV  group, consumer, all numbers as one list in JSON, the first and the last id in the order
 --       of the stream; then, item by item, id, flight and, output by output, payload, flight.
 -- The numbers: of output streams, for each its marks (entries, bytes); of items, for each its
---       deliveries, weight, number of bodies to drop, number of outputs; for each output: index of
---       its stream, weight, numbers of new and of carried bodies.
--- Returns one number an item: 1 done, 0 no longer ours, -1 full, -2 a new body is missing,
+--       deliveries, weight, number of payloads to drop, number of outputs; for each output: index of
+--       its stream, weight, numbers of new and of carried payloads.
+-- Returns one number an item: 1 done, 0 no longer ours, -1 full, -2 a new payload is missing,
 --       -3 an output key holds something else than a stream.
-local stream, bytes_key, flights, history, rate = key(), key(), key(), key(), key()
+local stream, bytes_key, in_flight, history, rate = key(), key(), key(), key(), key()
 local group, consumer = arg(), arg()
 number = in_turn(cjson.decode(arg()))
 local first, last = arg(), arg()
@@ -20,12 +20,12 @@ for i = 1, number() do marks[i] = read_mark(bytes_key) end
 -- which spares Lua making, and collecting, half a dozen for every item.
 local item = {outputs = {}}
 local function read_item()
-  item.id, item.flight = arg(), arg()
+  item.id, item.in_flight = arg(), arg()
   item.deliveries, item.weight, item.drop, item.count = number(), number(), keys(number()), number()
   for i = 1, item.count do
     local output = item.outputs[i] or {}
     item.outputs[i] = output
-    output.payload, output.flight = arg(), arg()
+    output.payload, output.in_flight = arg(), arg()
     output.mark, output.weight = marks[number()], number()
     output.fresh, output.carried = keys(number()), keys(number())
   end
@@ -53,15 +53,15 @@ local function judge()
     if mark.problem ~= 0 then return mark.problem end
     -- An entry that goes round its own stream takes the place that it frees.
     if mark.key ~= stream and is_full(mark) then return -1 end
-    for _, body in ipairs(output.fresh) do
-      if redis.call('EXISTS', body) == 0 then return -2 end
+    for _, payload in ipairs(output.fresh) do
+      if redis.call('EXISTS', payload) == 0 then return -2 end
     end
   end
   return 1
 end
 
-local function drop(bodies)
-  for _, body in ipairs(bodies) do redis.call('UNLINK', body) end
+local function drop(payloads)
+  for _, payload in ipairs(payloads) do redis.call('UNLINK', payload) end
 end
 
 local ended, freed = {}, 0
@@ -69,11 +69,11 @@ local function perform()
   local carried_on = false
   for i = 1, item.count do
     local output = item.outputs[i]
-    local goes_on = output.flight == item.flight
-    carried_on = carried_on or (goes_on and output.flight ~= '')
-    if output.flight == '' or goes_on or redis.call('SADD', flights, output.flight) == 1 then
+    local goes_on = output.in_flight == item.in_flight
+    carried_on = carried_on or (goes_on and output.in_flight ~= '')
+    if output.in_flight == '' or goes_on or redis.call('SADD', in_flight, output.in_flight) == 1 then
       add(output.mark, output.payload, output.weight)
-      for _, body in ipairs(output.fresh) do redis.call('PERSIST', body) end
+      for _, payload in ipairs(output.fresh) do redis.call('PERSIST', payload) end
     else
       -- The same image is under way already: one of them is enough.
       drop(output.fresh)
@@ -81,7 +81,7 @@ local function perform()
     end
   end
   drop(item.drop)
-  if item.flight ~= '' and not carried_on then redis.call('SREM', flights, item.flight) end
+  if item.in_flight ~= '' and not carried_on then redis.call('SREM', in_flight, item.in_flight) end
   pending[item.id] = 0  -- an entry that comes twice in one call is handed off once
   ended[#ended + 1] = item.id
   freed = freed + item.weight

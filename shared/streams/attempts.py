@@ -8,6 +8,7 @@ import structlog
 
 from shared.backoff import backoff
 from shared.messages import Message, now
+from shared.reasons import Failure, Reason
 from shared.settings import Settings
 from shared.streams.entries import Delivery, weight_of
 from shared.streams.intake import Membership
@@ -33,7 +34,7 @@ class Failed:
     delay: float = 0.0
 
 
-class Failure:
+class FailedAttempts:
     """Ends failed attempts of one consumer."""
 
     def __init__(
@@ -53,7 +54,7 @@ class Failure:
     async def send(
         self,
         delivery: Delivery,
-        reason: str,
+        failure: Failure,
         *,
         final: bool,
         message: Message | None,
@@ -66,7 +67,7 @@ class Failure:
             message: what was read from the entry; None where it could not be read.
             result: what the writer is told if the entry becomes a dead letter.
         """
-        reason = reason[:REASON_LIMIT]
+        reason = failure.sentence[:REASON_LIMIT]
         encoded = result.encode() if result else b""
         dead, results = self._marks.of_stream(DEAD), self._marks.of_stream(RESULTS)
         delays = self._delays_ms()
@@ -76,15 +77,16 @@ class Failure:
             delivery.id,
             delivery.deliveries,
             delivery.weight,
-            message.flight if message else "",
+            message.in_flight if message else "",
             dead.entries,
             dead.bytes,
             results.entries,
             results.bytes,
-            self._attempt(reason),
+            self._attempt(failure.reason, reason),
             reason,
+            failure.reason.value,
             0 if final else self._settings.max_attempts,
-            delivery.payload,
+            delivery.encoded,
             encoded,
             weight_of(result, encoded) if result else 0,
             int(self._settings.lease_seconds * 1000),
@@ -101,20 +103,21 @@ class Failure:
         return [
             self._membership.stream,
             self._keys.bytes,
-            self._keys.flights,
+            self._keys.in_flight,
             self._membership.history,
             self._keys.rate,
             self._keys.stream(DEAD),
             self._keys.stream(RESULTS),
         ]
 
-    def _attempt(self, reason: str) -> str:
+    def _attempt(self, code: Reason, reason: str) -> str:
         """One line of an entry's history, as JSON."""
         return json.dumps(
             {
                 "at": now().isoformat(timespec="milliseconds"),
                 "consumer": self._membership.consumer,
                 "reason": reason,
+                "code": code.value,
             }
         )
 

@@ -1,0 +1,55 @@
+"""What rides in a payload beside a result, since it could outgrow a message.
+
+Each kind is one entry here: its name, how its values become bytes, and how they are read again.
+A message stays below 1 MiB however many faces there are.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from shared.errors import InvalidMessage
+from shared.messages.face import FACES_LIMIT, Face
+from shared.messages.message import Part, Payload
+
+FACES_IN_MESSAGE = 250
+"""More faces than these are attached: a message of so many has about 50 kB."""
+
+
+class AttachmentKind(StrEnum):
+    """What an attachment holds."""
+
+    FACES = "faces"
+
+
+class Attachment(Part):
+    """A payload that belongs to the message beside it, and what it holds."""
+
+    kind: AttachmentKind
+    payload: Payload
+
+
+_FACES = TypeAdapter(tuple[Face, ...])
+
+
+def pack_faces(faces: Sequence[Face]) -> bytes:
+    """Faces as JSON, UTF-8."""
+    return to_json(list(faces), exclude_none=True)
+
+
+def unpack_faces(content: bytes) -> tuple[Face, ...]:
+    """Faces from `pack_faces`.
+
+    Raises:
+        InvalidMessage: these are none, or too many.
+    """
+    try:
+        faces = _FACES.validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        raise InvalidMessage(f"attached faces: {first['msg']}") from None
+    if not 0 < len(faces) <= FACES_LIMIT:
+        raise InvalidMessage(f"attached faces: {len(faces)}; 1 to {FACES_LIMIT} allowed")
+    return faces

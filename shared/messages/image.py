@@ -1,0 +1,142 @@
+"""Messages about one image: to be searched, and what became of it."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AliasChoices, Field, model_validator
+
+from shared import fields
+from shared.messages.attachment import Attachment, AttachmentKind
+from shared.messages.face import FACES_LIMIT, Face, Page
+from shared.messages.message import Message, Payload, now
+from shared.picture_keys import PictureKeys
+from shared.reasons import Reason
+
+PAGES_LIMIT = 500
+"""Most pages of one input that are searched, and told of in its result."""
+
+
+class Status(StrEnum):
+    """Where an image stands: every one ends as one of the last three."""
+
+    QUEUED = "queued"
+    FACES = "faces"
+    NO_FACES = "no_faces"
+    FAILED = "failed"
+
+
+class Kind(StrEnum):
+    """What an input is: one picture, or a document (or animation) of several pages."""
+
+    PICTURE = "picture"
+    DOCUMENT = "document"
+
+
+class _OfOneImage(Message):
+    """Fields shared by the messages about one image; (id, recipe.id) is the key of its row."""
+
+    id: fields.Token
+    generation: fields.Generation = 1
+    name: fields.Name
+    source_uri: fields.Uri | None = None
+    queued_at: fields.Moment = Field(default_factory=now)
+
+    @property
+    def in_flight(self) -> str:
+        return f"{self.id}:{self.recipe.id}:{self.generation}"
+
+    @property
+    def keys(self) -> PictureKeys:
+        """The keys of its objects in the store."""
+        return PictureKeys(self.recipe.id, self.id)
+
+
+class ImageMessage(_OfOneImage):
+    """One picture to be searched, by reference (`source_uri`, `source_version`) or inline."""
+
+    stream: ClassVar[str] = "images"
+
+    source_version: fields.SourceVersion = ""
+    payload: Payload | None = Field(None, validation_alias=AliasChoices("payload", "body"))
+
+    @model_validator(mode="after")
+    def _has_pixels(self) -> Self:
+        if (self.source_uri is None) == (self.payload is None):
+            raise ValueError("an image has either a source_uri or a payload")
+        return self
+
+    @property
+    def payloads(self) -> tuple[Payload, ...]:
+        return (self.payload,) if self.payload else ()
+
+
+class ResultMessage(_OfOneImage):
+    """What became of one picture.
+
+    Attributes:
+        reason, code: why it failed, as a sentence and as a `shared.reasons.Reason`.
+        pages: how many pages the file has; `searched`, those that were looked at, in order. A
+            picture has one page and no `searched`.
+        width, height: in pixels, upright; of a document, those of its first page.
+        faces: best first. Many of them travel as an attachment instead: see `attachment`.
+        annotated: key of the picture that shows the faces, of page `annotated_page`; its bytes
+            are in the store, or still in `payload`.
+        drawing: version of drawing (`shared.recipe.DRAWING_VERSION`) that made `annotated`.
+        taken_at: when it was taken by the camera's clock: `2019-06-01T12:00:00`, with the offset
+            from UTC (`+02:00`) where the camera told it.
+    """
+
+    stream: ClassVar[str] = "results"
+
+    status: Literal[Status.FACES, Status.NO_FACES, Status.FAILED]
+    reason: fields.ShortText = ""
+    code: fields.ReasonCode | None = None
+    bytes: fields.Bytes | None = None
+    width: fields.Pixels | None = None
+    height: fields.Pixels | None = None
+    format: fields.FormatName = ""
+    taken_at: fields.TakenAt | None = None
+    camera: fields.Camera = ""
+    kind: Kind = Kind.PICTURE
+    pages: fields.Count = 1
+    searched: Annotated[tuple[Page, ...], Field(max_length=PAGES_LIMIT)] = ()
+    faces: Annotated[tuple[Face, ...], Field(max_length=FACES_LIMIT)] = ()
+    annotated: fields.ObjectKey | None = None
+    annotated_page: fields.PageNumber | None = None
+    drawing: fields.Count | None = None
+    crops: Annotated[tuple[fields.ObjectKey, ...], Field(max_length=FACES_LIMIT)] = ()
+    payload: Payload | None = Field(None, validation_alias=AliasChoices("payload", "body"))
+    crop_payloads: Annotated[tuple[Payload, ...], Field(max_length=FACES_LIMIT)] = Field(
+        (), validation_alias=AliasChoices("crop_payloads", "crop_bodies")
+    )
+    attachments: Annotated[tuple[Attachment, ...], Field(max_length=len(AttachmentKind))] = ()
+    consumer: fields.ShortText = ""
+    attempts: fields.Count = 1
+    detected_at: fields.Moment = Field(default_factory=now)
+    detect_ms: fields.Milliseconds | None = None
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        attached = any(one.kind is AttachmentKind.FACES for one in self.attachments)
+        if attached and self.faces:
+            raise ValueError("faces are in the message or attached, and not both")
+        if (self.status is Status.FACES) != (bool(self.faces) or attached):
+            raise ValueError("status and faces do not agree")
+        if (self.status is Status.FAILED) != bool(self.reason):
+            raise ValueError("a failed result, and only that, has a reason")
+        # Its own objects and no other's: else one result could overwrite what another row names.
+        if self.annotated not in (None, self.keys.annotated):
+            raise ValueError("the annotated picture is not under the key of its image")
+        if not all(self.keys.is_crop(key) for key in self.crops):
+            raise ValueError("a crop is not under the key of its image")
+        return self
+
+    @property
+    def failure(self) -> Reason | None:
+        """Why it failed, where this program knows the code (version 1 has none)."""
+        return Reason.of(self.code, self.reason) if self.status is Status.FAILED else None
+
+    @property
+    def payloads(self) -> tuple[Payload, ...]:
+        own = (self.payload,) if self.payload else ()
+        return own + self.crop_payloads + tuple(one.payload for one in self.attachments)

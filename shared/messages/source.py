@@ -1,0 +1,70 @@
+"""Messages about sources: what a submission names, to be expanded into images."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AliasChoices, Field, model_validator
+
+from shared import fields
+from shared.messages.message import Message, Part, Payload, now
+from shared.reasons import Reason
+
+
+class InlineImage(Part):
+    """A picture whose bytes were sent along with its name."""
+
+    id: fields.Token
+    name: fields.Name
+    payload: Payload = Field(validation_alias=AliasChoices("payload", "body"))
+
+
+class SourceKind(StrEnum):
+    """How a source reaches ingest; which source reads a reference is for its scheme to say."""
+
+    FILES = "files"
+    INLINE = "inline"
+    END = "end"
+
+
+class SourceMessage(Message):
+    """One part of a submission, to be expanded into images.
+
+    `files`: what a `uri` names, below an allowed root or bucket. `inline`: pictures sent along.
+    `end`: no part follows; `part` is how many there were. A large source goes round the stream
+    in steps: each adds the message again with the next `position`, behind what else is waiting.
+    """
+
+    stream: ClassVar[str] = "sources"
+
+    kind: SourceKind
+    part: fields.Count
+    uri: fields.Uri | None = None
+    images: Annotated[tuple[InlineImage, ...], Field(max_length=500)] = ()
+    position: fields.Position = ""
+    excluded: Annotated[tuple[fields.Uri, ...], Field(max_length=16)] = ()
+    submission_name: fields.ShortText = ""
+    submitted_at: fields.Moment = Field(default_factory=now)
+
+    @model_validator(mode="after")
+    def _kind_has_its_fields(self) -> Self:
+        if self.kind is SourceKind.FILES and self.uri is None:
+            raise ValueError("a files source needs a uri")
+        if self.kind is SourceKind.INLINE and not self.images:
+            raise ValueError("an inline source needs images")
+        return self
+
+    @property
+    def payloads(self) -> tuple[Payload, ...]:
+        return tuple(image.payload for image in self.images)
+
+
+class SourceFailedMessage(Message):
+    """A part of a submission that could not be expanded: its submission ends all the same."""
+
+    stream: ClassVar[str] = "results"
+
+    source_failed: Literal[True] = True
+    part: fields.Count
+    uri: fields.Uri | None = None
+    reason: fields.ShortText
+    code: fields.ReasonCode = Reason.SOURCE_REFUSED

@@ -1,0 +1,66 @@
+"""The keys of a picture's objects in the store: every one of them, and nobody else's.
+
+Whatever writes, checks, lists or deletes an object of a picture asks here. Below a recipe, a
+picture has
+
+    RECIPE/ID.jpg           what was drawn
+    RECIPE/ID/crop-N.jpg    one face each, from 0
+    RECIPE/ID-N.jpg         the same as written until message version 1; read and deleted only
+
+A new kind of object goes into the folder `RECIPE/ID/`: what deletes a picture lists that folder.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+_OWNED = re.compile(
+    r"(?P<recipe>[A-Za-z0-9_.-]+)/(?P<image>[0-9a-f]{32})(?:\.jpg|-\d+\.jpg|/[A-Za-z0-9_.-]+)"
+)
+
+
+@dataclass(frozen=True, order=True)
+class PictureKeys:
+    """The keys of one picture under one recipe."""
+
+    recipe: str
+    image: str
+
+    @classmethod
+    def of(cls, key: str) -> Self | None:
+        """Whose object this key names; None for what is no object of a picture."""
+        found = _OWNED.fullmatch(key)
+        return cls(found["recipe"], found["image"]) if found else None
+
+    @property
+    def annotated(self) -> str:
+        """The picture that shows, or hides, the faces."""
+        return f"{self.recipe}/{self.image}.jpg"
+
+    @property
+    def folder(self) -> str:
+        """The folder of all other objects, as a prefix to list."""
+        return f"{self.recipe}/{self.image}"
+
+    def crops(self, count: int) -> tuple[str, ...]:
+        """One key a face, in the order of the faces."""
+        return tuple(f"{self.folder}/crop-{n}.jpg" for n in range(count))
+
+    def old_crops(self) -> Iterator[str]:
+        """Crops in their first form, without end: they were written without gaps."""
+        n = 0
+        while True:
+            yield f"{self.folder}-{n}.jpg"
+            n += 1
+
+    def is_crop(self, key: str) -> bool:
+        """Whether a key names a crop of this picture, in either form."""
+        if not key.startswith(self.folder):
+            return False
+        return re.fullmatch(r"(/crop)?-\d{1,9}\.jpg", key[len(self.folder) :]) is not None
+
+    def place_in(self, uri: str) -> str | None:
+        """The store's own part of the annotated picture's URI; None where that is not its key."""
+        end = f"/{self.annotated}"
+        return uri.removesuffix(end) if uri.endswith(end) else None
