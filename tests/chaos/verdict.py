@@ -108,7 +108,7 @@ async def _left(client: Redis, keys: Keys) -> list[str]:
     # A payload that no entry owns goes by its expiry: a kill between its SET and its script.
     owned = []
     for key in left:
-        if ":payload:" in key and await client.ttl(key) >= 0:
+        if ":body:" in key and await client.ttl(key) >= 0:
             continue
         owned.append(key)
     return owned

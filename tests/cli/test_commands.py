@@ -145,7 +145,7 @@ def test_submit_sends_bytes_and_then_the_end(faces: Faces, redis_url: str, tmp_p
     assert (first.recipe.model, first.recipe.mode) == ("haar", "blur")
     assert (end.kind, end.part, end.submission) == (SourceKind.END, 1, first.submission)
     with redis.Redis.from_url(redis_url) as client:
-        payload = f"{{faces}}:payload:{first.images[0].payload.id}"
+        payload = f"{{faces}}:body:{first.images[0].payload.id}"
         assert client.get(payload) == b"picturea.jpg"
         assert client.ttl(payload) == -1  # it lives as long as its entry
 

@@ -32,7 +32,7 @@ class Suite:
             name="slow.jpg",
             payload=self.payload,
         )
-        self.client.set(f"{{faces}}:payload:{self.payload.id}", b"picture")
+        self.client.set(f"{{faces}}:body:{self.payload.id}", b"picture")
         self.id = self.die(self.message.encode(), "no end after 60 s")
 
     def die(self, encoded: bytes, reason: str) -> str:
@@ -108,7 +108,7 @@ async def test_a_retry_puts_it_back_under_the_next_generation(suite: Suite) -> N
     ((_, fields),) = suite.client.xrange("{faces}:images")  # type: ignore[misc]
     again = ImageMessage.decode(fields[b"m"])
     assert (again.id, again.generation) == (suite.message.id, 2)
-    assert suite.client.get(f"{{faces}}:payload:{suite.payload.id}") == b"picture"
+    assert suite.client.get(f"{{faces}}:body:{suite.payload.id}") == b"picture"
     assert suite.client.xlen(DEAD) == 0
 
 
@@ -127,7 +127,7 @@ async def test_a_retry_leaves_what_the_catalog_does_not_know_or_nobody_can_read(
 def test_a_drop_deletes_it_and_the_bytes_that_it_kept(suite: Suite) -> None:
     assert suite.faces("dead", "drop", "--reason", "60 s").stdout == "1 dropped\n"
     assert suite.client.xlen(DEAD) == 0
-    assert suite.client.get(f"{{faces}}:payload:{suite.payload.id}") is None
+    assert suite.client.get(f"{{faces}}:body:{suite.payload.id}") is None
 
 
 @pytest.mark.parametrize("command", ["retry", "drop"])

@@ -69,8 +69,8 @@ def test_jpeg_names_are_kept_and_others_get_jpg_appended(tree: Tree) -> None:
 def test_a_result_is_the_same_file_as_its_object(tree: Tree) -> None:
     picture = tree.found(inside(tree, b"a.jpg"))
     tree.layout.place([picture])
-    assert picture.keys.annotated
-    assert (tree.annotated / "a.jpg").samefile(tree.objects / picture.keys.annotated)
+    assert picture.object_key
+    assert (tree.annotated / "a.jpg").samefile(tree.objects / picture.object_key)
 
 
 def test_where_hard_links_are_refused_a_result_is_a_copy(

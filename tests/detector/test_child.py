@@ -84,7 +84,8 @@ def test_a_store_that_refuses_is_tried_again_and_one_that_is_away_waited_for(
         raise error
 
     monkeypatch.setattr(Objects, "put_sync", refuse)
-    reply, _ = Worker(config).answer(Request(recipe=RECIPE, object_key="a/b.jpg"), b"faces")
+    key = PictureKeys("yunet-1", "a" * 32).annotated
+    reply, _ = Worker(config).answer(Request(recipe=RECIPE, object_key=key), b"faces")
     assert (reply.kind, reply.reason) == (kind, str(error))
 
 

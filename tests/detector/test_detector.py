@@ -19,6 +19,7 @@ from shared.health import Health
 from shared.identity import file_uri
 from shared.messages import Face, ImageMessage, Payload, ResultMessage, Status
 from shared.model_table import MODELS
+from shared.reasons import Failure, Reason
 from shared.settings import PicturesBy, Settings
 from shared.streams.keys import DEAD, IMAGES
 from shared.streams.outcome import Done, Output, Retry, Work
@@ -104,7 +105,7 @@ async def test_for_the_writer_pictures_travel_as_bodies() -> None:
     message = image()
     output = await handled(detector_of(slots, pictures_by=PicturesBy.WRITER), message)
     result = result_in(output)
-    assert slots.asked[0][0].keys.annotated is None
+    assert slots.asked[0][0].object_key is None
     assert result.annotated == message.keys.annotated
     assert result.crops == message.keys.crops(2)
     assert result.payload is not None
@@ -123,7 +124,7 @@ async def test_a_detector_that_puts_pictures_itself_sends_none() -> None:
     message = image()
     output = await handled(detector_of(slots, pictures_by=PicturesBy.DETECTOR), message)
     result = result_in(output)
-    assert slots.asked[0][0].keys.annotated == message.keys.annotated
+    assert slots.asked[0][0].object_key == message.keys.annotated
     assert result.annotated == message.keys.annotated
     assert result.crops == message.keys.crops(2)
     assert result.payloads == ()
@@ -167,15 +168,17 @@ async def test_a_bad_picture_is_a_result_and_not_a_retry() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("answer", "outcome"),
     [
-        (SlotCrashed("took longer than 60 s", "timeout"), "took longer than 60 s"),
-        (Answer(Reply(kind="retry", reason="storage failed"), ()), "storage failed"),
+        (
+            SlotCrashed("took longer than 60 s", "timeout"),
+            Retry("took longer than 60 s", Reason.TIMEOUT),
+        ),
+        (Answer(Reply(kind="retry", reason="storage failed"), ()), Retry("storage failed")),
     ],
 )
-async def test_what_may_pass_is_tried_again(answer: Answer | Exception, reason: str) -> None:
-    outcome = await detector_of(FakeSlots(answer)).handle([Work(image(), 1, "me")])
-    assert outcome == [Retry(reason)]
+async def test_what_may_pass_is_tried_again(answer: Answer | Exception, outcome: Retry) -> None:
+    assert await detector_of(FakeSlots(answer)).handle([Work(image(), 1, "me")]) == [outcome]
 
 
 async def test_a_store_that_is_away_is_nobodys_fault() -> None:
@@ -196,9 +199,9 @@ async def test_outcomes_are_in_the_order_of_the_messages() -> None:
 
 def test_a_dead_letter_tells_the_writer_why() -> None:
     message = image()
-    result = failed(message, "r" * 5000, 3, "me")
+    result = failed(message, Failure(Reason.TIMEOUT, "r" * 5000), 3, "me")
     assert (result.id, result.status, result.attempts) == (message.id, Status.FAILED, 3)
-    assert result.reason == "r" * 1000
+    assert (result.reason, result.code) == ("r" * 1000, Reason.TIMEOUT)
 
 
 @asynccontextmanager
@@ -275,7 +278,7 @@ async def test_a_real_picture_goes_through_by_reference_and_inline(
         by_reference = image(source_uri=file_uri(bytes(picture))).model_copy(
             update={"recipe": recipe}
         )
-        inline = image(payload=payload).model_copy(update={"recipe": recipe})
+        inline = image(payload=payload, recipe=recipe)
         await suite.producer.add(by_reference)
         await suite.producer.add(inline, {payload: picture.read_bytes()})
         async with detecting(suite):

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from shared.messages import ImageMessage, Status
+from shared.reasons import Failure, Reason
+from shared.streams.attempts import FailedAttempts
+from shared.streams.capacity import Capacity
 from shared.streams.entries import Delivery
-from shared.streams.failure import Failure
 from shared.streams.handoff import Answer, HandOff, Item
 from shared.streams.intake import Intake, Membership
 from shared.streams.keys import DEAD, IMAGES
@@ -29,6 +31,7 @@ from shared.streams.scripts import Scripts
 from tests.support.servers import RedisServer
 from tests.support.stages import Suite, failed_result, image, result_of, settings_for
 
+FAILURE = Failure(Reason.ERROR, "it failed")
 CONSUMERS = st.integers(0, 2)
 T = TypeVar("T")
 
@@ -44,9 +47,9 @@ class Consumer:
         marks = Marks(suite.settings, 0)
         membership = Membership(keys.stream(IMAGES), "detector", name, keys.history(IMAGES))
         self.intake = Intake(suite.client, scripts, membership, lease_ms=0)
-        self.leases = Leases(scripts, membership, 1000, 1000)
+        self.leases = Leases(scripts, membership, 1000, Capacity(1000, 1000, ahead=0.0))
         self.handoff = HandOff(suite.client, scripts, keys, marks, membership)
-        self.failure = Failure(scripts, keys, marks, membership, suite.settings)
+        self.attempts = FailedAttempts(scripts, keys, marks, membership, suite.settings)
         self.kept: list[Delivery] = []
 
 
@@ -116,11 +119,9 @@ class Delivering(RuleBasedStateMachine):
             return
         delivery = consumer.kept.pop(0)
         message = ImageMessage.decode(delivery.encoded)
-        failed = failed_result(message, "it failed", 1, "consumer")
+        failed = failed_result(message, FAILURE, 1, "consumer")
         self.run(
-            consumer.failure.send(
-                delivery, "it failed", final=final, message=message, result=failed
-            )
+            consumer.attempts.send(delivery, FAILURE, final=final, message=message, result=failed)
         )
 
     @rule(who=CONSUMERS)

@@ -17,6 +17,7 @@ from shared.messages import (
     decode_result,
     new_token,
 )
+from shared.reasons import Failure
 from shared.recipe import Recipe
 from shared.settings import Settings
 from shared.streams.client import connect
@@ -39,9 +40,8 @@ def image(name: str = "a.jpg", **fields: Any) -> ImageMessage:  # Any: any field
     if "payload" not in fields:
         fields.setdefault("source_uri", f"file:///pictures/{name}")
     fields.setdefault("id", new_token())
-    return ImageMessage(
-        submission=new_token(), trace=new_token(), recipe=RECIPE, name=name, **fields
-    )
+    fields.setdefault("recipe", RECIPE)
+    return ImageMessage(submission=new_token(), trace=new_token(), name=name, **fields)
 
 
 def result_of(message: ImageMessage, **fields: Any) -> ResultMessage:  # Any: any field's value
@@ -64,9 +64,15 @@ async def pass_on(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
     return [Done((Output(result_of(work.message)),)) for work in works]
 
 
-def failed_result(message: ImageMessage, reason: str, attempts: int, consumer: str) -> Message:
+def failed_result(message: ImageMessage, failure: Failure, attempts: int, consumer: str) -> Message:
+    """What a stage tells the writer of a dead letter."""
     return result_of(
-        message, status=Status.FAILED, reason=reason, attempts=attempts, consumer=consumer
+        message,
+        status=Status.FAILED,
+        reason=failure.sentence,
+        code=failure.reason,
+        attempts=attempts,
+        consumer=consumer,
     )
 
 

@@ -13,6 +13,7 @@ from shared.errors import Unreachable
 from shared.messages import Face, Payload, ResultMessage, SourceFailedMessage, Status, now
 from shared.objects import ObjectRefused, Objects
 from shared.picture_keys import PictureKeys
+from shared.reasons import Failure, Reason
 from shared.streams.outcome import Dead, Done, Retry, Work
 from tests.support.catalogs import (
     RECIPE,
@@ -94,7 +95,7 @@ async def test_a_result_becomes_an_object_and_a_row_that_names_it(
     key = f"{RECIPE.id}/{image.id}.jpg"
     assert (row.status, row.annotated_uri) == (Status.FACES, objects.uri(key))
     assert await objects.get(key) == b"highlighted"
-    assert await keys_of(objects) == {key, f"{RECIPE.id}/{image.id}/0.jpg"}
+    assert await keys_of(objects) == {key, f"{RECIPE.id}/{image.id}/crop-0.jpg"}
 
 
 async def test_a_picture_that_the_detector_stored_is_only_named(
@@ -221,14 +222,17 @@ async def test_an_object_that_the_store_refuses_is_tried_again_and_then_fails_wi
 
     outcomes = await writer.handle(works(results))
 
-    assert outcomes == [Retry("object store file:///full refuses: 403 Forbidden"), Done()]
+    assert outcomes == [
+        Retry("object store file:///full refuses: 403 Forbidden", Reason.STORE_REFUSED),
+        Done(),
+    ]
     assert (await catalog.progress(ONE)).queued == 1
-    last = failed(results[0], "403 Forbidden", 3, "writer-1")
+    last = failed(results[0], Failure(Reason.STORE_REFUSED, "403 Forbidden"), 3, "writer-1")
     assert isinstance(last, ResultMessage)
     assert await writer.handle(works([last])) == [Done()]
     (row,) = await catalog.show(refused.id)
     assert (row.status, row.reason, row.attempts) == (Status.FAILED, "403 Forbidden", 3)
-    assert failed(last, "again", 3, "writer-1") is None
+    assert failed(last, Failure(Reason.ERROR, "again"), 3, "writer-1") is None
 
 
 async def test_an_unreachable_database_keeps_the_batch_and_stores_its_pictures_once(
