@@ -275,9 +275,7 @@ async def test_a_real_picture_goes_through_by_reference_and_inline(
     settings = {"models_dir": sample_models, "source_roots": (sample_data,), "slots": 1}
     async with suite_on(redis_url, **settings) as suite:
         payload = Payload.of(picture.read_bytes())
-        by_reference = image(source_uri=file_uri(bytes(picture))).model_copy(
-            update={"recipe": recipe}
-        )
+        by_reference = image(source_uri=file_uri(bytes(picture)), recipe=recipe)
         inline = image(payload=payload, recipe=recipe)
         await suite.producer.add(by_reference)
         await suite.producer.add(inline, {payload: picture.read_bytes()})
