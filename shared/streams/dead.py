@@ -10,28 +10,26 @@ from typing import Literal, cast
 from redis.asyncio import Redis
 
 from shared.errors import FacesError
-from shared.messages import (
-    ImageMessage,
-    Message,
-    Payload,
-    SourceMessage,
-    decode_result,
-)
+from shared.messages import Message, Payload
 from shared.reasons import Reason
 from shared.settings import Settings
 from shared.streams.entries import delivery, weight_of
-from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES, Keys
+from shared.streams.keys import DEAD, Keys
 from shared.streams.marks import Marks
-from shared.streams.scripts import Scripts
+from shared.streams.scripts import Answer, Scripts
+from shared.streams.topology import STREAMS
 
 PAGE = 200
 
 LAST_SECOND = 253_402_300_799
 """The end of the year 9999: the id of an entry added by hand may claim to be later."""
 
-_DECODERS = {SOURCES: SourceMessage.decode, IMAGES: ImageMessage.decode, RESULTS: decode_result}
-
 Revived = Literal["retried", "gone", "under way"]
+_REVIVED: dict[Answer, Revived] = {
+    Answer.DONE: "retried",
+    Answer.LOST: "gone",
+    Answer.IN_FLIGHT: "under way",
+}
 
 
 @dataclass(frozen=True)
@@ -64,9 +62,9 @@ class DeadLetter:
     @property
     def message(self) -> Message | None:
         """What it carries; None where it is no message."""
-        decode = _DECODERS.get(self.stream)
+        kind = STREAMS.get(self.stream)
         try:
-            return decode(self.encoded) if decode else None
+            return kind.decode(self.encoded) if kind and kind.decode else None
         except FacesError:
             return None
 
@@ -85,7 +83,7 @@ class DeadLetters:
         self._client = client
         self._settings = settings
         self._keys = Keys(settings.prefix)
-        self._scripts = Scripts(client)
+        self._scripts = Scripts(client, self._keys)
 
     async def count(self) -> int:
         """How many there are."""
@@ -131,41 +129,25 @@ class DeadLetters:
         marks = await Marks.of(self._client, self._settings)
         mark = marks.of_stream(letter.stream)
         encoded = message.encode()
-        code = await self._scripts.revive(
-            keys=[
-                self._keys.bytes,
-                self._keys.in_flight,
-                self._keys.stream(DEAD),
-                self._keys.stream(letter.stream),
-            ],
-            args=[
-                letter.id,
-                letter.weight,
-                mark.entries,
-                mark.bytes,
-                encoded,
-                weight_of(message, encoded),
-                message.in_flight,
-            ],
+        answer = await self._scripts.revive(
+            letter.id,
+            letter.weight,
+            letter.stream,
+            mark,
+            encoded,
+            weight_of(message, encoded),
+            message.in_flight,
         )
-        if code == -3:
+        if answer is Answer.WRONG_TYPE:
             key = self._keys.stream(letter.stream)
             raise FacesError(f"Redis key {key} is not a stream; rename or delete it")
-        answers: dict[int, Revived] = {1: "retried", 0: "gone"}
-        return answers.get(code, "under way")
+        return _REVIVED[answer]
 
     async def drop(self, letter: DeadLetter) -> bool:
         """Delete it with its bytes; False if it was gone already."""
         payloads: tuple[Payload, ...] = letter.message.payloads if letter.message else ()
-        dropped = await self._scripts.drop(
-            keys=[
-                self._keys.bytes,
-                self._keys.stream(DEAD),
-                *(self._keys.payload(payload.id) for payload in payloads),
-            ],
-            args=[letter.id, letter.weight, len(payloads)],
-        )
-        return bool(dropped)
+        ids = [payload.id for payload in payloads]
+        return await self._scripts.drop(letter.id, letter.weight, ids) is Answer.DONE
 
     async def _page(self, start: str, end: str) -> list[DeadLetter]:
         answer = await self._client.xrange(self._keys.stream(DEAD), start, end, count=PAGE)

@@ -1,5 +1,6 @@
 """Entries as they are delivered, and how much they weigh."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from shared.messages import Message
@@ -8,8 +9,21 @@ from shared.streams.marks import ENTRY_OVERHEAD_BYTES
 MESSAGE_FIELD = b"m"
 WEIGHT_FIELD = b"n"
 
+ATTEMPTS_FIELD = b"a"
+"""How many attempts failed before an entry was put off and came back; absent where none did."""
+
 WEIGHT_DIGITS = 15
 """A weight of more digits was not written by us: Lua counts exactly up to 2**53."""
+
+
+@dataclass(frozen=True)
+class Membership:
+    """A consumer's place in its group: where it reads, and as whom."""
+
+    stream: str
+    group: str
+    consumer: str
+    history: str
 
 
 class Delivery(NamedTuple):
@@ -39,12 +53,18 @@ def weight_of(message: Message, encoded: bytes) -> int:
 
 
 def delivery(
-    entry_id: bytes, fields: dict[bytes, bytes], deliveries: int = 1, failed_attempts: int = 0
+    entry_id: bytes,
+    fields: dict[bytes, bytes],
+    deliveries: int = 1,
+    failed_attempts: int | None = None,
 ) -> Delivery:
     """Read an entry's fields; one that was added by hand may lack any of them."""
     encoded = fields.get(MESSAGE_FIELD, b"")
     weight = fields.get(WEIGHT_FIELD, b"0")
     counts = weight.isdigit() and len(weight) <= WEIGHT_DIGITS
+    if failed_attempts is None:  # it was read, not claimed
+        told = fields.get(ATTEMPTS_FIELD)
+        failed_attempts = int(told) if told and told.isdigit() and len(told) < 4 else 0
     ms, _, which = entry_id.partition(b"-")
     return Delivery(
         position=(int(ms), int(which)),

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from shared.streams.handoff import Answer, HandOff, Item
+from shared.streams.handoff import HandOff, Item
+from shared.streams.scripts import Answer
 
 CALLS_AT_ONCE = 2
 """One is packed here while Redis is at work on the other."""

@@ -2,19 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 import structlog
 from pydantic_core import to_json
 from redis.asyncio import Redis
 
 from shared.messages import Message, Payload
-from shared.streams.entries import Delivery, weight_of
-from shared.streams.intake import Membership
+from shared.streams.entries import Delivery, Membership, weight_of
 from shared.streams.keys import Keys
 from shared.streams.marks import Marks
 from shared.streams.outcome import Done, Output
-from shared.streams.scripts import Scripts, Value
+from shared.streams.scripts import Answer, Scripts, Value
 
 PAYLOAD_EXPIRY_SECONDS = 3600
 """A payload whose entry was never added goes by itself after this long."""
@@ -23,21 +21,6 @@ OUTPUTS_AT_ONCE = 500
 """Outputs added by one script at most (but never less than one item): a few milliseconds."""
 
 log = structlog.get_logger()
-
-
-class Answer(IntEnum):
-    """What the script says of each item."""
-
-    DONE = 1
-    LOST = 0
-    FULL = -1
-    PAYLOAD_MISSING = -2
-    WRONG_TYPE = -3
-
-
-_ANSWERS = {
-    int(answer): answer for answer in Answer
-}  # `Answer(code)` is slow, and there is one a message
 
 
 @dataclass(eq=False)
@@ -80,7 +63,7 @@ class HandOff:
         await self._set_payloads([out for item in items for out in item.outcome.outputs])
         call = self._plan(items)
         deliveries = [item.delivery for item in items]
-        answers = await self._scripts.handoff(
+        return await self._scripts.hand_off(
             keys=call.keys,
             args=[
                 self._membership.group,
@@ -91,7 +74,6 @@ class HandOff:
                 *call.texts,
             ],
         )
-        return [_ANSWERS[answer] for answer in answers]
 
     async def _set_payloads(self, outputs: Sequence[Output]) -> None:
         payloads = [pair for output in outputs for pair in output.payloads.items()]

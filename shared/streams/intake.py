@@ -9,23 +9,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from shared.streams.client import BLOCK_MS, REDIS_AWAY
-from shared.streams.entries import Delivery, delivery
+from shared.streams.entries import Delivery, Membership, delivery
 from shared.streams.scripts import Scripts
 
 CLAIM_AT_MOST = 100
 """Entries reclaimed by one script; keeps it under a millisecond or two."""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class Membership:
-    """This consumer's place in its group: where it reads, and as whom."""
-
-    stream: str
-    group: str
-    consumer: str
-    history: str
 
 
 @dataclass
@@ -96,32 +86,17 @@ class Intake:
         front would never see past many live leases.
         """
         try:
-            cursor, *claimed = await self.scripts.claim(
-                keys=[self.membership.stream, self.membership.history],
-                args=[
-                    self.membership.group,
-                    self.membership.consumer,
-                    self.lease_ms,
-                    self._cursor,
-                    min(count, CLAIM_AT_MOST),
-                ],
+            self._cursor, claimed = await self.scripts.claim(
+                self.membership, self.lease_ms, self._cursor, min(count, CLAIM_AT_MOST)
             )
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise
             await self.join()
             return []
-        self._cursor = cursor
-        return [
-            delivery(entry_id, _pairs(fields), deliveries, failed)
-            for entry_id, deliveries, failed, fields in claimed
-        ]
+        return claimed
 
     @property
     def scanned_all(self) -> bool:
         """Whether the last reclaim reached the end of the pending list."""
         return self._cursor == b"0-0"
-
-
-def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))

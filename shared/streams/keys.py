@@ -33,6 +33,18 @@ class Keys:
         """Hash of entry id to the JSON list of that entry's failed attempts."""
         return f"{{{self.prefix}}}:history:{name}"
 
+    def due(self, name: str) -> str:
+        """Sorted set of the entries that were put off: their old ids, by when they come back."""
+        return f"{{{self.prefix}}}:later:{name}:due"
+
+    def waiting(self, name: str) -> str:
+        """Hash of such an entry's old id to the entry, as JSON."""
+        return f"{{{self.prefix}}}:later:{name}:entries"
+
+    def waiting_of_key(self, name: str) -> str:
+        """Hash of what entries wait for (a bucket, a host) to how many do."""
+        return f"{{{self.prefix}}}:later:{name}:keys"
+
     @property
     def bytes(self) -> str:
         """Hash of stream key to the bytes of its entries and their payloads."""

@@ -11,8 +11,7 @@ from redis.exceptions import RedisError
 
 from shared.streams.capacity import Capacity
 from shared.streams.client import describe
-from shared.streams.entries import Delivery
-from shared.streams.intake import Membership
+from shared.streams.entries import Delivery, Membership
 from shared.streams.scripts import Scripts
 
 RENEW_AT_ONCE = 250
@@ -114,13 +113,5 @@ class Leases:
         lost: list[bytes] = []
         remaining = iter(deliveries)
         while some := list(islice(remaining, RENEW_AT_ONCE)):
-            arguments: list[str | bytes | int] = [
-                self._membership.group,
-                self._membership.consumer,
-                idle_ms,
-                len(some),
-            ]
-            for one in some:
-                arguments += (one.id, one.deliveries)
-            lost += await self._scripts.renew(keys=[self._membership.stream], args=arguments)
+            lost += await self._scripts.renew(self._membership, idle_ms, some)
         return lost

@@ -6,13 +6,13 @@ from typing import Any
 from redis.asyncio import Redis
 
 from shared.settings import Settings
-from shared.streams.keys import IMAGES, RESULTS, SOURCES
+from shared.streams.topology import STREAMS
 
 GIBIBYTE = 1 << 30
 
 ENTRY_OVERHEAD_BYTES = 150
-"""What one entry costs in Redis beyond its payload and payloads (measured: 100 to 150 bytes for
-the entry, its pending record and its member of the flights set)."""
+"""What one entry costs in Redis beyond its message and payloads (measured: 100 to 150 bytes for
+the entry, its pending record and its name in the set of what is in flight)."""
 
 UNLIMITED = 1 << 52
 """A mark that is never reached; Lua numbers are exact up to 2**53."""
@@ -20,26 +20,29 @@ UNLIMITED = 1 << 52
 
 @dataclass(frozen=True)
 class Mark:
-    """The length and the weight in bytes at which a stream counts as full."""
+    """The length and the weight in bytes at which a stream counts as full.
+
+    `entries` of -1 says that entries only wake their reader (see `topology.StreamKind.wakes`).
+    """
 
     entries: int
     bytes: int
 
 
+NO_MARK = Mark(UNLIMITED, UNLIMITED)
+ONLY_WAKES = Mark(-1, UNLIMITED)
+
+
 class Marks:
     """The marks of all streams, from the settings and the server's own memory limit.
 
-    Images may take half of the memory, sources and results a quarter each at most, so that
-    finishing what is there always has room. A mark may be overshot by what is added at once.
+    Images may take half of the memory, other streams their share of that, so that finishing what
+    is there always has room. A mark may be overshot by what is added at once.
     """
 
     def __init__(self, settings: Settings, maxmemory: int) -> None:
-        half = settings.high_water_bytes or (maxmemory or 2 * GIBIBYTE) // 2
-        self._marks = {
-            SOURCES: Mark(settings.high_water, half // 4),
-            IMAGES: Mark(settings.high_water, half),
-            RESULTS: Mark(settings.high_water, half // 2),
-        }
+        self._entries = settings.high_water
+        self._bytes = settings.high_water_bytes or (maxmemory or 2 * GIBIBYTE) // 2
 
     @classmethod
     async def of(cls, client: Redis, settings: Settings) -> "Marks":
@@ -48,5 +51,8 @@ class Marks:
         return cls(settings, int(memory.get("maxmemory", 0)))
 
     def of_stream(self, name: str) -> Mark:
-        """The mark of a stream; dead letters have none."""
-        return self._marks.get(name, Mark(UNLIMITED, UNLIMITED))
+        """The mark of a stream."""
+        kind = STREAMS.get(name)
+        if kind is None or kind.share is None:
+            return ONLY_WAKES if kind is not None and kind.wakes else NO_MARK
+        return Mark(self._entries, int(self._bytes * kind.share))

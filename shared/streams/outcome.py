@@ -66,7 +66,20 @@ class Dead:
         return Failure(self.reason, self.sentence)
 
 
-Outcome = Done | Retry | Dead
+@dataclass(frozen=True)
+class Later:
+    """The message cannot be handled before `seconds` have passed, because of what `key` names.
+
+    Its entry leaves the stream for the waiting set of that key (a bucket, a host), holds up
+    nobody there, and comes back by itself. That counts no attempt and no delivery, may take
+    longer than a lease, and the message stays in flight with its payloads.
+    """
+
+    seconds: float
+    key: str
+
+
+Outcome = Done | Retry | Dead | Later
 
 Handler = Callable[[Sequence[Work[M]]], Awaitable[Sequence[Outcome]]]
 """Handles a batch; raises `Unreachable` to keep all of it until a server is back."""

@@ -37,6 +37,10 @@ class Patience:
         self._failures = 0
         self._health.ready(self._check)
 
+    def tell(self, reason: str) -> None:
+        """Not ready, for a reason that waiting alone does not mend."""
+        self._health.unready(self._check, reason)
+
     async def wait(
         self, error: RedisError | Unreachable, stop: asyncio.Event | None = None
     ) -> None:

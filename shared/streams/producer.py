@@ -13,11 +13,11 @@ from shared.messages import Message, Payload, new_token
 from shared.settings import Settings
 from shared.streams.client import REDIS_AWAY, describe
 from shared.streams.entries import weight_of
-from shared.streams.handoff import PAYLOAD_EXPIRY_SECONDS, Answer
+from shared.streams.handoff import PAYLOAD_EXPIRY_SECONDS
 from shared.streams.keys import Keys
 from shared.streams.marks import Marks
 from shared.streams.patience import CAP_SECONDS, FIRST_SECONDS
-from shared.streams.scripts import Scripts
+from shared.streams.scripts import Answer, Scripts
 
 REMEMBER_SECONDS = 3600
 """How long a repeated send of the same addition is recognised."""
@@ -35,7 +35,7 @@ class Producer:
         self._client = client
         self._settings = settings
         self._keys = Keys(settings.prefix)
-        self._scripts = Scripts(client)
+        self._scripts = Scripts(client, self._keys)
         self._marks: Marks | None = None
 
     async def add(self, message: Message, payloads: Mapping[Payload, bytes] | None = None) -> bool:
@@ -64,7 +64,7 @@ class Producer:
                 answer = Answer.FULL
             except RedisError as error:
                 raise Unreachable(describe(error)) from None
-            if answer in (Answer.DONE, Answer.LOST):
+            if answer in (Answer.DONE, Answer.IN_FLIGHT):
                 return answer is Answer.DONE
             if answer is Answer.WRONG_TYPE:
                 key = self._keys.stream(message.stream)
@@ -90,22 +90,13 @@ class Producer:
                     pipeline.set(key, content, ex=PAYLOAD_EXPIRY_SECONDS, nx=True)
                 await pipeline.execute()
         encoded = message.encode()
-        code = await self._scripts.add(
-            keys=[
-                self._keys.bytes,
-                self._keys.in_flight,
-                self._keys.once(token),
-                stream,
-                *(self._keys.payload(payload.id) for payload in payloads),
-            ],
-            args=[
-                mark.entries,
-                mark.bytes,
-                encoded,
-                weight_of(message, encoded),
-                message.in_flight,
-                REMEMBER_SECONDS,
-                len(payloads),
-            ],
+        return await self._scripts.add(
+            message.stream,
+            mark,
+            encoded,
+            weight_of(message, encoded),
+            message.in_flight,
+            token,
+            REMEMBER_SECONDS,
+            [payload.id for payload in payloads],
         )
-        return Answer(code)

@@ -5,6 +5,7 @@ the modules beside this one. `Stage.run` reads as the list of what goes on at th
 """
 
 import asyncio
+import math
 import os
 import random
 import secrets
@@ -25,11 +26,13 @@ from shared.settings import Settings
 from shared.streams.attempts import FailedAttempts
 from shared.streams.batches import Batches
 from shared.streams.client import BLOCK_MS, REDIS_AWAY, connect
+from shared.streams.entries import Membership
 from shared.streams.gathering import Gathering
 from shared.streams.gauges import measure
 from shared.streams.handoff import HandOff
-from shared.streams.intake import CLAIM_AT_MOST, Intake, Membership
+from shared.streams.intake import CLAIM_AT_MOST, Intake
 from shared.streams.keys import Keys
+from shared.streams.later import WaitingSets
 from shared.streams.leases import Leases
 from shared.streams.marks import Marks
 from shared.streams.outcome import M
@@ -51,6 +54,9 @@ TIDY_AFTER_LEASES = 2
 
 GAUGES_SECONDS = 5
 
+LOOK_TICK_SECONDS = 0.05
+"""Looks for entries that are due fall on multiples of this."""
+
 log = structlog.get_logger()
 
 
@@ -71,7 +77,7 @@ class Stage(Generic[M]):
         self.consumer = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._settings = settings
         self._client = client
-        self._scripts = Scripts(client)
+        self._scripts = Scripts(client, keys)
         self._membership = Membership(
             keys.stream(spec.stream), spec.name, self.consumer, keys.history(spec.stream)
         )
@@ -82,8 +88,10 @@ class Stage(Generic[M]):
         self._keys = keys
         self._patience = Patience(spec.name, health)
         self._reading = Patience(spec.name, health, "reading")
+        self._output = Patience(spec.name, health, "output")
         self._stopping = asyncio.Event()
         self._look = asyncio.Event()
+        self._looks: set[int] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then drain: finish what was started, give back the rest."""
@@ -102,12 +110,13 @@ class Stage(Generic[M]):
             held=lambda: len(self._leases),
         )
         settling = self._settling(marks, gathering)
+        waiting = WaitingSets(self._client, self._keys, marks, self.spec.stream)
         self._patience.ready()
         log.info("consuming", stage=self.spec.name, consumer=self.consumer)
         async with asyncio.TaskGroup() as tasks:
             upkeep = tasks.create_task(self._keep_leases())
             measuring = tasks.create_task(self._keep_gauges())
-            sources = [tasks.create_task(self._read()), tasks.create_task(self._reclaim())]
+            sources = [tasks.create_task(self._read()), tasks.create_task(self._reclaim(waiting))]
             workers = [
                 tasks.create_task(self._work(settling)) for _ in range(self.spec.concurrency)
             ]
@@ -122,11 +131,13 @@ class Stage(Generic[M]):
         return Settling(
             self.spec,
             gathering,
-            FailedAttempts(self._scripts, self._keys, marks, self._membership, self._settings),
+            FailedAttempts(self._scripts, marks, self._membership, self._settings),
             self._leases,
             self._patience,
             self._settings,
-            self.consumer,
+            self._scripts,
+            self._membership,
+            self._output,
             self._look_again_in,
         )
 
@@ -144,10 +155,11 @@ class Stage(Generic[M]):
             self._reading.ready()
             self._batches.put(self._leases.take(entries))
 
-    async def _reclaim(self) -> None:
+    async def _reclaim(self, waiting: WaitingSets) -> None:
         """Take over what others let lapse or gave back, and what was put back for a retry."""
         interval = min(RECLAIM_SECONDS, self._settings.lease_seconds / RENEWALS_A_LEASE)
         while not self._stopping.is_set():
+            await self._return_due(waiting)
             await self._reclaim_all()
             # Not in step with others: of two that look, each must be the first to see some
             # entries, or one that cannot read them (an older version) would take them for ever.
@@ -155,6 +167,14 @@ class Stage(Generic[M]):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._look.wait(), pause)
             self._look.clear()
+
+    async def _return_due(self, waiting: WaitingSets) -> None:
+        """Put back what was put off and is due, whoever did that."""
+        try:
+            if returned := await waiting.return_due():
+                log.info("back from waiting", stage=self.spec.name, entries=returned)
+        except RedisError as error:
+            await self._reading.wait(error, self._stopping)
 
     async def _reclaim_all(self) -> None:
         while not self._stopping.is_set() and (room := self._leases.room) > 0:
@@ -174,8 +194,19 @@ class Stage(Generic[M]):
                 return
 
     def _look_again_in(self, seconds: float) -> None:
-        """An entry was put back: look for it when its delay is over, not a quarter lease later."""
-        asyncio.get_running_loop().call_later(seconds + 0.01, self._look.set)
+        """An entry was put back: look for it when its delay is over, not a quarter lease later.
+
+        Many that are due at about the same time are looked for once.
+        """
+        loop = asyncio.get_running_loop()
+        tick = math.ceil((loop.time() + seconds) / LOOK_TICK_SECONDS)
+        if tick not in self._looks:
+            self._looks.add(tick)
+            loop.call_at(tick * LOOK_TICK_SECONDS + 0.01, self._look_at, tick)
+
+    def _look_at(self, tick: int) -> None:
+        self._looks.discard(tick)
+        self._look.set()
 
     async def _keep_leases(self) -> None:
         """Renew all leases, also while draining, until the last batch is settled."""
@@ -199,9 +230,7 @@ class Stage(Generic[M]):
 
     async def _tidy(self) -> None:
         limit = int(self._settings.lease_seconds * 1000 * GONE_AFTER_LEASES)
-        await self._scripts.tidy(
-            keys=[self._membership.stream], args=[self._membership.group, limit]
-        )
+        await self._scripts.tidy(self._membership, limit)
 
     async def _work(self, settling: Settling[M]) -> None:
         """Handle batch after batch until there are none left after a stop."""
@@ -230,9 +259,7 @@ class Stage(Generic[M]):
     async def _leave(self) -> None:
         await self._leases.give_back_all()
         with suppress(RedisError):  # whoever is left takes this consumer off the group later
-            await self._scripts.leave(
-                keys=[self._membership.stream], args=[self._membership.group, self.consumer]
-            )
+            await self._scripts.leave(self._membership)
         log.info("left", stage=self.spec.name, consumer=self.consumer)
 
 

@@ -1,12 +1,46 @@
-"""The Lua scripts, loaded once for a client. What each takes is said in its own file."""
+"""The Lua scripts as typed calls: every change of the streams' state, and nothing else changes it.
+
+Each method lays out the keys and arguments of one script, whose first lines say what they are, and
+each answer is one of `Answer`.
+"""
 
 from collections.abc import Sequence
+from enum import IntEnum
 from importlib import resources
 from typing import Any, Protocol, cast
 
 from redis.asyncio import Redis
 
+from shared.streams.entries import Delivery, Membership, delivery
+from shared.streams.keys import DEAD, Keys
+from shared.streams.marks import Mark
+
 Value = str | bytes | int
+
+
+class Answer(IntEnum):
+    """What a script says of an entry."""
+
+    DONE = 1
+    """What was asked for is done."""
+    PUT_BACK = 2
+    """The failed entry waits for its next attempt."""
+    DEAD = 3
+    """The failed entry is a dead letter now."""
+    LOST = 0
+    """The entry is no longer the caller's: others have it, or it is gone."""
+    FULL = -1
+    """A stream is at its high-water mark; nothing was changed."""
+    PAYLOAD_MISSING = -2
+    """A new payload is not there; nothing was changed."""
+    WRONG_TYPE = -3
+    """A key that should be a stream holds something else; nothing was changed."""
+    IN_FLIGHT = -4
+    """The same image is under way already; nothing was changed."""
+
+
+_ANSWERS = {int(answer): answer for answer in Answer}
+"""`Answer(code)` is slow, and there is one a message."""
 
 
 class Script(Protocol):
@@ -23,21 +57,240 @@ def _text(name: str) -> str:
 
 
 class Scripts:
-    """All scripts that touch the streams' state; nothing else changes it."""
+    """The scripts on one server, for the streams below one prefix."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, keys: Keys) -> None:
         self.client = client
+        self.keys = keys
         common = _text("common")
 
         def load(name: str) -> Script:
             return cast(Script, client.register_script(common + _text(name)))
 
-        self.add = load("add")
-        self.claim = load("claim")
-        self.renew = load("renew")
-        self.handoff = load("handoff")
-        self.fail = load("fail")
-        self.tidy = load("tidy")
-        self.leave = load("leave")
-        self.revive = load("revive")
-        self.drop = load("drop")
+        self._add = load("add")
+        self._claim = load("claim")
+        self._renew = load("renew")
+        self._hand_off = load("handoff")
+        self._fail = load("fail")
+        self._later = load("later")
+        self._return_due = load("return_due")
+        self._leave_to_others = load("leave_to_others")
+        self._tidy = load("tidy")
+        self._leave = load("leave")
+        self._revive = load("revive")
+        self._drop = load("drop")
+        self._forget_in_flight = load("forget_in_flight")
+
+    async def add(
+        self,
+        stream: str,
+        mark: Mark,
+        encoded: bytes,
+        weight: int,
+        in_flight: str,
+        once: str,
+        remember_seconds: int,
+        payloads: Sequence[str],
+    ) -> Answer:
+        """Add a message whose new payloads (by their ids) are set. `once` is a token: however
+        often this is sent with it, one entry is added, and the answer is DONE."""
+        code = await self._add(
+            keys=[
+                self.keys.bytes,
+                self.keys.in_flight,
+                self.keys.once(once),
+                self.keys.stream(stream),
+                *map(self.keys.payload, payloads),
+            ],
+            args=[
+                mark.entries,
+                mark.bytes,
+                encoded,
+                weight,
+                in_flight,
+                remember_seconds,
+                len(payloads),
+            ],
+        )
+        return _ANSWERS[code]
+
+    async def claim(
+        self, membership: Membership, lease_ms: int, cursor: bytes, count: int
+    ) -> tuple[bytes, list[Delivery]]:
+        """Take over up to `count` entries whose lease has ended; where the next scan begins."""
+        following, *claimed = await self._claim(
+            keys=[membership.stream, membership.history],
+            args=[membership.group, membership.consumer, lease_ms, cursor, count],
+        )
+        return following, [
+            delivery(entry_id, _pairs(fields), deliveries, failed)
+            for entry_id, deliveries, failed, fields in claimed
+        ]
+
+    async def renew(
+        self, membership: Membership, idle_ms: int, deliveries: Sequence[Delivery]
+    ) -> list[bytes]:
+        """Set the idle time of entries that are still ours (0 renews their lease; a whole lease
+        gives them back); the ids of those that are not."""
+        arguments: list[Value] = [
+            membership.group,
+            membership.consumer,
+            idle_ms,
+            len(deliveries),
+        ]
+        for one in deliveries:
+            arguments += (one.id, one.deliveries)
+        return cast("list[bytes]", await self._renew(keys=[membership.stream], args=arguments))
+
+    async def hand_off(self, keys: Sequence[Value], args: Sequence[Value]) -> list[Answer]:
+        """One answer an item. `shared.streams.handoff` lays out the call: it is made for many
+        items at once, and takes too much of a stage's time to be laid out twice."""
+        return [_ANSWERS[code] for code in await self._hand_off(keys=keys, args=args)]
+
+    async def fail(
+        self,
+        membership: Membership,
+        failed: Delivery,
+        in_flight: str,
+        attempt: str,
+        reason: tuple[str, str],
+        idle_ms: int | None,
+        result: tuple[bytes, int] | None,
+        marks: tuple[Mark, Mark],
+    ) -> Answer:
+        """Record a failed attempt.
+
+        Args:
+            attempt: one line of the entry's history, as JSON.
+            reason: sentence and code.
+            idle_ms: put it back, with this much of its lease gone; None: make it a dead letter.
+            result: what the writer is told of a dead letter, and its weight.
+            marks: of the dead letters and of the results.
+        """
+        dead, results = marks
+        encoded, weight = result or (b"", 0)
+        code = await self._fail(
+            keys=[*self._of(membership), self.keys.stream(DEAD), self.keys.stream("results")],
+            args=[
+                *self._names(membership, failed),
+                in_flight,
+                dead.entries,
+                dead.bytes,
+                results.entries,
+                results.bytes,
+                attempt,
+                *reason,
+                -1 if idle_ms is None else idle_ms,
+                failed.encoded,
+                encoded,
+                weight,
+            ],
+        )
+        return _ANSWERS[code]
+
+    async def later(
+        self, membership: Membership, stream: str, put_off: Delivery, key: str, wait_ms: int
+    ) -> Answer:
+        """Move an entry out of its stream into the waiting set of `key`, for `wait_ms`."""
+        code = await self._later(
+            keys=[*self._of(membership), *self._waiting(stream)],
+            args=[*self._names(membership, put_off), key, wait_ms, put_off.encoded],
+        )
+        return _ANSWERS[code]
+
+    async def return_due(self, stream: str, count: int) -> int:
+        """Put up to `count` entries whose wait is over back into their stream; how many."""
+        returned: int = await self._return_due(
+            keys=[
+                self.keys.stream(stream),
+                self.keys.bytes,
+                self.keys.history(stream),
+                *self._waiting(stream),
+            ],
+            args=[count],
+        )
+        return returned
+
+    async def leave_to_others(self, membership: Membership, left: Delivery, idle_ms: int) -> Answer:
+        """Give an entry back uncounted, as if this consumer had never had it."""
+        code = await self._leave_to_others(
+            keys=[membership.stream],
+            args=[membership.group, membership.consumer, left.id, left.deliveries, idle_ms],
+        )
+        return _ANSWERS[code]
+
+    async def tidy(self, membership: Membership, idle_ms: int) -> int:
+        """Take consumers off the group that hold nothing and are idle this long; how many."""
+        removed: int = await self._tidy(keys=[membership.stream], args=[membership.group, idle_ms])
+        return removed
+
+    async def leave(self, membership: Membership) -> bool:
+        """Take this consumer off its group, unless something is still pending for it."""
+        left: int = await self._leave(
+            keys=[membership.stream], args=[membership.group, membership.consumer]
+        )
+        return bool(left)
+
+    async def revive(
+        self,
+        letter: str,
+        counted: int,
+        stream: str,
+        mark: Mark,
+        encoded: bytes,
+        weight: int,
+        in_flight: str,
+    ) -> Answer:
+        """Put a dead letter back at the end of its stream; LOST where there is no such letter."""
+        code = await self._revive(
+            keys=[
+                self.keys.bytes,
+                self.keys.in_flight,
+                self.keys.stream(DEAD),
+                self.keys.stream(stream),
+            ],
+            args=[letter, counted, mark.entries, mark.bytes, encoded, weight, in_flight],
+        )
+        return _ANSWERS[code]
+
+    async def drop(self, letter: str, counted: int, payloads: Sequence[str]) -> Answer:
+        """Delete a dead letter with its payloads; LOST where there is no such letter."""
+        code = await self._drop(
+            keys=[self.keys.bytes, self.keys.stream(DEAD), *map(self.keys.payload, payloads)],
+            args=[letter, counted, len(payloads)],
+        )
+        return _ANSWERS[code]
+
+    async def forget_in_flight(self, streams: Sequence[str]) -> bool:
+        """Forget what is in flight, if no entry of these streams can carry it any more."""
+        done: int = await self._forget_in_flight(
+            keys=[
+                self.keys.in_flight,
+                *map(self.keys.stream, streams),
+                *map(self.keys.due, streams),
+            ],
+            args=[len(streams)],
+        )
+        return bool(done)
+
+    def _of(self, membership: Membership) -> list[Value]:
+        """The keys with which the scripts begin that end an entry."""
+        return [
+            membership.stream,
+            self.keys.bytes,
+            self.keys.in_flight,
+            membership.history,
+            self.keys.rate,
+        ]
+
+    @staticmethod
+    def _names(membership: Membership, one: Delivery) -> list[Value]:
+        """The arguments that name one delivery, and its weight."""
+        return [membership.group, membership.consumer, one.id, one.deliveries, one.weight]
+
+    def _waiting(self, stream: str) -> list[Value]:
+        return [self.keys.due(stream), self.keys.waiting(stream), self.keys.waiting_of_key(stream)]
+
+
+def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))

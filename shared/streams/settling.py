@@ -16,16 +16,23 @@ from shared.metrics import ENTRIES, ENTRY_AGE_SECONDS, FULL_SECONDS, HANDLE_SECO
 from shared.reasons import Failure, Reason
 from shared.settings import Settings
 from shared.streams.attempts import FailedAttempts
-from shared.streams.entries import Delivery
+from shared.streams.entries import Delivery, Membership
 from shared.streams.gathering import Gathering
-from shared.streams.handoff import Answer, Item, in_calls
+from shared.streams.handoff import Item, in_calls
 from shared.streams.leases import Leases
-from shared.streams.outcome import Dead, Done, M, Outcome, Retry, Work
+from shared.streams.outcome import Dead, Done, Later, M, Outcome, Retry, Work
 from shared.streams.patience import Patience
+from shared.streams.scripts import Answer, Scripts
 from shared.streams.spec import StageSpec
 
 FULL_FIRST_SECONDS = 0.02
 FULL_CAP_SECONDS = 1.0
+
+LEFT_SECONDS = 5.0
+"""When an entry that was left to others may be looked at again, by whoever comes first."""
+
+_ENDINGS = {Answer.PUT_BACK: "retry", Answer.DEAD: "dead", Answer.LOST: "lost"}
+"""How an entry ended, as the metric of entries calls it."""
 
 log = structlog.get_logger()
 
@@ -49,7 +56,9 @@ class Settling(Generic[M]):
         leases: Leases,
         patience: Patience,
         settings: Settings,
-        consumer: str,
+        scripts: Scripts,
+        membership: Membership,
+        output: Patience,
         look_again_in: Callable[[float], None],
     ) -> None:
         self._spec = spec
@@ -58,7 +67,10 @@ class Settling(Generic[M]):
         self._leases = leases
         self._patience = patience
         self._settings = settings
-        self._consumer = consumer
+        self._scripts = scripts
+        self._membership = membership
+        self._output = output
+        self._left_for: set[str] = set()
         self._look_again_in = look_again_in
         self._handle_seconds = HANDLE_SECONDS.labels(spec.name)
         self._age_seconds = ENTRY_AGE_SECONDS.labels(spec.name)
@@ -79,6 +91,8 @@ class Settling(Generic[M]):
                     await self._fail(one.delivery, one.message, outcome.failure, final=False)
                 case Dead():
                     await self._fail(one.delivery, one.message, outcome.failure, final=True)
+                case Later(seconds, key):
+                    await self._put_off(one.delivery, key, seconds)
         await self._hand_off(done)
 
     async def _read(self, deliveries: Sequence[Delivery]) -> list[_Read[M]]:
@@ -88,8 +102,7 @@ class Settling(Generic[M]):
             try:
                 message = self._spec.decode(delivery.encoded)
             except LeftToOthers as error:
-                log.warning("left for a newer consumer", stage=self._spec.name, reason=str(error))
-                await self._leases.let_go([delivery])
+                await self._leave_to_others(delivery, str(error))
             except InvalidMessage as error:
                 await self._fail(
                     delivery, None, Failure(Reason.INVALID_MESSAGE, str(error)), final=True
@@ -101,10 +114,46 @@ class Settling(Generic[M]):
                     read.append(_Read(delivery, message))
         return read
 
+    async def _leave_to_others(self, delivery: Delivery, reason: str) -> None:
+        """For consumers of another version; told once, however many entries there are."""
+        if reason not in self._left_for:
+            self._left_for.add(reason)
+            log.warning(
+                "left to consumers of another version", stage=self._spec.name, reason=reason
+            )
+        leave = partial(
+            self._scripts.leave_to_others,
+            self._membership,
+            delivery,
+            self._idle_ms_for(LEFT_SECONDS),
+        )
+        await self._patience.until_done(leave)
+        await self._leases.let_go([delivery])
+
+    async def _put_off(self, delivery: Delivery, key: str, seconds: float) -> None:
+        """Into the waiting set of its key."""
+        wait_ms = int(1000 * max(0.0, seconds))
+        later = partial(
+            self._scripts.later, self._membership, self._spec.stream, delivery, key, wait_ms
+        )
+        answer = await self._patience.until_done(later)
+        if answer is None:
+            return
+        if answer is Answer.DONE:
+            self._look_again_in(seconds)
+        outcome = "later" if answer is Answer.DONE else "lost"
+        self._ended_as(outcome).inc()
+        await self._leases.let_go([delivery])
+
+    def _idle_ms_for(self, seconds: float) -> int:
+        """How idle an entry is to look, so that others may claim it in so many seconds."""
+        return int(1000 * max(0.0, self._settings.lease_seconds - seconds))
+
     async def _handle(self, read: Sequence[_Read[M]]) -> Sequence[Outcome]:
         """What the handler says; where it stumbles over a batch, what it says of each alone."""
         works = [
-            Work(one.message, one.delivery.failed_attempts + 1, self._consumer) for one in read
+            Work(one.message, one.delivery.failed_attempts + 1, self._membership.consumer)
+            for one in read
         ]
         while True:
             began = time.perf_counter()
@@ -143,13 +192,14 @@ class Settling(Generic[M]):
             if items:
                 waits += 1
                 await self._wait_for_room(problems, waits)
+        self._output.ready()
 
     async def _wait_for_room(self, problems: set[Answer], waits: int) -> None:
+        """Wait until outputs may be taken; what only a person can mend is told."""
         if Answer.WRONG_TYPE in problems:
-            log.error(
-                "a key that should be a stream holds something else; rename or delete it",
-                stage=self._spec.name,
-                prefix=self._settings.prefix,
+            self._output.tell(
+                f"a Redis key below {self._scripts.keys.stream('')} that should be a stream holds "
+                "something else (redis-cli TYPE says which): rename or delete it"
             )
         delay = backoff(waits, FULL_FIRST_SECONDS, FULL_CAP_SECONDS)
         FULL_SECONDS.labels(self._spec.name).inc(delay)
@@ -161,36 +211,32 @@ class Settling(Generic[M]):
         attempts = delivery.failed_attempts + 1
         result: Message | None = None
         if message is not None:
-            result = self._spec.failed(message, failure, attempts, self._consumer)
+            result = self._spec.failed(message, failure, attempts, self._membership.consumer)
+        delay = self._failed_attempts.delay(delivery, final=final)
         send = partial(
-            self._failed_attempts.send,
-            delivery,
-            failure,
-            final=final,
-            message=message,
-            result=result,
+            self._failed_attempts.send, delivery, failure, delay, message=message, result=result
         )
         waits = 0
         while True:
-            failed = await self._patience.until_done(send)
-            if failed is None or failed.verdict not in ("full", "wrong_type"):
+            answer = await self._patience.until_done(send)
+            if answer not in (Answer.FULL, Answer.WRONG_TYPE):
                 break
             waits += 1
-            await self._wait_for_room({Answer.FULL}, waits)
-        if failed is None:
+            await self._wait_for_room({answer}, waits)
+        if answer is None:
             return
+        self._output.ready()
         log.warning(
-            "attempt failed" if failed.verdict == "retry" else "dead letter",
+            "attempt failed" if answer is Answer.PUT_BACK else "dead letter",
             stage=self._spec.name,
             entry=delivery.id.decode(),
-            verdict=failed.verdict,
-            attempts=failed.attempts,
+            attempts=attempts,
             code=failure.reason.value,
             reason=failure.sentence,
         )
-        if failed.verdict == "retry":
-            self._look_again_in(failed.delay)
-        await self._ended([delivery], failed.verdict)
+        if answer is Answer.PUT_BACK and delay is not None:
+            self._look_again_in(delay)
+        await self._ended([delivery], _ENDINGS[answer])
 
     async def _ended(self, deliveries: Sequence[Delivery], outcome: str) -> None:
         self._ended_as(outcome).inc(len(deliveries))

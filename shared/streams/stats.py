@@ -10,8 +10,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES, Keys
+from shared.streams.topology import read_by_services
 
-STAGES = {SOURCES: "ingest", IMAGES: "detector", RESULTS: "writer"}
+STAGES = {kind.name: kind.service for kind in read_by_services()}
 """Which service's group reads which stream."""
 
 SLOT_SECONDS = 5
@@ -36,7 +37,8 @@ class StreamStats:
     """One stream. A finished entry is deleted, so `length` is waiting and pending together.
 
     `lag` is the server's own figure, None where it does not know it: it counts deleted entries
-    and loses count when they go out of order. `rate` is entries finished a second.
+    and loses count when they go out of order. `rate` is entries finished a second. `later` entries
+    were put off: they are not in `length`, and come back by themselves.
     """
 
     name: str
@@ -49,6 +51,7 @@ class StreamStats:
     redelivered: int
     consumers: tuple[ConsumerStats, ...]
     rate: float
+    later: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ async def read_stats(client: Redis, keys: Keys) -> Stats:
     finished = cast("dict[bytes, bytes]", await client.hgetall(keys.rate))
     weights = cast("dict[bytes, bytes]", await client.hgetall(keys.bytes))
     streams = [
-        await _stream(client, keys.stream(name), name, group, seconds, finished, weights)
+        await _stream(client, keys, name, group, seconds, finished, weights)
         for name, group in STAGES.items()
     ]
     return Stats(
@@ -105,13 +108,14 @@ async def read_stats(client: Redis, keys: Keys) -> Stats:
 
 async def _stream(
     client: Redis,
-    key: str,
+    keys: Keys,
     name: str,
     group: str,
     seconds: int,
     finished: dict[bytes, bytes],
     weights: dict[bytes, bytes],
 ) -> StreamStats:
+    key = keys.stream(name)
     length = await _length(client, key)
     told = await _group(client, key, group)
     pending = int(told.get("pending", 0))
@@ -125,6 +129,7 @@ async def _stream(
         lag=None if lag is None else int(lag),
         oldest_seconds=await _oldest(client, key, seconds) if length else 0.0,
         redelivered=await _redelivered(client, key, group) if pending else 0,
+        later=int(await client.zcard(keys.due(name))),
         consumers=await _consumers(client, key, group) if told else (),
         rate=_rate(key, seconds, finished),
     )

@@ -6,13 +6,13 @@ from typing import Any
 
 from shared.health import Health
 from shared.messages import ImageMessage
-from shared.streams.entries import Delivery
-from shared.streams.handoff import Answer, HandOff, Item
-from shared.streams.intake import Intake, Membership
+from shared.streams.entries import Delivery, Membership
+from shared.streams.handoff import HandOff, Item
+from shared.streams.intake import Intake
 from shared.streams.keys import DEAD, IMAGES, RESULTS
 from shared.streams.marks import Marks
 from shared.streams.outcome import Done, Outcome, Output, Work
-from shared.streams.scripts import Scripts
+from shared.streams.scripts import Answer, Scripts
 from tests.support.proxy import Proxy
 from tests.support.servers import RedisServer
 from tests.support.stages import Suite, image, pass_on, result_of, running, suite_on
@@ -25,7 +25,7 @@ class ByHand:
     def __init__(self, suite: Suite, name: str) -> None:
         keys = suite.keys
         self.suite = suite
-        self.scripts = Scripts(suite.client)
+        self.scripts = Scripts(suite.client, suite.keys)
         self.membership = Membership(keys.stream(IMAGES), "detector", name, keys.history(IMAGES))
         self.intake = Intake(suite.client, self.scripts, self.membership, lease_ms=0)
 
@@ -289,7 +289,7 @@ async def test_long_gone_consumers_are_removed_only_when_they_hold_nothing(redis
         await holder.intake.read(1)
         await empty.intake.read(1)
         stream = suite.keys.stream(IMAGES)
-        await Scripts(suite.client).tidy(keys=[stream], args=["detector", 0])
+        await holder.scripts.tidy(holder.membership, 0)
         left: list[dict[str, Any]] = await suite.client.xinfo_consumers(stream, "detector")
         assert [one["name"] for one in left] == [b"holder"]
 

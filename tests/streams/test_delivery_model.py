@@ -1,11 +1,12 @@
 """The delivery protocol, checked as a model: any order of steps, on a real server.
 
-Consumers read, reclaim, hand off, fail, renew and crash in any order that Hypothesis thinks of.
-Whatever they do: no output without its input gone, no input gone without its output, and never
-two outputs of one input.
+Consumers read, reclaim, hand off, fail, put off, leave to others, renew and crash in any order that
+Hypothesis thinks of. Whatever they do: no output without its input gone, no input gone without its
+output, never two outputs of one input, and no input both in its stream and in a waiting set.
 """
 
 import asyncio
+import json
 import tempfile
 from collections import Counter
 from collections.abc import Awaitable
@@ -20,14 +21,15 @@ from shared.messages import ImageMessage, Status
 from shared.reasons import Failure, Reason
 from shared.streams.attempts import FailedAttempts
 from shared.streams.capacity import Capacity
-from shared.streams.entries import Delivery
-from shared.streams.handoff import Answer, HandOff, Item
-from shared.streams.intake import Intake, Membership
+from shared.streams.entries import Delivery, Membership
+from shared.streams.handoff import HandOff, Item
+from shared.streams.intake import Intake
 from shared.streams.keys import DEAD, IMAGES
+from shared.streams.later import WaitingSets
 from shared.streams.leases import Leases
 from shared.streams.marks import Marks
 from shared.streams.outcome import Done, Output
-from shared.streams.scripts import Scripts
+from shared.streams.scripts import Answer, Scripts
 from tests.support.servers import RedisServer
 from tests.support.stages import Suite, failed_result, image, result_of, settings_for
 
@@ -43,13 +45,16 @@ class Consumer:
 
     def __init__(self, suite: Suite, name: str) -> None:
         keys = suite.keys
-        scripts = Scripts(suite.client)
+        scripts = Scripts(suite.client, suite.keys)
         marks = Marks(suite.settings, 0)
         membership = Membership(keys.stream(IMAGES), "detector", name, keys.history(IMAGES))
         self.intake = Intake(suite.client, scripts, membership, lease_ms=0)
         self.leases = Leases(scripts, membership, 1000, Capacity(1000, 1000, ahead=0.0))
         self.handoff = HandOff(suite.client, scripts, keys, marks, membership)
-        self.attempts = FailedAttempts(scripts, keys, marks, membership, suite.settings)
+        self.attempts = FailedAttempts(scripts, marks, membership, suite.settings)
+        self.scripts = scripts
+        self.membership = membership
+        self.waiting = WaitingSets(suite.client, keys, marks, IMAGES)
         self.kept: list[Delivery] = []
 
 
@@ -120,9 +125,33 @@ class Delivering(RuleBasedStateMachine):
         delivery = consumer.kept.pop(0)
         message = ImageMessage.decode(delivery.encoded)
         failed = failed_result(message, FAILURE, 1, "consumer")
-        self.run(
-            consumer.attempts.send(delivery, FAILURE, final=final, message=message, result=failed)
-        )
+        delay = consumer.attempts.delay(delivery, final=final)
+        self.run(consumer.attempts.send(delivery, FAILURE, delay, message=message, result=failed))
+
+    @rule(who=CONSUMERS, key=st.sampled_from(["bucket", "host"]), resend=st.booleans())
+    def put_off(self, who: int, key: str, resend: bool) -> None:
+        """Due at once: when it comes back is for `come_back` to say."""
+        consumer = self.consumers[who]
+        if not consumer.kept:
+            return
+        delivery = consumer.kept.pop(0)
+        answers = [
+            self.run(consumer.scripts.later(consumer.membership, IMAGES, delivery, key, 0))
+            for _ in range(1 + resend)  # its reply was lost
+        ]
+        assert answers[0] in (Answer.DONE, Answer.LOST)
+        assert answers[1:] in ([], [Answer.LOST])
+
+    @rule(who=CONSUMERS, count=st.integers(1, 3))
+    def come_back(self, who: int, count: int) -> None:
+        self.run(self.consumers[who].scripts.return_due(IMAGES, count))
+
+    @rule(who=CONSUMERS)
+    def leave_to_others(self, who: int) -> None:
+        consumer = self.consumers[who]
+        if consumer.kept:
+            delivery = consumer.kept.pop(0)
+            self.run(consumer.scripts.leave_to_others(consumer.membership, delivery, 0))
 
     @rule(who=CONSUMERS)
     def renew(self, who: int) -> None:
@@ -151,15 +180,43 @@ class Delivering(RuleBasedStateMachine):
         assert dead == {one.id for one in results if one.status is Status.FAILED}
 
     @invariant()
+    def what_waits_is_counted_and_weighed(self) -> None:
+        waiting = self.run(self.put_off_entries())
+        of_key = self.run(self.suite.client.hgetall(self.suite.keys.waiting_of_key(IMAGES)))
+        assert sum(map(int, of_key.values())) == len(waiting)
+        weighed = self.run(self.suite.client.hget(self.suite.keys.bytes, self.due)) or 0
+        assert int(weighed) == sum(int(one["n"]) for one in waiting)
+        assert self.run(self.suite.client.zcard(self.due)) == len(waiting)
+
+    @invariant()
+    def failed_attempts_survive_a_wait(self) -> None:
+        entries = self.run(self.suite.client.xrange(self.suite.keys.stream(IMAGES)))
+        history = self.run(self.suite.client.hgetall(self.suite.keys.history(IMAGES)))
+        for entry_id, fields in entries or ():
+            attempts = len(json.loads(history.get(entry_id, b"[]")))
+            assert int(fields.get(b"a", 0)) <= attempts
+
+    @invariant()
     def what_is_under_way_is_known(self) -> None:
         flights = self.run(self.suite.client.scard(self.suite.keys.in_flight))
         assert flights == len(self.submitted)
 
     async def state(self) -> tuple[set[str], Counter[str]]:
         entries = await self.suite.entries(IMAGES)
-        inputs = {ImageMessage.decode(fields[b"m"]).id for fields in entries}
+        there = [ImageMessage.decode(fields[b"m"]).id for fields in entries]
+        there += [ImageMessage.decode(one["m"].encode()).id for one in await self.put_off_entries()]
+        inputs = set(there)
+        assert len(there) == len(inputs), "an input is there twice"
         outputs = Counter(one.id for one in await self.suite.results())
         return inputs, outputs
+
+    @property
+    def due(self) -> str:
+        return self.suite.keys.due(IMAGES)
+
+    async def put_off_entries(self) -> list[dict[str, str]]:
+        found = await self.suite.client.hvals(self.suite.keys.waiting(IMAGES))
+        return [json.loads(one) for one in found]
 
     def teardown(self) -> None:
         self.run(self.suite.client.aclose())

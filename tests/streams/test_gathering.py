@@ -9,14 +9,13 @@ from redis.asyncio import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.streams.client import connect
-from shared.streams.entries import delivery
+from shared.streams.entries import Membership, delivery
 from shared.streams.gathering import Gathering
-from shared.streams.handoff import Answer, HandOff, Item
-from shared.streams.intake import Membership
+from shared.streams.handoff import HandOff, Item
 from shared.streams.keys import IMAGES, RESULTS
 from shared.streams.marks import Marks
 from shared.streams.outcome import Done, Output
-from shared.streams.scripts import Scripts
+from shared.streams.scripts import Answer, Scripts
 from tests.support.stages import Suite, image, result_of, suite_on
 from tests.support.waiting import wait_until
 
@@ -156,7 +155,7 @@ async def handoff_of(suite: Suite, count: int) -> tuple[HandOff, list[Item]]:
     answer = await suite.client.xreadgroup("detector", "me", {stream: ">"})
     handoff = HandOff(
         suite.client,
-        Scripts(suite.client),
+        Scripts(suite.client, suite.keys),
         suite.keys,
         await Marks.of(suite.client, suite.settings),
         Membership(stream, "detector", "me", suite.keys.history(IMAGES)),

@@ -30,10 +30,18 @@ local function owned(stream, group, consumer, id, deliveries)
   return entry and entry[2] == consumer and entry[4] == deliveries
 end
 
--- How far a stream may fill: {key, entries, bytes}. An empty stream always takes one, and an
--- empty stream holds no bytes, whatever a lost or edited counter says.
-local function read_mark(bytes_key)
-  local mark = {key = key(), entries = number(), bytes = number(), problem = 0, added = 0}
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- A stream to add to, and how far it may fill: {key, entries, bytes}. An empty stream always takes
+-- one, and an empty stream holds no bytes, whatever a lost or edited counter says. A stream that
+-- only wakes its reader has -1 entries for a mark: it is never full, and takes a wake-up only
+-- while no other waits to be read.
+local function new_mark(key, entries, bytes, bytes_key)
+  local mark = {key = key, entries = entries, bytes = bytes, problem = 0, added = 0}
+  mark.wakes = entries < 0
   local kind = redis.call('TYPE', mark.key).ok
   if kind == 'none' then
     mark.length, mark.held = 0, 0
@@ -48,17 +56,42 @@ local function read_mark(bytes_key)
   return mark
 end
 
+local function read_mark(bytes_key)
+  local stream, entries, bytes = key(), number(), number()
+  return new_mark(stream, entries, bytes, bytes_key)
+end
+
 local function is_full(mark)
-  if mark.length == 0 then return false end
+  if mark.length == 0 or mark.wakes then return false end
   return mark.length >= mark.entries or mark.held >= mark.bytes
 end
 
+-- Whether an entry waits that no consumer has been given yet.
+local function has_unread(mark)
+  if mark.length == 0 then return false end
+  local newest = redis.call('XREVRANGE', mark.key, '+', '-', 'COUNT', 1)[1][1]
+  for _, flat in ipairs(redis.call('XINFO', 'GROUPS', mark.key)) do
+    for i = 1, #flat, 2 do
+      if flat[i] == 'last-delivered-id' then return flat[i + 1] ~= newest end
+    end
+  end
+  return true
+end
+
 -- Every script that adds calls `count_added` once for each stream, after its last addition.
-local function add(mark, payload, weight)
-  redis.call('XADD', mark.key, '*', 'm', payload, 'n', weight)
+-- `attempts`, where it is given, is how many failed before.
+local function add(mark, message, weight, attempts)
+  if mark.wakes and has_unread(mark) then return end
+  local id
+  if attempts and attempts > 0 then
+    id = redis.call('XADD', mark.key, '*', 'm', message, 'n', weight, 'a', attempts)
+  else
+    id = redis.call('XADD', mark.key, '*', 'm', message, 'n', weight)
+  end
   mark.length = mark.length + 1
   mark.held = mark.held + weight
   mark.added = mark.added + weight
+  return id
 end
 
 local function count_added(mark, bytes_key)

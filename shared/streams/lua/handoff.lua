@@ -1,8 +1,8 @@
 -- Hand off: for each item, add its outputs and finish its entry, wholly or not at all.
--- KEYS  stream, bytes, in_flight, history, rate, the output streams; then, item by item, the payloads
+-- KEYS  stream, bytes, in flight, history, rate, the output streams; then, item by item, the payloads
 --       to drop and, output by output, its new payloads and its carried payloads.
 -- ARGV  group, consumer, all numbers as one list in JSON, the first and the last id in the order
---       of the stream; then, item by item, id, flight and, output by output, payload, flight.
+--       of the stream; then, item by item, id, in flight and, output by output, message, in flight.
 -- The numbers: of output streams, for each its marks (entries, bytes); of items, for each its
 --       deliveries, weight, number of payloads to drop, number of outputs; for each output: index of
 --       its stream, weight, numbers of new and of carried payloads.
@@ -10,24 +10,28 @@
 --       -3 an output key holds something else than a stream.
 local stream, bytes_key, in_flight, history, rate = key(), key(), key(), key(), key()
 local group, consumer = arg(), arg()
-number = in_turn(cjson.decode(arg()))
+local next_number = in_turn(cjson.decode(arg()))
 local first, last = arg(), arg()
 
 local marks = {}
-for i = 1, number() do marks[i] = read_mark(bytes_key) end
+for i = 1, next_number() do
+  local output_stream, entries, bytes = key(), next_number(), next_number()
+  marks[i] = new_mark(output_stream, entries, bytes, bytes_key)
+end
 
 -- One table for the item at hand and one for each of its outputs, filled anew for the next item,
 -- which spares Lua making, and collecting, half a dozen for every item.
 local item = {outputs = {}}
 local function read_item()
   item.id, item.in_flight = arg(), arg()
-  item.deliveries, item.weight, item.drop, item.count = number(), number(), keys(number()), number()
+  item.deliveries, item.weight = next_number(), next_number()
+  item.drop, item.count = keys(next_number()), next_number()
   for i = 1, item.count do
     local output = item.outputs[i] or {}
     item.outputs[i] = output
-    output.payload, output.in_flight = arg(), arg()
-    output.mark, output.weight = marks[number()], number()
-    output.fresh, output.carried = keys(number()), keys(number())
+    output.message, output.in_flight = arg(), arg()
+    output.mark, output.weight = marks[next_number()], next_number()
+    output.fresh, output.carried = keys(next_number()), keys(next_number())
   end
 end
 
@@ -72,7 +76,7 @@ local function perform()
     local goes_on = output.in_flight == item.in_flight
     carried_on = carried_on or (goes_on and output.in_flight ~= '')
     if output.in_flight == '' or goes_on or redis.call('SADD', in_flight, output.in_flight) == 1 then
-      add(output.mark, output.payload, output.weight)
+      add(output.mark, output.message, output.weight)
       for _, payload in ipairs(output.fresh) do redis.call('PERSIST', payload) end
     else
       -- The same image is under way already: one of them is enough.
@@ -88,7 +92,7 @@ local function perform()
 end
 
 local answers, problem = {}, nil
-local count = number()
+local count = next_number()
 if count > 1 then look_up(count, first, last) end
 for i = 1, count do
   read_item()

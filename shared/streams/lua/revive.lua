@@ -1,18 +1,18 @@
 -- Put a dead letter back at the end of its stream, with its attempts given back.
--- KEYS  bytes, in_flight, dead, the stream it came from.
+-- KEYS  bytes, in flight, dead, the stream it came from.
 -- ARGV  id of the dead letter, weight it counted for, marks of the stream (entries, bytes),
---       payload, weight, flight.
+--       message, weight, in flight.
 -- Returns 1 done, 0 no such dead letter, -3 the stream's key holds something else, -4 the same
 --       image is under way already.
 local bytes_key, in_flight, dead = key(), key(), key()
 local id, counted = arg(), number()
 local mark = read_mark(bytes_key)
-local payload, weight, flight = arg(), number(), arg()
+local message, weight, name = arg(), number(), arg()
 
 if #redis.call('XRANGE', dead, id, id) == 0 then return 0 end
 if mark.problem ~= 0 then return mark.problem end
-if flight ~= '' and redis.call('SADD', in_flight, flight) == 0 then return -4 end
-add(mark, payload, weight)
+if name ~= '' and redis.call('SADD', in_flight, name) == 0 then return -4 end
+add(mark, message, weight)
 count_added(mark, bytes_key)
 redis.call('XDEL', dead, id)
 redis.call('HINCRBY', bytes_key, dead, -counted)
