@@ -1,0 +1,61 @@
+"""Which streams there are: one entry each, which everything asks that counts, cleans or repairs.
+
+    sources -> images -> results -> (rows)
+    any of them -> dead
+
+In every circle of streams one edge has no high-water mark and carries at most one entry an
+admitted input, so that streams cannot stop each other: dead letters, and wake-ups.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.messages import ImageMessage, Message, SourceMessage, decode_result
+from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES
+
+
+@dataclass(frozen=True)
+class StreamKind:
+    """One stream.
+
+    Attributes:
+        name: as `shared.streams.keys.Keys.stream` takes it.
+        service: whose group reads it; '' where nobody does.
+        decode: reads its messages; None where they are of other streams.
+        share: of the bytes that images may take, how much it may; None: it has no mark.
+        carries_images: its entries are images in flight.
+        wakes: its entries only wake their reader, who reads the ledger: one that waits is enough,
+            and all of them may be lost.
+        kept_over_runs: what a run left in it is done by the next; else the next run names it anew.
+    """
+
+    name: str
+    service: str = ""
+    decode: Callable[[bytes], Message] | None = None
+    share: float | None = None
+    carries_images: bool = False
+    wakes: bool = False
+    kept_over_runs: bool = False
+
+
+STREAMS = {
+    kind.name: kind
+    for kind in (
+        StreamKind(SOURCES, "ingest", SourceMessage.decode, share=0.25),
+        StreamKind(IMAGES, "detector", ImageMessage.decode, share=1.0, carries_images=True),
+        StreamKind(
+            RESULTS, "writer", decode_result, share=0.5, carries_images=True, kept_over_runs=True
+        ),
+        StreamKind(DEAD),
+    )
+}
+
+
+def read_by_services() -> list[StreamKind]:
+    """The streams that a service's group reads, in the order of an image's way."""
+    return [kind for kind in STREAMS.values() if kind.service]
+
+
+def carrying_images() -> list[str]:
+    """The streams whose entries are images in flight."""
+    return [kind.name for kind in STREAMS.values() if kind.carries_images]
