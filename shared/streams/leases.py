@@ -31,7 +31,7 @@ class Leases:
         self._lease_ms = lease_ms
         self._capacity = capacity
         self._held: dict[bytes, Delivery] = {}
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
         self._renewed_at = -math.inf
         self.lost = 0
 
@@ -47,17 +47,16 @@ class Leases:
         """How many entries may be read, as soon as that is a quarter of all (one read then serves
         for many), or `stop` is set (and `wake`)."""
 
-        def enough() -> bool:
-            return self.room >= max(1, self._capacity.entries // 4) or stop.is_set()
+        # One task reads, so an event is enough; a Condition can hang where its tasks are cancelled
+        # together (CPython 3.11).
+        while self.room < max(1, self._capacity.entries // 4) and not stop.is_set():
+            self._changed.clear()
+            await self._changed.wait()
+        return self.room
 
-        async with self._changed:
-            await self._changed.wait_for(enough)
-            return self.room
-
-    async def wake(self) -> None:
+    def wake(self) -> None:
         """Let whoever waits for room look again."""
-        async with self._changed:
-            self._changed.notify_all()
+        self._changed.set()
 
     def take(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
         """Begin to hold these. One that is held already (its own lapsed lease, reclaimed by
@@ -67,14 +66,13 @@ class Leases:
         self._held.update((one.id, one) for one in taken)
         return taken
 
-    async def let_go(self, deliveries: Iterable[Delivery]) -> None:
+    def let_go(self, deliveries: Iterable[Delivery]) -> None:
         """Stop holding these: they are finished, or put back."""
-        async with self._changed:
-            for one in deliveries:
-                if self._held.get(one.id) is one:
-                    del self._held[one.id]
-                    self._capacity.finished(1)
-            self._changed.notify_all()
+        for one in deliveries:
+            if self._held.get(one.id) is one:
+                del self._held[one.id]
+                self._capacity.finished(1)
+        self.wake()
 
     async def renew_unless_within(self, seconds: float) -> None:
         """Renew, unless that was done within so many seconds."""
@@ -91,10 +89,9 @@ class Leases:
         if lost:
             self.lost += len(lost)
             log.warning("leases lost to other consumers", entries=len(lost))
-            async with self._changed:
-                for entry_id in lost:
-                    self._held.pop(entry_id, None)
-                self._changed.notify_all()
+            for entry_id in lost:
+                self._held.pop(entry_id, None)
+            self.wake()
 
     async def give_back(self, deliveries: Sequence[Delivery]) -> None:
         """Let others claim these at once, without waiting for the lease to end."""
@@ -103,7 +100,7 @@ class Leases:
         except RedisError as error:
             # Nothing is lost: the leases end by themselves.
             log.warning("could not give entries back", reason=describe(error))
-        await self.let_go(deliveries)
+        self.let_go(deliveries)
 
     async def give_back_all(self) -> None:
         """Let others claim all that is held."""

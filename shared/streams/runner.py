@@ -244,7 +244,7 @@ class Stage(Generic[M]):
         log.info("draining", stage=self.spec.name, held=len(self._leases))
         unstarted = self._batches.close()
         self._look.set()
-        await self._leases.wake()
+        self._leases.wake()
         await self._intake.stop_waiting()
         await self._leases.give_back(unstarted)
         await asyncio.wait(sources)  # a read in flight is never cancelled

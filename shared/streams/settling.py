@@ -128,7 +128,7 @@ class Settling(Generic[M]):
             self._idle_ms_for(LEFT_SECONDS),
         )
         await self._patience.until_done(leave)
-        await self._leases.let_go([delivery])
+        self._leases.let_go([delivery])
 
     async def _put_off(self, delivery: Delivery, key: str, seconds: float) -> None:
         """Into the waiting set of its key."""
@@ -143,7 +143,7 @@ class Settling(Generic[M]):
             self._look_again_in(seconds)
         outcome = "later" if answer is Answer.DONE else "lost"
         self._ended_as(outcome).inc()
-        await self._leases.let_go([delivery])
+        self._leases.let_go([delivery])
 
     def _idle_ms_for(self, seconds: float) -> int:
         """How idle an entry is to look, so that others may claim it in so many seconds."""
@@ -246,7 +246,7 @@ class Settling(Generic[M]):
             now = time.time()
             for one in deliveries:
                 self._age_seconds.observe(max(0.0, now - one.added_ms / 1000))
-        await self._leases.let_go(deliveries)
+        self._leases.let_go(deliveries)
 
 
 def _poison(delivery: Delivery) -> Failure:

@@ -1,8 +1,10 @@
 """Entries that are put off wait outside of their stream, hold up nobody, and come back whole."""
 
-import asyncio
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from shared.messages import ImageMessage
 from shared.streams.keys import DEAD, IMAGES, RESULTS
@@ -149,20 +151,39 @@ async def test_a_key_at_its_bound_is_full_and_others_are_not(redis_url: str) -> 
 
 
 async def test_kills_while_entries_wait_lose_and_double_nothing(redis_url: str) -> None:
-    bucket = Bucket(0.5)
     async with suite_on(redis_url, lease_seconds=1) as suite:
         await suite.add_all([image(f"slow-{n}.jpg") for n in range(100)])
-        for round_ in range(4):
-            bucket.is_back = round_ == 3
-            async with running(suite, bucket, concurrency=4) as run:
-                await wait_until(
-                    (lambda: results(suite, 100)) if bucket.is_back else waiting_sets(suite).total,
-                    "some wait, or at last all are done",
-                )
-                while not bucket.is_back and not run.task.done():
-                    run.task.cancel()  # without a drain, as a killed process
-                    await asyncio.wait([run.task], timeout=0.1)
+        for _ in range(3):
+            with killed_at_the_end(redis_url):
+                begun = await returns(suite)
+
+                async def some_came_back(before: int = begun) -> bool:
+                    return await returns(suite) > before and await waiting_sets(suite).total() > 0
+
+                await wait_until(some_came_back, "some wait, and some came back")
+        back = Bucket(LONG)
+        back.is_back = True
+        async with running(suite, back, concurrency=4):
+            await wait_until(lambda: results(suite, 100), "all are done at last")
         ended = Counter(one.id for one in await suite.results())
         assert len(ended) == 100 and set(ended.values()) == {1}
         assert await waiting_sets(suite).total() == 0
         assert await suite.left_behind() == [suite.keys.in_flight.encode()]
+
+
+async def returns(suite: Suite) -> int:
+    """How many entries were ever added to the stream: each return adds one anew."""
+    info = await suite.client.xinfo_stream(suite.keys.stream(IMAGES))
+    return int(info["entries-added"])
+
+
+@contextmanager
+def killed_at_the_end(url: str) -> Iterator[None]:
+    """A detector in a process of its own that puts everything off."""
+    command = [sys.executable, "-m", "tests.support.putting_off", url, "0.2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
