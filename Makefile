@@ -20,8 +20,7 @@ STATS := $(if $(KUBE),kubectl exec -n faces $(if $(filter stream-stats-watch,$(M
 	deployment/ingest -- faces stats,$(BIN)/faces stats)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format lock stream-stats stream-stats-watch accuracy \
-	chaos clean
+.PHONY: help install demo test lint audit format lock stream-stats stream-stats-watch chaos clean
 
 help: ## Say what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +53,11 @@ lint: $(READY) ## Check style and types.
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }
 	@$(BIN)/mypy
 
+audit: $(READY) ## Look up what requirements.txt pins in the lists of known vulnerabilities.
+	@# Strict: a package that cannot be looked up (by a mirror without that list) is an error.
+	@$(BIN)/pip-audit -r requirements.txt --require-hashes --disable-pip --strict \
+		--progress-spinner off $(ARGS)
+
 format: $(READY) ## Bring all files into the common format.
 	@$(BIN)/ruff format .
 
@@ -70,13 +74,10 @@ stream-stats: $(READY) ## Show what waits in the streams; in the cluster: KUBE=1
 stream-stats-watch: $(READY) ## The same, redrawn every two seconds.
 	@$(STATS) --watch $(ARGS) || { status=$$?; test $$status -eq 3 || exit $$status; }
 
-accuracy: $(READY) ## Average precision of every model on labelled pictures.
-	@$(BIN)/python -m bench.accuracy $(ARGS)
-
 chaos: $(READY) ## Kill, freeze and cut off services and servers, then count what was lost.
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 clean: ## Remove what `make demo` and the tools left behind; not .venv, not models/.
 	rm -rf demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-include bench.mk image.mk security.mk
+include bench/bench.mk image.mk

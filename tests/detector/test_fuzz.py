@@ -1,4 +1,4 @@
-"""Damaged files, by the hundred: an answer each time, within the limits. See `bench/fuzz.py`."""
+"""Damaged files, by the hundred: an answer each time, within the limits. See `tests/fuzz`."""
 
 import pytest
 

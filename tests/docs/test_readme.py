@@ -74,7 +74,10 @@ def test_every_faces_command_has_the_flags_that_are_told(document: str, line: st
 
 @pytest.mark.parametrize(("document", "line"), cases("make"))
 def test_every_make_target_exists(document: str, line: str) -> None:
-    rules = [path.read_text() for path in (PROJECT / "Makefile", *PROJECT.glob("*.mk"))]
+    rules = [
+        path.read_text()
+        for path in (PROJECT / "Makefile", *PROJECT.glob("*.mk"), *PROJECT.glob("bench/*.mk"))
+    ]
     targets = set(re.findall(r"^([a-z-]+):", "\n".join(rules), re.MULTILINE))
     words = [word for word in shlex.split(line, comments=True) if "=" not in word]
     assert words and words[0] in targets, f"{document}: make {line}"

@@ -1,10 +1,5 @@
-"""Damaged pictures by the thousand, through the detector's own child processes.
+"""Damaged pictures sent through the detector's child processes, of which none should end."""
 
-`python -m bench.fuzz_slots [COUNT]`: says how many ended how, what cost a process (none should),
-the slowest one, and the largest memory of a child.
-"""
-
-import argparse
 import asyncio
 import collections
 import os
@@ -23,7 +18,7 @@ AT_ONCE = 4
 
 
 def largest_child() -> int:
-    """Peak resident memory of this process' children that still live, in KiB."""
+    """The largest peak of resident memory of this process' living children, in KiB."""
     peak = 0
     for status in Path("/proc").glob("[0-9]*/status"):
         text = status.read_text(errors="replace")
@@ -33,7 +28,11 @@ def largest_child() -> int:
 
 
 async def fuzz(count: int, settings: Settings) -> None:
-    """Try `count` files, each kind in turn, on two slots."""
+    """Try `count` files, each kind in turn, on two slots.
+
+    Raises:
+        FacesError: the slots cannot start, such as without a model.
+    """
     recipe = Recipe(model=settings.model, model_version=MODELS[settings.model].version)
     answers: collections.Counter[str] = collections.Counter()
     crashes: list[str] = []
@@ -58,17 +57,3 @@ async def fuzz(count: int, settings: Settings) -> None:
         print(f"{len(crashes)} cost a process: {crashes[:20]}")
         print(f"slowest {slowest[0] * 1000:.0f} ms ({slowest[1]}), waiting for a slot included")
         print(f"largest memory of a child {largest_child() / 1024:.0f} MiB")
-
-
-def main() -> None:
-    """Try COUNT files."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("count", type=int, nargs="?", default=20_000)
-    given = parser.parse_args()
-    asyncio.run(fuzz(given.count, Settings.load()))
-
-
-if __name__ == "__main__":
-    main()

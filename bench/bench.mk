@@ -1,13 +1,14 @@
-# Measurements; included by the Makefile. Each peer lives in an environment of its own, so that the
-# project's stays clean: bench/.venv-NAME, from the pinned versions in bench/peers/NAME.txt.
+# Measurements; included by the Makefile. They use the model that `make demo` fetched, and sample
+# pictures where none are given. What is missing is left out of the tables, or said in one line.
 #
-# The tutorial's pipeline also needs the Debian packages beanstalkd and imagemagick, and dlib (below
-# face_recognition) a C++ compiler. What is absent is left out of the tables, and said.
+# Each peer has an environment of its own, bench/.venv-NAME, with the versions that
+# bench/peers/NAME.txt pins. The tutorial's pipeline also needs the Debian packages beanstalkd and
+# imagemagick, and dlib (below face_recognition) a C++ compiler.
 
 PEERS := celery streaq taskiq arq tutorial deface face_recognition
 PEERS_READY := $(PEERS:%=bench/.venv-%/.installed)
 
-.PHONY: bench bench-queue bench-scale bench-latency bench-peers $(PEERS:%=bench-peer-%)
+.PHONY: bench bench-queue bench-scale bench-latency accuracy bench-peers $(PEERS:%=bench-peer-%)
 
 bench: $(READY) ## Images a second beside a bare pool and the peers; other pictures: IMAGES=
 	@$(BIN)/python -m bench.throughput $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
@@ -19,7 +20,10 @@ bench-scale: $(READY) ## A million waiting; how many detectors one Redis carries
 	@$(BIN)/python -m bench.scale $(ARGS)
 
 bench-latency: $(READY) ## One image into an idle suite; time to the first result of a run.
-	@$(BIN)/python -m bench.latency $(ARGS)
+	@$(BIN)/python -m bench.latency $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
+
+accuracy: $(READY) ## Average precision of every model on labelled pictures; others: ARGS=FOLDER
+	@$(BIN)/python -m bench.accuracy $(ARGS)
 
 bench-peers: $(PEERS:%=bench-peer-%) ## Install what the measurements compare with (some minutes).
 

@@ -1,0 +1,1 @@
+"""Damaged pictures by the thousand; run it as `python -m tests.fuzz`."""
