@@ -1,16 +1,15 @@
-"""`make accuracy`: every model, and the tutorial's settings, on a folder with a `labels.json`.
+"""Average precision of every model, and of the tutorial's settings, on labelled pictures.
 
     python -m bench.accuracy [FOLDER] [--models DIR] [--curves FILE.svg] [--only NAME ...]
 
-Average precision by the protocol of WIDER FACE over all detections of a score from 0.02 on;
-precision, recall and F1 at the working threshold; CPU time of an image from bytes to boxes, on one
-core. The curves are drawn as an SVG.
+By the protocol of WIDER FACE over all detections of score 0.02 and more; precision, recall and F1
+at the working threshold; CPU time of an image from bytes to boxes, on one core. The curves are
+drawn as an SVG.
 """
 
 import argparse
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,8 @@ import numpy as np
 
 from bench.average_precision import LEVELS, Curve, Found, Labels, curve, read_labels
 from bench.curves import write_curves
+from bench.material import OWN_MODELS, labelled_folder, model_folders
+from bench.measuring import say
 from services.detector.models import Model, load
 from services.detector.models.haar import tutorial
 from services.detector.picture import Limits, process
@@ -27,8 +28,7 @@ from shared.model_table import MODELS
 from shared.recipe import Mode, Recipe
 
 FAINTEST = 0.02
-HERE = Path(__file__).resolve().parents[1]
-BESIDE = HERE.parent / "shared"
+DATA = "wider-val-100"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Measured:
-    """What came of one way: what was found in each picture, and CPU milliseconds an image."""
+    """What one way found in each picture, and its CPU milliseconds an image."""
 
     way: Way
     found: dict[str, Found]
@@ -51,7 +51,7 @@ class Measured:
 
 
 def ways(models_dirs: list[Path], only: list[str]) -> Iterator[Way]:
-    """Every model that is there, the default search and the accurate one, and the tutorial."""
+    """Every model whose weights are here, by its default and its accurate search; the tutorial."""
     for name, entry in MODELS.items():
         if only and name not in only:
             continue
@@ -71,13 +71,13 @@ def ways(models_dirs: list[Path], only: list[str]) -> Iterator[Way]:
 
 
 def _loaded(name: str, models_dirs: list[Path]) -> Model | None:
-    reasons = []
+    reason = ""
     for folder in models_dirs:
         try:
             return load(name, folder)
         except FacesError as error:
-            reasons.append(str(error))
-    print(f"{name} is left out: {reasons[-1]}", file=sys.stderr)
+            reason = reason or str(error)
+    say(f"{name} is left out: {reason}")
     return None
 
 
@@ -85,7 +85,7 @@ def measure(way: Way, folder: Path, labels: Mapping[str, Labels]) -> Measured:
     """Search every labelled picture of the folder."""
     contents = {name: (folder / name).read_bytes() for name in labels}
     limits = Limits(max_pixels=10**9)
-    process(next(iter(contents.values())), way.recipe, way.model, limits)  # sets caches up
+    process(next(iter(contents.values())), way.recipe, way.model, limits)  # fills caches
     found = {}
     start = time.process_time()
     for name, content in contents.items():
@@ -111,32 +111,47 @@ def row(measured: Measured, curves: dict[str, Curve]) -> str:
     )
 
 
-def main() -> None:
-    """Print the table and write the curves."""
+HEAD = (
+    f"{'':36} {'average precision':22}  {'at the working threshold (hard)':31}  {'best F1':13}"
+    f"  CPU ms\n{'':36} {'  '.join(f'{level:>6}' for level in LEVELS)}  score  precision  "
+    f"recall     F1  {'(hard)':13}  an image"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table and write the curves.
+
+    Raises:
+        SystemExit: there are no labelled pictures, or none of the models asked for.
+    """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m bench.accuracy", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("folder", type=Path, nargs="?", default=BESIDE / "data" / "wider-val-100")
-    parser.add_argument("--models", type=Path, action="append", default=[])
+    parser.add_argument(
+        "folder", type=Path, nargs="?", help="labelled pictures, with a labels.json"
+    )
+    parser.add_argument("--models", type=Path, action="append", default=[], help="more weights")
     parser.add_argument("--curves", type=Path, default=Path("out/precision-recall.svg"))
-    parser.add_argument("--only", nargs="*", default=[], help="names of models, or: tutorial")
-    given = parser.parse_args()
-    if not (given.folder / "labels.json").is_file():
-        raise SystemExit(f"{given.folder}: no labels.json there; name a folder that has one")
+    parser.add_argument("--only", nargs="*", default=[], choices=[*MODELS, "tutorial"])
+    given = parser.parse_args(arguments)
+    folder = labelled_folder(given.folder, DATA)
+    if folder is None:
+        where = given.folder or f"../shared/data/{DATA}"
+        raise SystemExit(
+            f"labelled pictures are needed, but {where} has no labels.json: "
+            "name a folder that has one (make accuracy ARGS=FOLDER)"
+        )
     cv2.setNumThreads(1)
-    labels = read_labels(given.folder)
+    labels = read_labels(folder)
     faces = sum(len(picture.levels) for picture in labels.values())
-    print(f"{given.folder}: {len(labels)} pictures, {faces} labelled faces\n")
-    print(
-        f"{'':36} {'average precision':22}  {'at the working threshold (hard)':31}  {'best F1':13}"
-        f"  CPU ms\n{'':36} {'  '.join(f'{level:>6}' for level in LEVELS)}  score  precision  "
-        f"recall     F1  {'(hard)':13}  an image"
-    )
+    print(f"{folder}: {len(labels)} pictures, {faces} labelled faces\n\n{HEAD}")
     drawn: dict[str, dict[str, Curve]] = {}
-    for way in ways([*given.models, HERE / "models", BESIDE / "models"], given.only):
-        measured = measure(way, given.folder, labels)
+    for way in ways([*given.models, OWN_MODELS, *model_folders(None)], given.only):
+        measured = measure(way, folder, labels)
         drawn[way.title] = {level: curve(labels, measured.found, level) for level in LEVELS}
         print(row(measured, drawn[way.title]), flush=True)
+    if not drawn:
+        raise SystemExit("nothing could be measured: see above")
     given.curves.parent.mkdir(parents=True, exist_ok=True)
     write_curves(given.curves, drawn)
     print(f"\nprecision-recall curves: {given.curves}")

@@ -1,9 +1,9 @@
 """Average precision by the protocol of WIDER FACE, on a folder with a `labels.json`.
 
 S. Yang, P. Luo, C. C. Loy, X. Tang, "WIDER FACE: A Face Detection Benchmark", CVPR 2016, and its
-evaluation code: a detection belongs to the labelled face that it overlaps most; from an overlap
-(intersection over union) of 0.5 on it is a hit, once; a face outside the level is neither hit nor
-miss, and so is a detection that belongs to it.
+evaluation code: a detection belongs to the labelled face that it overlaps most; at an overlap
+(intersection over union) of 0.5 or more it is a hit, once a face; a face outside the level, and a
+detection that belongs to it, count as neither hit nor miss.
 """
 
 import json
@@ -42,7 +42,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Curve:
-    """Precision and recall, one point a detection, best scores first."""
+    """Precision, recall and score, (n,) each: one point a detection, best scores first."""
 
     precision: Floats
     recall: Floats
@@ -62,7 +62,7 @@ class Curve:
         return (float(self.precision[kept - 1]), float(self.recall[kept - 1])) if kept else (1.0, 0)
 
     def best_f1(self) -> tuple[float, float]:
-        """The best F1, and the score from which on detections must be kept to have it."""
+        """The best F1, and the least score of the detections that give it."""
         both = self.precision + self.recall
         f1 = 2 * self.precision * self.recall / np.where(both > 0, both, 1)
         best = int(np.argmax(f1))
@@ -114,7 +114,7 @@ def curve(labels: Mapping[str, Labels], found: Mapping[str, Found], level: str) 
 def _judged(
     faces: Floats, counted: NDArray[np.bool_], found: Found
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Scores of the detections that count, best first, and which of them are hits."""
+    """Scores of the detections that count, best first, and whether each is a hit."""
     order = np.argsort(-found.scores, kind="stable")
     boxes, scores = found.boxes[order], found.scores[order]
     if not len(faces) or not len(boxes):

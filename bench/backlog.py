@@ -1,4 +1,4 @@
-"""Filling a stream with as many messages as wanted, quickly, as the scripts would have left it."""
+"""Fill a stream quickly with any number of messages, as the scripts of delivery would leave it."""
 
 import itertools
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ TRACE = new_token()
 
 
 def messages(count: int, body_bytes: int = 0, entry_bytes: int = 0) -> Iterator[ImageMessage]:
-    """Image messages, by reference or with a payload; names padded to entries of `entry_bytes`."""
+    """Image messages with a payload of `body_bytes`, else by reference, padded to `entry_bytes`."""
     for number in range(count):
         name = f"album-{number // 1000:05}/picture-{number:07}.jpg"
         where: dict[str, object] = {"source_uri": f"file:///pictures/{name}"}
@@ -38,7 +38,7 @@ def messages(count: int, body_bytes: int = 0, entry_bytes: int = 0) -> Iterator[
 def fill(
     client: redis.Redis, prefix: str, count: int, body_bytes: int = 0, entry_bytes: int = 0
 ) -> None:
-    """Add `count` images with their counters, flights and payloads."""
+    """Add `count` images with their payloads, in-flight marks and counters."""
     keys = Keys(prefix)
     stream, content = keys.stream(IMAGES), b"x" * body_bytes
     coming = messages(count, body_bytes, entry_bytes)

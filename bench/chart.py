@@ -1,4 +1,4 @@
-"""Bars for the README, as SVG that reads well on a light and on a dark page."""
+"""The bars of the README: an SVG for light and dark pages."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ text { font: 14px -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill:
 
 
 def svg(bars: Sequence[tuple[str, float]], title: str) -> str:
-    """One bar a row, the longest first; the row whose name begins with `faces` stands out."""
+    """One bar a row, the longest first; the one whose name begins with `faces` has a colour."""
     ordered = sorted(bars, key=lambda bar: -bar[1])
     most = max((value for _, value in ordered), default=1.0) or 1.0
     room = WIDTH - LABEL_WIDTH - VALUE_WIDTH
@@ -53,5 +53,5 @@ def svg(bars: Sequence[tuple[str, float]], title: str) -> str:
 
 
 def write(bars: Sequence[tuple[str, float]], title: str, file: Path = FILE) -> None:
-    """Write the picture."""
+    """Write the chart to `file`."""
     file.write_text(svg(bars, title))

@@ -1,4 +1,4 @@
-"""One consumer process of the queue measurements: our runner, or a bare loop beside it.
+"""One consumer process of `bench.queue` and `bench.scale`: our runner, or a bare loop.
 
     python -m bench.consumer URL stage  [--batch N] [--concurrency N] [--sleep-ms MS] ...
     python -m bench.consumer URL bare
@@ -49,16 +49,15 @@ def settings_of(url: str, prefix: str) -> Settings:
 
 
 class PassedOn(ImageMessage):
-    """An image message that goes on to the results as it is: making a result is a handler's work,
-    and this one does nothing."""
+    """An image message that goes on to the results unchanged: this handler makes no result."""
 
     stream = RESULTS
 
 
 class NoOp:
-    """The handler: fetches what was sent along, sleeps if told to, and hands the message on.
+    """The handler: fetches the payload, sleeps if told to, and hands the message on.
 
-    `slots` is how many may sleep at once; `returns` is the size of the picture it hands on.
+    `slots` is how many may sleep at once; `returns` is the size in bytes of the picture handed on.
     """
 
     def __init__(self, payloads: Payloads, sleep: float, slots: int, returns: int) -> None:
@@ -78,7 +77,7 @@ class NoOp:
         return [Done((self._output(work.message),)) for work in works]
 
     def _output(self, message: PassedOn) -> Output:
-        """The message, without the payload that came in; with one that goes out if asked for."""
+        """The message without the payload that came in, with one that goes out if asked for."""
         if self._picture:
             payload = Payload.of(self._picture)
             return Output(message.model_copy(update={"payload": payload}), {payload: self._picture})
@@ -90,7 +89,7 @@ def _never(*_: object) -> Message | None:
 
 
 async def run_stages(given: argparse.Namespace) -> None:
-    """As many consumers as asked for, in this process, until SIGTERM."""
+    """`given.stages` consumers in this process, until SIGTERM."""
     settings = settings_of(given.url, given.prefix)
     configure_logs(settings)
     collect_seldom()
@@ -118,7 +117,7 @@ async def run_stages(given: argparse.Namespace) -> None:
 
 
 async def run_bare(url: str, prefix: str) -> None:
-    """Read, add, acknowledge, delete: two round trips for up to a hundred entries."""
+    """Read, add, acknowledge, delete: two round trips for up to BARE_COUNT entries."""
     client: Redis = Redis.from_url(url, protocol=2)
     keys = Keys(prefix)
     stream, results = keys.stream(IMAGES), keys.stream(RESULTS)
@@ -140,9 +139,11 @@ async def run_bare(url: str, prefix: str) -> None:
 
 
 def main() -> None:
-    """See the module."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("url")
+    """Consume until SIGTERM."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.consumer", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("url", help="of Redis, such as redis://127.0.0.1:6379/0")
     parser.add_argument("kind", choices=["stage", "bare"])
     parser.add_argument("--prefix", default="bench")
     parser.add_argument("--stages", type=int, default=1, help="consumers in this process")

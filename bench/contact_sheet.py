@@ -1,11 +1,12 @@
-"""A grid of what a run found, as one picture to look at.
+"""A grid of what a run found, as one picture.
 
 `python -m bench.contact_sheet OUT PICTURE` reads the catalog and the results of a `faces run`.
 """
 
+import argparse
 import asyncio
 import os
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
@@ -22,12 +23,11 @@ GAP = 8
 
 PAPER, INK, FAINT, ALARM = "#ffffff", "#222222", "#8a8f94", "#b3261e"
 
-
 ORDER = (Status.FACES, Status.NO_FACES, Status.FAILED, Status.QUEUED)
 
 
 async def read_rows(out: Path, most: int = MOST) -> list[ImageRow]:
-    """The first images of the catalog: those with faces, without, and failed, each by name."""
+    """The first `most` images of the catalog: with faces, without, failed; each by name."""
     catalog = await Catalog.open(f"sqlite:///{out / 'faces.db'}")
     try:
         rows = [row async for row in catalog.results(Filter(), limit=most, faces=False)]
@@ -37,7 +37,7 @@ async def read_rows(out: Path, most: int = MOST) -> list[ImageRow]:
 
 
 def draw_sheet(rows: list[ImageRow]) -> Image.Image:
-    """One cell a picture: what was drawn where faces were found, else the picture, faint."""
+    """One cell a picture: the annotated one where faces were found, else the original, faint."""
     columns = min(COLUMNS, max(1, len(rows)))
     lines = max(1, -(-len(rows) // columns))
     width, height = CELL + GAP, CELL + CAPTION + GAP
@@ -82,11 +82,19 @@ def _caption(draw: ImageDraw.ImageDraw, row: ImageRow, x: int, y: int) -> None:
         draw.text((x, y + 15 * line), text, ink, font)
 
 
-def main(out: Path, picture: Path) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Read, draw, write."""
-    draw_sheet(asyncio.run(read_rows(out))).save(picture)
-    print(f"contact sheet: {picture}")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.contact_sheet", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("out", type=Path, help="output folder of a `faces run`")
+    parser.add_argument("picture", type=Path, help="file to write, such as sheet.png")
+    given = parser.parse_args(arguments)
+    if not (given.out / "faces.db").is_file():
+        raise SystemExit(f"{given.out}: no faces.db there; name the OUT of a `faces run -o OUT`")
+    draw_sheet(asyncio.run(read_rows(given.out))).save(given.picture)
+    print(f"contact sheet: {given.picture}")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main()

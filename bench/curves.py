@@ -1,4 +1,4 @@
-"""Precision-recall curves as an SVG: one panel a level, one line a way of searching."""
+"""Precision-recall curves as an SVG: one panel a level, one line a way to search."""
 
 from collections.abc import Mapping
 from html import escape
@@ -62,7 +62,7 @@ def _panel(x: int, level: str) -> list[str]:
 
 
 def _line(x: int, curve: Curve, colour: str) -> str:
-    """The curve at 200 recalls at most: an eye sees no more."""
+    """The curve at no more than 200 points, which is finer than what can be seen."""
     if not len(curve.recall):
         return ""
     chosen = np.unique(np.linspace(0, len(curve.recall) - 1, 200).astype(int))

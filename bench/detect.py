@@ -1,4 +1,4 @@
-"""CPU time of one picture, step by step, and beside OpenCV's own YuNet: `python -m bench.detect`.
+"""CPU time of one picture, step by step, and beside OpenCV's own YuNet.
 
     python -m bench.detect [FOLDER] [--models DIR] [--size 640] [--rounds 3]
 
@@ -10,8 +10,9 @@ machine disturbs them little.
 import argparse
 import collections
 import statistics
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,15 @@ import cv2
 import numpy as np
 
 from bench.average_precision import overlaps
+from bench.material import (
+    BESIDE,
+    FIXED_YUNET,
+    Weights,
+    chosen_pictures,
+    chosen_weights,
+    fixed_yunet,
+)
+from bench.measuring import say
 from services.detector.decode import decode, reduction
 from services.detector.fuse import suppress
 from services.detector.header import read_header
@@ -30,7 +40,6 @@ from services.detector.search import scaled_down, search
 from shared.model_table import MODELS
 from shared.recipe import Mode, Recipe
 
-BESIDE = Path(__file__).resolve().parents[2] / "shared"
 MIN_SCORE = 0.3
 LIMITS = Limits(max_pixels=10**9)
 
@@ -68,8 +77,10 @@ class Difference:
     score: float = 0.0
 
     def explain(self, candidates: Detections, overlap: float, theirs: Detections) -> None:
-        """Whether our candidates give OpenCV's list when suppressed as OpenCV does it: on boxes
-        cut to whole pixels (so it keeps more of the smallest ones)."""
+        """Count the picture if our candidates, suppressed as OpenCV does it, give OpenCV's list.
+
+        It suppresses boxes truncated to whole pixels, and so keeps more of the smallest ones.
+        """
         whole = Detections(
             np.trunc(candidates.boxes),
             candidates.scores,
@@ -83,7 +94,7 @@ class Difference:
             self.explained += bool((np.abs(mine - other) < 0.01).all())
 
     def add(self, ours: Detections, theirs: Detections) -> None:
-        """Compare what was found in one picture, each box with the one that it overlaps most."""
+        """Compare what both found in one picture, each box with the one that it overlaps most."""
         self.pictures += 1
         if not len(ours) or not len(theirs):
             self.only_ours += len(ours)
@@ -102,7 +113,7 @@ class Difference:
 
 
 def prepared(content: bytes, size: int) -> tuple[Picture, tuple[int, int]]:
-    """The pixels to search, and the width and height that boxes are told in (theirs)."""
+    """The pixels to search, and their width and height, to which boxes refer."""
     header = read_header(content, LIMITS.max_pixels)
     small = scaled_down(decode(content, header, reduction(header, size)), size)
     return small, (small.shape[1], small.shape[0])
@@ -122,7 +133,7 @@ def cpu_ms(work: Callable[[], object]) -> float:
 
 
 def compare(contents: list[bytes], ours: Model, theirs: Model, size: int, rounds: int) -> None:
-    """Print both times, their ratio, and how far the boxes are apart."""
+    """Print both times, their ratio, and how far apart the boxes are."""
     difference = Difference()
     times: dict[Model, list[float]] = {ours: [], theirs: []}
     for content in contents:
@@ -141,28 +152,26 @@ def compare(contents: list[bytes], ours: Model, theirs: Model, size: int, rounds
         f"  {difference.same} boxes the same within {difference.pixels:.3f} pixels and "
         f"{difference.score:.5f} of score; {difference.only_ours} only ours, "
         f"{difference.only_theirs} only OpenCV's (scores from {MIN_SCORE})\n"
-        f"  suppressing our candidates as OpenCV does, on whole pixels, gives its very list in "
+        f"  suppressing our candidates as OpenCV does, on whole pixels, gives exactly its list in "
         f"{difference.explained} of {difference.pictures} pictures"
     )
 
 
 def padded_blob(picture: Picture) -> object:
-    """What OpenCV's own detector does before its network."""
+    """What OpenCV's own detector does before it runs its network."""
     below, right = -picture.shape[0] % 32, -picture.shape[1] % 32
     return cv2.dnn.blobFromImage(
         cv2.copyMakeBorder(picture, 0, below, 0, right, cv2.BORDER_CONSTANT)
     )
 
 
-def steps(contents: list[bytes], model: Model, size: int) -> None:
+def steps(contents: list[bytes], name: str, model: Model, size: int) -> None:
     """Print the time of each step of `process`, and of the parts of a search."""
-    recipe = Recipe(
-        model="yunet", model_version=MODELS["yunet"].version, detect_size=size, mode=Mode.BOX
-    )
+    recipe = Recipe(model=name, model_version=MODELS[name].version, detect_size=size, mode=Mode.BOX)
     total: dict[str, float] = collections.defaultdict(float)
     for content in contents:
-        for name, ms in process(content, recipe, model, LIMITS).steps_ms.items():
-            total[name] += ms
+        for step, ms in process(content, recipe, model, LIMITS).steps_ms.items():
+            total[step] += ms
         header = read_header(content, LIMITS.max_pixels)
         stored = decode(content, header, reduction(header, size))
         small = scaled_down(stored, size)
@@ -173,26 +182,62 @@ def steps(contents: list[bytes], model: Model, size: int) -> None:
             partial(model.detect, small, recipe.min_score)
         )
     print("steps, ms an image:")
-    for name, ms in total.items():
-        print(f"  {name:40} {ms / len(contents):7.2f}")
+    for step, ms in total.items():
+        print(f"  {step:40} {ms / len(contents):7.2f}")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Compare, then show the steps."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m bench.detect", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("folder", type=Path, nargs="?", default=BESIDE / "data" / "wider-val-100")
-    parser.add_argument("--models", type=Path, default=BESIDE / "models")
-    parser.add_argument("--size", type=int, default=640)
+    parser.add_argument("folder", type=Path, nargs="?", help="pictures to search")
+    parser.add_argument("--models", type=Path, help="folder of model weights")
+    parser.add_argument("--size", type=int, default=640, help="longest side that is searched")
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
+    parser.add_argument(
+        "--sample", type=int, default=10_000, help="take at most this many pictures"
+    )
+    given = parser.parse_args(arguments)
     cv2.setNumThreads(1)
-    files = [file for file in sorted(given.folder.iterdir()) if file.suffix in (".jpg", ".png")]
-    contents = [file.read_bytes() for file in files]
-    ours = load("yunet", given.models)
-    compare(contents, ours, OpenCV(given.models / "yunet_n_320_320.onnx"), given.size, given.rounds)
-    steps(contents, ours, given.size)
+    weights = chosen_weights(given.models)
+    model = load(weights.model, weights.folder)
+    contents = readable(contents_of(given.folder, given.sample), weights.model, model)
+    if why := no_comparison(weights, given.models):
+        say(f"no comparison with cv2.FaceDetectorYN: {why}")
+    else:
+        theirs = fixed_yunet(given.models)
+        assert theirs is not None
+        compare(contents, model, OpenCV(theirs), given.size, given.rounds)
+    steps(contents, weights.model, model, given.size)
+
+
+def contents_of(given: Path | None, most: int) -> list[bytes]:
+    """Pictures of the folder given, else the labelled ones beside the project, else samples."""
+    labelled = BESIDE / "data" / "wider-val-100"
+    if given is None and labelled.is_dir():
+        given = labelled
+    with tempfile.TemporaryDirectory(prefix="faces-bench-") as scratch:
+        pictures = chosen_pictures(given, most, Path(scratch))
+        return [file.read_bytes() for file in pictures]
+
+
+def readable(contents: list[bytes], name: str, model: Model) -> list[bytes]:
+    """Those that can be decoded; how many cannot is told."""
+    recipe = Recipe(model=name, model_version=MODELS[name].version, mode=Mode.NONE)
+    kept = [one for one in contents if process(one, recipe, model, LIMITS).status != "failed"]
+    if len(kept) < len(contents):
+        say(f"{len(contents) - len(kept)} of {len(contents)} pictures could not be read")
+    if not kept:
+        raise SystemExit("no picture could be read; name another folder")
+    return kept
+
+
+def no_comparison(weights: Weights, models: Path | None) -> str:
+    """Why our search cannot be compared with OpenCV's own; '' if it can."""
+    if weights.model != "yunet":
+        return f"the model here is {weights.model}, not yunet"
+    return "" if fixed_yunet(models) else f"{FIXED_YUNET} is absent: put it into models/"
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python -m bench.latency [--images FOLDER] [--rounds 30] [--starts 3]
 
-Latency is from the call that submits a folder of one picture to its row being committed, beside
-the time that the picture itself took in its slot; both are medians. The first result is the first
-committed row of `faces run`, from when its command was started, on a new output folder.
+Latency is the time from the call that submits a folder of one picture to the commit of its row,
+beside the time that the picture itself took in its slot; both are medians. The first result is the
+first committed row of `faces run`, from the start of its command, on a new output folder.
 """
 
 import argparse
@@ -22,16 +22,19 @@ from pathlib import Path
 import uvloop
 
 from bench.contenders import repeated
+from bench.material import chosen_pictures, chosen_weights
 from bench.measuring import median, note
 from bench.suite import Suite, suite
-from bench.throughput import SHARED, pictures_in
 from shared.catalog import Filter
+from shared.errors import Exit
 
 LOOK_SECONDS = 0.001
 PAUSE_SECONDS = 0.3
-"""Between two images: the suite is to be idle again."""
+"""Between two images, so that the suite is idle again."""
 
 START_LIMIT_SECONDS = 60
+FINE = (Exit.DONE, Exit.SOME_FAILED)
+PICTURES = 16
 
 
 async def one_image(running: Suite, picture: Path, folder: Path) -> tuple[float, float]:
@@ -51,13 +54,13 @@ async def one_image(running: Suite, picture: Path, folder: Path) -> tuple[float,
     return passed, row.detect_ms or 0.0
 
 
-async def latencies(pictures: Sequence[Path], rounds: int, room: Path) -> dict[str, object]:
+async def latencies(pictures: Sequence[Path], rounds: int, scratch: Path) -> dict[str, object]:
     """One image after the other, each alone."""
-    async with suite(room / "out", 2) as running:
+    async with suite(scratch / "out", 2) as running:
         for number in range(3):  # warm
-            await one_image(running, pictures[0], room / f"warm-{number}")
+            await one_image(running, pictures[0], scratch / f"warm-{number}")
         measured = [
-            await one_image(running, pictures[number % len(pictures)], room / f"in-{number}")
+            await one_image(running, pictures[number % len(pictures)], scratch / f"in-{number}")
             for number in range(rounds)
         ]
     overheads = [passed - own for passed, own in measured]
@@ -70,16 +73,23 @@ async def latencies(pictures: Sequence[Path], rounds: int, room: Path) -> dict[s
     }
 
 
-def first_result(pictures: Sequence[Path], room: Path) -> float:
-    """Seconds from the command to its first committed row; the run is then let go on."""
-    folder, out = room / "in", room / "out"
+def first_result(pictures: Sequence[Path], scratch: Path) -> float:
+    """Seconds from the command to its first committed row; the run then goes on to its end.
+
+    Raises:
+        SystemExit: the run ended, or took a minute, without a row.
+    """
+    folder, out = scratch / "in", scratch / "out"
     repeated(pictures, 1, folder)
     command = [sys.executable, "-m", "services.cli", "run", str(folder), "-o", str(out), "-q"]
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         while not _has_row(out / "faces.db"):
-            if process.poll() not in (None, 0) or time.perf_counter() - began > START_LIMIT_SECONDS:
+            if (
+                process.poll() not in (None, *FINE)
+                or time.perf_counter() - began > START_LIMIT_SECONDS
+            ):
                 raise SystemExit(f"the run ended with {process.poll()} and no result")
             time.sleep(0.005)
         return time.perf_counter() - began
@@ -105,20 +115,22 @@ def _has_row(database: Path) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--images", type=Path, default=SHARED / "data" / "photos")
-    parser.add_argument("--models", type=Path, default=SHARED / "models")
-    parser.add_argument("--rounds", type=int, default=30)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.latency", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--images", type=Path, help="folder of pictures to measure on")
+    parser.add_argument("--models", type=Path, help="folder of model weights")
+    parser.add_argument("--rounds", type=int, default=30, help="how many images, one by one")
     parser.add_argument("--starts", type=int, default=3, help="runs timed to their first result")
     parser.add_argument("--save", action="store_true", help="write results.json")
     given = parser.parse_args(arguments)
-    os.environ["FACES_MODELS_DIR"] = str(given.models.absolute())
-    pictures = pictures_in(given.images, 16)
+    os.environ |= chosen_weights(given.models).environment()
     with tempfile.TemporaryDirectory(prefix="faces-bench-") as folder:
-        room = Path(folder)
+        scratch = Path(folder)
+        pictures = chosen_pictures(given.images, PICTURES, scratch)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            report = runner.run(latencies(pictures, given.rounds, room))
-        starts = [first_result(pictures, room / f"start-{n}") for n in range(given.starts)]
+            report = runner.run(latencies(pictures, given.rounds, scratch))
+        starts = [first_result(pictures, scratch / f"start-{n}") for n in range(given.starts)]
     if starts:
         report["first_result_seconds"] = round(median(starts), 2)
     for name, value in report.items():

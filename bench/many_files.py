@@ -1,26 +1,28 @@
 """A folder of 200,000 tiny files: memory of every process, stalls of Redis, and fairness.
 
-`python -m bench.many_files --files 200000` starts a redis-server, one ingest, one detector and
-one writer of its own, submits the folder, and a little later a second, small one. It prints the
-peaks of memory, the slowest commands of Redis, and when each submission was done.
+    python -m bench.many_files [--files 200000] [--small 100] [--pause 5]
+
+Starts a Redis, one ingest, one detector and one writer, submits the folder, and 5 s later a small
+one. Prints the peaks of memory, the slowest commands of Redis, and when each submission ended.
 """
 
 import argparse
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
 from redis.asyncio import Redis
 
+from bench.material import chosen_weights
+from bench.servers import persistent_server
 from services.cli.sending.submission import Submission
 from shared.catalog import Catalog
 from shared.errors import FacesError
@@ -29,10 +31,10 @@ from shared.recipe import Recipe
 from shared.settings import Settings
 from shared.streams.client import connect
 from shared.streams.producer import Producer
-from tests.support.servers import RedisServer
 
 SERVICES = ("ingest", "detector", "writer")
 FILES_A_FOLDER = 50_000
+LOOK_SECONDS = 0.5
 MEBIBYTE = 1 << 20
 
 
@@ -60,7 +62,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def children(pid: int) -> list[int]:
-    """Process ids of a process' children."""
+    """The process ids of a process' children."""
     with suppress(OSError):
         found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return [int(child) for child in found]
@@ -78,7 +80,7 @@ class Peaks:
 
 
 async def sample(peaks: Peaks, processes: dict[str, int], client: Redis) -> None:
-    """Look at every process and at Redis twice a second, until cancelled."""
+    """Look at every process and at Redis every LOOK_SECONDS, until cancelled."""
     while True:
         for name, pid in processes.items():
             peaks.see(name, resident_bytes(pid))
@@ -86,40 +88,95 @@ async def sample(peaks: Peaks, processes: dict[str, int], client: Redis) -> None
                 peaks.see(f"{name} child", resident_bytes(child))
         memory = await client.info("memory")
         peaks.see("redis used_memory", int(memory["used_memory"]))
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
-async def follow(catalog: Catalog, submission: str, began: float) -> float:
-    """Seconds from `began` until the ledger says that a submission is complete."""
+class Services:
+    """The running services, by name, and their logs in a folder."""
+
+    def __init__(self, processes: Mapping[str, "subprocess.Popen[bytes]"], logs: Path) -> None:
+        self.processes = processes
+        self._logs = logs
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids by name."""
+        return {name: process.pid for name, process in self.processes.items()}
+
+    def check(self) -> None:
+        """See that all still run.
+
+        Raises:
+            SystemExit: one has ended; with the last line of its log.
+        """
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                said = (self._logs / f"{name}.log").read_text(errors="replace").strip()
+                last = said.splitlines()[-1] if said else "without a word"
+                raise SystemExit(f"{name} ended with {process.returncode}: {last}")
+
+
+@contextmanager
+def started(environment: Mapping[str, str], logs: Path) -> Iterator[Services]:
+    """The services as processes of their own; they drain at the end of the block."""
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for name in SERVICES:
+            with (logs / f"{name}.log").open("wb") as log:
+                running[name] = subprocess.Popen(
+                    [sys.executable, "-m", f"services.{name}"],
+                    env=os.environ | environment,
+                    stdout=log,
+                    stderr=log,
+                )
+        yield Services(running, logs)
+    finally:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait(30)
+
+
+async def follow(catalog: Catalog, submission: str, began: float, services: Services) -> float:
+    """Seconds from `began` until the ledger says that a submission is complete.
+
+    Raises:
+        SystemExit: a service ended.
+    """
     while True:
+        services.check()
         with suppress(FacesError):
             if (await catalog.progress(submission)).complete:
                 return time.monotonic() - began
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
-async def measure(folder: Path, settings: Settings, processes: dict[str, int]) -> None:
-    """Submit both folders, wait for both, and print what was seen."""
+async def measure(
+    folder: Path, settings: Settings, services: Services, redis_pid: int, pause: float
+) -> None:
+    """Submit both folders, the small one after `pause` seconds, and print what was seen."""
     client = connect(settings.redis_url)
     await client.config_set("slowlog-log-slower-than", 1000)
     producer = Producer(client, settings)
     recipe = Recipe(model=settings.model, model_version=MODELS[settings.model].version)
     catalog = await Catalog.open(settings.database_url.get_secret_value())
     peaks = Peaks()
-    sampling = asyncio.create_task(sample(peaks, processes, client))
+    sampling = asyncio.create_task(sample(peaks, services.pids | {"redis": redis_pid}, client))
     began = time.monotonic()
-    waiting = []
-    for name in ("large", "small"):
+    submissions = []
+    for name, wait in (("large", pause), ("small", 0.0)):
         submission = Submission(producer, recipe, name)
         await submission.add_path(folder / name)
         await submission.close()
-        waiting.append(follow(catalog, submission.id, began))
-        await asyncio.sleep(5)
-    large, small = await asyncio.gather(*waiting)
+        submissions.append(submission.id)
+        await asyncio.sleep(wait)
+    large, small = await asyncio.gather(
+        *(follow(catalog, submission, began, services) for submission in submissions)
+    )
     sampling.cancel()
     count = sum(1 for _ in (folder / "large").rglob("*.jpg"))
     print(f"large: done after {large:.1f} s, {count / large:.0f} images/s")
-    print(f"small: submitted after 5 s, done after {small:.1f} s")
+    print(f"small: submitted after {pause:g} s, done after {small:.1f} s")
     for name, value in sorted(peaks.bytes.items()):
         print(f"peak of {name}: {value / MEBIBYTE:.0f} MiB")
     slow = await client.slowlog_get(1000)
@@ -130,50 +187,32 @@ async def measure(folder: Path, settings: Settings, processes: dict[str, int]) -
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.many_files", description=__doc__)
-    parser.add_argument("--files", type=int, default=200_000)
-    parser.add_argument("--small", type=int, default=100)
+    """Make the files, start everything, measure."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.many_files", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--files", type=int, default=200_000, help="in the large folder")
+    parser.add_argument("--small", type=int, default=100, help="files in the small folder")
+    parser.add_argument("--pause", type=float, default=5, help="seconds between the two folders")
     options = parser.parse_args(arguments)
+    os.environ.setdefault("FACES_MODEL", "haar")  # the tiny pictures hold no face
+    weights = chosen_weights(None)
     with tempfile.TemporaryDirectory(prefix="faces-many-") as name:
         folder = Path(name)
         make_files(folder / "large", options.files)
         make_files(folder / "small", options.small)
-        server = RedisServer(folder / "redis", "--appendonly", "yes", binary="redis-server")
-        server.start()
-        settings = Settings.load(
-            {
-                "redis_url": server.url,
-                "database_url": f"sqlite:///{folder}/faces.db",
-                "objects_url": f"file://{folder}/objects",
-                "source_roots": (folder,),
-                "model": os.environ.get("FACES_MODEL", "haar"),
+        with persistent_server(folder / "redis") as (redis_url, redis_pid):
+            environment = weights.environment() | {
+                "FACES_REDIS_URL": redis_url,
+                "FACES_DATABASE_URL": f"sqlite:///{folder}/faces.db",
+                "FACES_OBJECTS_URL": f"file://{folder}/objects",
+                "FACES_SOURCE_ROOTS": str(folder),
             }
-        )
-        environment = os.environ | {
-            "FACES_REDIS_URL": server.url,
-            "FACES_DATABASE_URL": settings.database_url.get_secret_value(),
-            "FACES_OBJECTS_URL": settings.objects_url,
-            "FACES_SOURCE_ROOTS": str(folder),
-            "FACES_MODEL": settings.model,
-        }
-        running = {
-            service: subprocess.Popen(
-                [sys.executable, "-m", f"services.{service}"],
-                env=environment,
-                stderr=(folder / f"{service}.log").open("wb"),
+            settings = Settings.load(
+                {name.removeprefix("FACES_").lower(): value for name, value in environment.items()}
             )
-            for service in SERVICES
-        }
-        try:
-            assert server.process is not None
-            pids = {service: process.pid for service, process in running.items()}
-            asyncio.run(measure(folder, settings, pids | {"redis": server.process.pid}))
-        finally:
-            for process in running.values():
-                process.send_signal(signal.SIGTERM)
-            for process in running.values():
-                process.wait(30)
-            server.kill()
+            with started(environment, folder) as services:
+                asyncio.run(measure(folder, settings, services, redis_pid, options.pause))
 
 
 if __name__ == "__main__":

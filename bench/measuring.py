@@ -1,9 +1,10 @@
-"""What all measurements share: the machine they ran on, memory of processes, medians, servers."""
+"""What all measurements share: the machine, memory of processes, medians, tables, progress."""
 
 import json
 import os
 import platform
 import statistics
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ RESULTS = Path(__file__).with_name("results.json")
 
 
 def machine() -> dict[str, str | int]:
-    """What the figures of a report hang on."""
+    """What the figures of a report depend on."""
     return {
         "cpu": _cpu_model(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
@@ -36,7 +37,7 @@ def _cpu_model() -> str:
 
 
 def note(section: str, report: object, file: Path = RESULTS) -> None:
-    """Put one section into the results file, with the machine it was measured on."""
+    """Replace one section of the results file, with the machine that it was measured on."""
     try:
         noted = json.loads(file.read_text())
     except (OSError, ValueError):
@@ -69,20 +70,8 @@ def memory_bytes(pids: Sequence[int]) -> int:
     return total
 
 
-def cpu_seconds(pids: Sequence[int]) -> float:
-    """CPU time that these processes have used."""
-    ticks = 0
-    for pid in pids:
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
 class PeakMemory:
-    """The most memory that a process and its descendants took while watched."""
+    """The most memory that a process and its descendants had while watched."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -112,9 +101,14 @@ def median(values: Sequence[float]) -> float:
 
 
 def spread(values: Sequence[float]) -> float:
-    """Largest less smallest, as a part of the median: how much to trust it."""
+    """Largest less smallest, as a part of the median: the less, the surer the figure."""
     middle = median(values)
     return (max(values) - min(values)) / middle if middle else 0.0
+
+
+def say(text: str) -> None:
+    """Tell progress, on standard error."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,19 +1,17 @@
 """The limit: a bare process pool that runs the detector's own per-image function.
 
 Bytes are in the memory of every worker before a round begins; nothing is queued, stored or
-recorded, and only counts come back.
-
-    python -m bench.pool
+recorded, and only boxes come back. A contender of `bench.throughput`.
 """
 
-import multiprocessing
 import os
 import time
 from pathlib import Path
 
 import cv2
 
-from bench.peers.driver import WORKERS, Round, serve
+from bench.peers.driver import WORKERS, Round, contend, serve
+from bench.peers.workers import Workers
 from services.cli.options import make_recipe
 from services.detector.environment import KEPT_MEMORY
 from services.detector.models import Model, load
@@ -23,7 +21,7 @@ from shared.settings import Settings
 
 
 class Worker:
-    """What one process of the pool holds: the model, the recipe, the contents by file."""
+    """What one process of the pool holds: the model, the recipe, the bytes of each file."""
 
     def __init__(self) -> None:
         settings = Settings.load()
@@ -33,9 +31,11 @@ class Worker:
         self.limits = Limits(settings.max_pixels)
         self.contents: dict[Path, bytes] = {}
 
-    def one(self, path: Path) -> list[list[float]]:
-        """Detect, draw and encode, as a slot does."""
+    def one(self, path: Path) -> list[list[float]] | None:
+        """Decode, detect, draw and encode, as a slot does; None for what cannot be read."""
         done = process(self.content(path), self.recipe, self.model, self.limits)
+        if done.status == "failed":
+            return None
         return [[face.x, face.y, face.w, face.h] for face in done.faces]
 
     def content(self, path: Path) -> bytes:
@@ -58,7 +58,7 @@ def _hold(paths: list[Path]) -> int:
     return os.getpid()
 
 
-def _one(paths: tuple[str, Path]) -> tuple[str, list[list[float]]]:
+def _one(paths: tuple[str, Path]) -> tuple[str, list[list[float]] | None]:
     name, path = paths
     return name, _worker[0].one(path)
 
@@ -66,22 +66,23 @@ def _one(paths: tuple[str, Path]) -> tuple[str, list[list[float]]]:
 def main() -> None:
     """Serve rounds. Links to one file share its content."""
     os.environ |= KEPT_MEMORY  # as the detector's own processes have it
-    with multiprocessing.get_context("spawn").Pool(WORKERS, initializer=_begin) as pool:
+    with Workers(WORKERS, _begin) as workers:
 
         def work(pictures: list[Path], _out: Path, _tell: bool) -> Round:
             kept: dict[int, Path] = {}
             named = [(str(path), kept.setdefault(path.stat().st_ino, path)) for path in pictures]
             holding: set[int] = set()
             while len(holding) < WORKERS:  # until every process has them, in whatever turn
-                jobs = pool.imap_unordered(_hold, [list(kept.values())] * WORKERS, 1)
-                holding.update(jobs)
+                holding.update(workers.each(_hold, [list(kept.values())] * WORKERS))
             began = time.perf_counter()
-            boxes = dict(pool.imap_unordered(_one, named, 1))
+            done = list(workers.each(_one, named))
             seconds = time.perf_counter() - began
-            return Round(seconds, len(boxes), sum(map(len, boxes.values())), boxes)
+            boxes = {name: found for name, found in done if found is not None}
+            failed = len(done) - len(boxes)
+            return Round(seconds, len(done), sum(map(len, boxes.values())), boxes, failed)
 
         serve(work)
 
 
 if __name__ == "__main__":
-    main()
+    contend(main)

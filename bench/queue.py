@@ -2,17 +2,15 @@
 
     python -m bench.queue [--rounds 3] [--messages 20000] [--consumers 1 4] [--sizes 1000 200000]
 
-Each trial has a server of its own: the backlog is filled first, then the consumers start, and the
-time is taken while the middle 80 % of the messages go. `limit` is a loop that reads, adds,
-acknowledges and deletes with pipelines and does nothing else. Large payloads are payloads in our
-stage, and arguments of the task in the others. Our stage and the limit hand each message on; the
-others keep no results.
+Each trial has a server of its own: the backlog is filled, the consumers start, and the middle 80 %
+of the messages is timed. `limit` is a loop that only reads, adds, acknowledges and deletes, with
+pipelines. Messages of 10 kB and more are payloads in our stage, and arguments of the task in the
+others. Our stage and the limit hand each message on; the others keep no results.
 """
 
 import argparse
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,22 +22,25 @@ from typing import Any
 import redis
 
 from bench.backlog import fill
-from bench.measuring import median, note, spread, table
+from bench.environments import ROOT, lacks, python_of
+from bench.measuring import median, note, say, spread, table
 from bench.servers import Look, fresh_server, url_of, version
 from shared.streams.keys import IMAGES, Keys
 
-ROOT = Path(__file__).parents[1]
 PREFIX = "bench"
 STREAM = Keys(PREFIX).stream(IMAGES)
 LOOK_SECONDS = 0.02
 SLOWEST_SECONDS = 120
 LARGE_BYTES = 10_000
-"""Payloads from here on travel as payloads, and a tenth as many messages are sent."""
+"""From this size on, a tenth as many messages are sent, with payloads in our stage."""
 
 
 @dataclass(frozen=True)
 class Queue:
-    """One line of the table: how it is filled, worked, and how much is left."""
+    """One line of the table: how to fill it, consume it, and count what is left.
+
+    `environment` is one of `bench.environments`.
+    """
 
     name: str
     title: str
@@ -50,16 +51,18 @@ class Queue:
     @property
     def python(self) -> Path:
         """The interpreter of its environment."""
-        if not self.environment:
-            return Path(sys.executable)
-        return ROOT / "bench" / f".venv-{self.environment}" / "bin" / "python"
+        return python_of(self.environment)
 
     def fill(self, client: redis.Redis, count: int, size: int) -> None:
-        """Put the backlog there."""
+        """Add the backlog."""
         if self.environment:
             command = ["-m", "bench.peers.noop", self.name, "fill", str(count), str(size)]
             subprocess.run(
-                [self.python, *command], env=self._told(client), check=True, cwd=ROOT, stdout=2
+                [self.python, *command],
+                env=self._variables(client),
+                check=True,
+                cwd=ROOT,
+                stdout=2,
             )
             return
         client.xgroup_create(STREAM, "detector", id="0", mkstream=True)
@@ -67,21 +70,21 @@ class Queue:
         fill(client, PREFIX, count, body_bytes=inline, entry_bytes=size)
 
     @contextmanager
-    def working(self, client: redis.Redis, log: Path) -> Iterator[None]:
-        """One consumer at work during the block."""
+    def working(self, client: redis.Redis, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+        """One consumer process, during the block."""
         arguments = ["bench.peers.noop", self.name, "work"]
         if not self.environment:
             arguments = ["bench.consumer", url_of(client), *self.consumer]
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [self.python, "-m", *arguments],
-                env=self._told(client),
+                env=self._variables(client),
                 cwd=ROOT,
                 stdout=output,
                 stderr=output,
             )
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             try:
@@ -91,7 +94,7 @@ class Queue:
                 process.wait()
 
     @staticmethod
-    def _told(client: redis.Redis) -> dict[str, str]:
+    def _variables(client: redis.Redis) -> dict[str, str]:
         return os.environ | {"BENCH_BROKER": url_of(client), "PYTHONPATH": str(ROOT)}
 
 
@@ -132,7 +135,7 @@ QUEUES = (
 
 @dataclass(frozen=True)
 class Trial:
-    """What one trial gave, a second and a message."""
+    """Messages a second, and what each message cost."""
 
     rate: float
     commands: float
@@ -141,14 +144,14 @@ class Trial:
 
 
 class Stuck(Exception):
-    """A queue did not move."""
+    """A queue did not move, or its consumer ended."""
 
 
 def trial(queue: Queue, consumers: int, size: int, count: int) -> Trial:
-    """Fill, work, and time the middle of it.
+    """Fill, consume, and time the middle of it.
 
     Raises:
-        Stuck: it was not through in time; with the last words of its consumers.
+        Stuck: it did not get through; with the last line of its consumers' log.
     """
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -157,18 +160,17 @@ def trial(queue: Queue, consumers: int, size: int, count: int) -> Trial:
     ):
         queue.fill(client, count, size)
         log = Path(folder) / "log"
-        for _ in range(consumers):
-            opened.enter_context(queue.working(client, log))
+        working = [opened.enter_context(queue.working(client, log)) for _ in range(consumers)]
         try:
-            began, first, left_first = _until(queue, client, count * 9 // 10)
-            ended, last, left_last = _until(queue, client, count // 10)
+            began, first, left_first = _until(queue, client, working, count * 9 // 10)
+            ended, last, left_last = _until(queue, client, working, count // 10)
         except Stuck:
             words = log.read_text(errors="replace").strip().splitlines()
             raise Stuck(words[-1] if words else "nothing happened") from None
         opened.close()
     done = left_first - left_last
     if done <= 0:
-        raise Stuck(f"went from {left_first} to {left_last} between two looks: give more messages")
+        raise Stuck(f"done between two looks at {left_first} and {left_last}: give more --messages")
     work = last.since(first)
     return Trial(
         rate=done / (ended - began),
@@ -178,10 +180,13 @@ def trial(queue: Queue, consumers: int, size: int, count: int) -> Trial:
     )
 
 
-def _until(queue: Queue, client: redis.Redis, left: int) -> tuple[float, Look, int]:
+def _until(
+    queue: Queue, client: redis.Redis, working: Sequence["subprocess.Popen[bytes]"], left: int
+) -> tuple[float, Look, int]:
     deadline = time.monotonic() + SLOWEST_SECONDS
     while (still := queue.left(client)) > left:
-        if time.monotonic() > deadline:
+        ended = any(process.poll() is not None for process in working)
+        if ended or time.monotonic() > deadline:
             raise Stuck
         time.sleep(LOOK_SECONDS)
     return time.perf_counter(), Look.at(client), still
@@ -190,21 +195,26 @@ def _until(queue: Queue, client: redis.Redis, left: int) -> tuple[float, Look, i
 def measure(
     queues: Sequence[Queue], cases: Sequence[tuple[int, int]], messages: int, rounds: int
 ) -> list[dict[str, object]]:
-    """All trials, interleaved; one row a queue and case (consumers, bytes)."""
+    """All trials, interleaved; one row for each queue and case (consumers, bytes).
+
+    A queue that is not installed is named once, one that fails each time; both are left out.
+    """
+    for queue in queues:
+        if missing := lacks(queue.environment):
+            say(f"{queue.title}: left out: {missing}")
+    queues = [queue for queue in queues if not lacks(queue.environment)]
     gathered: dict[tuple[str, int, int], list[Trial]] = {}
     for _ in range(rounds):
         for consumers, size in cases:
             count = messages // 10 if size >= LARGE_BYTES else messages
             for queue in queues:
-                if not queue.python.exists():
-                    continue
                 try:
                     done = trial(queue, consumers, size, count)
                 except (Stuck, OSError, subprocess.CalledProcessError) as error:
-                    print(f"{queue.title}: left out: {error}", file=sys.stderr)
+                    say(f"{queue.title}: left out: {error}")
                     continue
                 gathered.setdefault((queue.name, consumers, size), []).append(done)
-                print(f"{queue.title}: {done}", file=sys.stderr, flush=True)
+                say(f"{queue.title}, {consumers} on {size} bytes: {done.rate:,.0f} messages/s")
     return [
         _row(queue, consumers, size, gathered)
         for consumers, size in cases
@@ -234,7 +244,7 @@ def _row(
 
 
 def shown(rows: Sequence[dict[str, object]]) -> str:
-    """The table. Round trips are reads from sockets as the server counts them."""
+    """The table. Round trips are the server's reads from sockets."""
     head = ("", "consumers", "bytes", "msg/s", "of limit", "commands", "round trips", "server us")
     keys: tuple[str, ...] = (
         "title",
@@ -249,17 +259,21 @@ def shown(rows: Sequence[dict[str, object]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.queue", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--messages", type=int, default=20_000)
-    parser.add_argument("--consumers", type=int, nargs="+", default=[1, 4])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 200_000])
+    parser.add_argument("--messages", type=int, default=20_000, help="in the backlog")
+    parser.add_argument("--consumers", type=int, nargs="+", default=[1, 4], help="how many at work")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 200_000], help="bytes")
     parser.add_argument("--only", action="append", choices=[one.name for one in QUEUES])
     parser.add_argument("--save", action="store_true", help="write results.json")
     given = parser.parse_args(arguments)
     cases = [(consumers, size) for size in given.sizes for consumers in given.consumers]
     chosen = [one for one in QUEUES if not given.only or one.name in given.only]
     rows = measure(chosen, cases, given.messages, given.rounds)
+    if not rows:
+        raise SystemExit("nothing could be measured: see above")
     print(shown(rows))
     if given.save:
         with fresh_server() as client:

@@ -73,7 +73,7 @@ COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
 
 
 def markdown(rows: Sequence[Section], columns: Mapping[str, str]) -> str:
-    """A table: the first column to the left, figures to the right."""
+    """A table: the first column left-aligned, figures right-aligned."""
     lines = [" | ".join(columns.values()), " | ".join(["---", *["---:"] * (len(columns) - 1)])]
     lines += [" | ".join(_cell(row.get(name)) for name in columns) for row in rows]
     return "\n".join(f"| {line} |" for line in lines)
@@ -95,7 +95,7 @@ def machine_line(section: Section) -> str:
 
 
 def figures(name: str, results: Section) -> str:
-    """One section of the document: a table with its machine, or how to get it."""
+    """One section of the document: a table and the machine; or that there is none yet."""
     section = results.get("scale" if name in ("backlog", "detectors") else name)
     if section is None:
         return "Not measured yet."
@@ -118,9 +118,11 @@ def filled(document: str, results: Section) -> str:
 
 
 def main() -> None:
-    """See the module."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--write", action="store_true")
+    """Print or write the tables."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.report", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md")
     given = parser.parse_args()
     try:
         results: Section = json.loads(RESULTS.read_text())

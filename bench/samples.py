@@ -4,9 +4,9 @@
 formats and EXIF orientations, crowds, pictures without a face, and one broken file.
 """
 
+import argparse
 import io
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -26,7 +26,7 @@ STORED_AS = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_270,
 }
-"""How a camera that was held so stores its pixels: the inverse of what the tag asks for."""
+"""How a camera held that way stores its pixels: the inverse of what the tag asks for."""
 
 WITHOUT_A_FACE = (
     "coffee.png",
@@ -44,10 +44,19 @@ WITHOUT_A_FACE = (
 BACKGROUND = (96, 108, 118)
 
 
-def write_samples(folder: Path) -> int:
-    """Write all samples below `folder`; how many. The same ones every time."""
+BROKEN = "broken"
+"""The folder of the sample that is not a whole file."""
+
+
+def write_samples(folder: Path, *, broken: bool = True) -> int:
+    """Write the samples below `folder`, with or without the broken one; how many they are.
+
+    They are the same every time.
+    """
     count = 0
     for name, content in samples():
+        if name.startswith(f"{BROKEN}/") and not broken:
+            continue
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_file() or path.read_bytes() != content:  # a rerun finds them unchanged
@@ -57,7 +66,7 @@ def write_samples(folder: Path) -> int:
 
 
 def samples() -> Iterator[tuple[str, bytes]]:
-    """Names, relative to a folder, and contents of files."""
+    """Each file's name, relative to a folder, and its content."""
     portrait = _packaged("astronaut.png").convert("RGB")
     yield from _portraits(portrait)
     yield from _formats(portrait)
@@ -66,7 +75,7 @@ def samples() -> Iterator[tuple[str, bytes]]:
     yield from _crowds(portrait)
     for name in WITHOUT_A_FACE:
         yield f"no face/{Path(name).stem}.jpg", _jpeg(_packaged(name).convert("RGB"))
-    yield "broken/half a file.jpg", _jpeg(portrait)[:9000]
+    yield f"{BROKEN}/half a file.jpg", _jpeg(portrait)[:9000]
 
 
 def _portraits(portrait: Image.Image) -> Iterator[tuple[str, bytes]]:
@@ -171,6 +180,15 @@ def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write them all, and say how many."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.samples", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("folder", type=Path, help="where to write them")
+    folder: Path = parser.parse_args(arguments).folder
+    print(f"{write_samples(folder)} sample pictures in {folder}")
+
+
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    print(f"{write_samples(target)} sample pictures in {target}")
+    main()

@@ -2,38 +2,35 @@
 
     python -m bench.scale [--backlogs 1000 1000000] [--detectors 1 4 16 64] [--seconds 10]
 
-First part: the same stage takes images off a short and off a very long backlog; cost an image in
-Redis' CPU time, Redis' memory before, at its peak and after the last one is gone.
+First part: the same stage takes images off a short and a very long backlog; Redis' CPU time an
+image, its memory before, at the peak, and after the last one is gone.
 
 Second part: simulated detectors, each of two slots that sleep as long as a detection takes, by
 reference and inline; images a second beside what sleeping alone would give, and Redis' CPU. One
 core of Redis divided by its time an image is how many images a second it carries, and that divided
-by a detector's own pace is how many detectors.
+by one detector's pace is how many detectors.
 
-The server is the one in PATH, if there is one: a million waits only in a cluster (the embedded one
-is kept too small for that), and the servers of clusters bring an allocator of their own, jemalloc.
+The server is the one in PATH, if there is one: only clusters let a million wait.
 """
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import redis
 
 from bench.backlog import fill
+from bench.environments import ROOT
 from bench.measuring import note, table
-from bench.servers import Look, fresh_server, url_of, version
+from bench.servers import Look, fresh_server, prefer_installed, url_of, version
 from shared.streams.keys import IMAGES, RESULTS, Keys
 
-ROOT = Path(__file__).parents[1]
 PREFIX = "bench"
 KEYS = Keys(PREFIX)
 STREAM = KEYS.stream(IMAGES)
@@ -42,12 +39,15 @@ MEBIBYTE = 1 << 20
 LOOK_SECONDS = 0.05
 SLOWEST_SECONDS = 900
 FIRST = 800
-"""Images over which the cost is taken, at either backlog: both beginnings are alike."""
+"""Images over which the cost is taken, at the beginning of either backlog."""
+
+
+Processes = Sequence["subprocess.Popen[bytes]"]
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a simulated detection is: how long it sleeps, and what travels through Redis."""
+    """A simulated detection: how long it sleeps, and what travels through Redis."""
 
     name: str
     milliseconds: float
@@ -56,7 +56,7 @@ class Work:
 
 
 @contextmanager
-def consumers(client: redis.Redis, count: int, options: Sequence[str]) -> Iterator[None]:
+def consumers(client: redis.Redis, count: int, options: Sequence[str]) -> Iterator[Processes]:
     """`count` stages, spread over as many processes as there are CPUs."""
     processes = min(count, os.cpu_count() or 1)
     shares = [count // processes + (n < count % processes) for n in range(processes)]
@@ -65,7 +65,7 @@ def consumers(client: redis.Redis, count: int, options: Sequence[str]) -> Iterat
         subprocess.Popen([*command, "--stages", str(share)], cwd=ROOT, stdout=2) for share in shares
     ]
     try:
-        yield
+        yield running
     finally:
         for process in running:
             process.terminate()
@@ -82,10 +82,17 @@ def left(client: redis.Redis) -> int:
     return int(client.xlen(STREAM))
 
 
-def until(client: redis.Redis, most: int) -> tuple[float, Look, int]:
-    """Wait until no more than `most` are left; when that was, and what the server had done."""
+def until(client: redis.Redis, most: int, working: Processes) -> tuple[float, Look, int]:
+    """Wait until no more than `most` are left; the time then, a look at the server, what is left.
+
+    Raises:
+        SystemExit: a consumer ended, or it took more than SLOWEST_SECONDS.
+    """
     deadline = time.monotonic() + SLOWEST_SECONDS
     while (still := left(client)) > most:
+        for process in working:
+            if process.poll() is not None:
+                raise SystemExit(f"a consumer ended with {process.returncode}: see above")
         if time.monotonic() > deadline:
             raise SystemExit(f"{still} images are still waiting after {SLOWEST_SECONDS} s")
         time.sleep(LOOK_SECONDS)
@@ -100,14 +107,14 @@ def backlog(count: int) -> dict[str, object]:
         fill(client, PREFIX, count)
         full = Look.at(client)
         slowly = ["--concurrency", str(2 * SLOTS), "--slots", str(SLOTS), "--sleep-ms", "2"]
-        with consumers(client, 1, slowly):
-            began, first, left_first = until(client, count - FIRST // 10)
-            ended, last, left_last = until(client, count - FIRST)
+        with consumers(client, 1, slowly) as working:
+            began, first, left_first = until(client, count - FIRST // 10, working)
+            ended, last, left_last = until(client, count - FIRST, working)
         done = left_first - left_last
-        with consumers(client, 1, ["--batch", "500", "--concurrency", "2"]):
+        with consumers(client, 1, ["--batch", "500", "--concurrency", "2"]) as working:
             while left(client) > 0:
                 client.xtrim(KEYS.stream(RESULTS), maxlen=1000)  # a writer that keeps up
-                until(client, max(0, left(client) - 50_000))
+                until(client, max(0, left(client) - 50_000), working)
         client.delete(KEYS.stream(RESULTS), KEYS.in_flight)  # as the writer's hand-off leaves them
         _until_freed(client)
         after = Look.at(client)
@@ -124,7 +131,7 @@ def backlog(count: int) -> dict[str, object]:
 
 
 def _until_freed(client: redis.Redis) -> None:
-    """Wait for what the server frees in the background, 10 s at most."""
+    """Wait at most 10 s for what the server frees in the background."""
     client.memory_purge()
     for _ in range(200):
         told: dict[str, Any] = client.info("memory")  # Any: INFO's values differ in type
@@ -134,7 +141,7 @@ def _until_freed(client: redis.Redis) -> None:
 
 
 def detectors(count: int, work: Work, seconds: float) -> dict[str, object]:
-    """So many detectors for so long; what they did, and what it cost Redis."""
+    """`count` detectors for `seconds`: what they did, and what it cost Redis."""
     pace = SLOTS * 1000 / work.milliseconds
     with fresh_server() as client:
         client.xgroup_create(STREAM, "detector", id="0", mkstream=True)
@@ -145,12 +152,12 @@ def detectors(count: int, work: Work, seconds: float) -> dict[str, object]:
         fill(client, PREFIX, images, body_bytes=work.image_bytes)
         options = ["--concurrency", str(2 * SLOTS), "--slots", str(SLOTS)]
         options += ["--sleep-ms", str(work.milliseconds), "--returns", str(work.picture_bytes)]
-        with consumers(client, count, options):
-            began, first, left_first = until(client, images - images // 10)
+        with consumers(client, count, options) as working:
+            began, first, left_first = until(client, images - images // 10, working)
             ended, last, left_last = began, first, left_first
             while ended - began < seconds and left_last > images // 20:
                 time.sleep(min(0.5, seconds))
-                ended, last, left_last = until(client, images)
+                ended, last, left_last = until(client, images, working)
     done = max(1, left_first - left_last)
     did = last.since(first)
     rate = done / (ended - began) if ended > began else 0.0
@@ -168,34 +175,41 @@ def detectors(count: int, work: Work, seconds: float) -> dict[str, object]:
 
 
 def middle(rows: Sequence[dict[str, object]], figure: str) -> dict[str, object]:
-    """The row whose figure is the median: the time over some hundred images varies."""
+    """The row whose figure is the median."""
     return sorted(rows, key=lambda row: float(str(row[figure])))[len(rows) // 2]
 
 
 def shown(rows: Sequence[dict[str, object]]) -> str:
-    """Rows as they are."""
+    """The table."""
     names = list(rows[0])
     return table(names, [[str(row[name]) for name in names] for row in rows])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--backlogs", type=int, nargs="*", default=[1000, 1_000_000])
-    parser.add_argument("--detectors", type=int, nargs="*", default=[1, 2, 4, 8, 16, 32, 64])
-    parser.add_argument("--seconds", type=float, default=10)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.scale", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument(
+        "--backlogs", type=int, nargs="*", default=[1000, 1_000_000], help="how many images wait"
+    )
+    parser.add_argument(
+        "--detectors", type=int, nargs="*", default=[1, 2, 4, 8, 16, 32, 64], help="how many run"
+    )
+    parser.add_argument("--seconds", type=float, default=10, help="of each number of detectors")
     parser.add_argument("--rounds", type=int, default=5, help="of each backlog; the median counts")
-    parser.add_argument("--detection-ms", type=float, default=55, help="of one picture in a slot")
-    parser.add_argument("--image-bytes", type=int, default=360_000, help="as in the photo set")
-    parser.add_argument("--picture-bytes", type=int, default=450_000, help="annotated")
+    parser.add_argument("--detection-ms", type=float, default=55, help="of one image in a slot")
+    parser.add_argument("--image-bytes", type=int, default=360_000, help="of an inline picture")
+    parser.add_argument("--picture-bytes", type=int, default=450_000, help="of an annotated one")
     parser.add_argument("--save", action="store_true", help="write results.json")
     given = parser.parse_args(arguments)
     ways = (
         Work("by reference", given.detection_ms, 0, 0),
         Work("inline", given.detection_ms, given.image_bytes, given.picture_bytes),
     )
-    if server := shutil.which("valkey-server") or shutil.which("redis-server"):
-        os.environ.setdefault("BENCH_REDIS", server)
+    if min(given.backlogs, default=FIRST) < FIRST:
+        parser.error(f"--backlogs: the cost is taken over {FIRST} images; give at least as many")
+    prefer_installed()
     rounds = [[backlog(count) for count in given.backlogs] for _ in range(given.rounds)]
     waiting = [middle(of_one, "redis_us_an_image") for of_one in zip(*rounds, strict=True)]
     if waiting:

@@ -1,4 +1,4 @@
-"""Labelled faces that a contender found: each box is matched to one face at most."""
+"""How many labelled faces a contender found: each box matches at most one face."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OVERLAP = 0.5
-"""Intersection over union from which a box is a hit."""
+"""Intersection over union at which a box is a hit."""
 
 Box = Sequence[float]
 
 
 @dataclass(frozen=True)
 class Score:
-    """Labelled faces found, and boxes that are on none."""
+    """How many labelled faces were found, and how many boxes are on none."""
 
     found: int
     others: int
@@ -36,7 +36,7 @@ def overlap(one: Box, other: Box) -> float:
 
 
 def score(boxes: Mapping[str, Sequence[Box]], labels: Mapping[str, Sequence[Box]]) -> Score:
-    """Match boxes to labels, the best overlaps first; pictures without boxes found nothing."""
+    """Match boxes to labels, the largest overlaps first."""
     found = others = 0
     for name, faces in labels.items():
         given = boxes.get(name, ())

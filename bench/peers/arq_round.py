@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from bench.peers.driver import Round, beside_python, own_redis, program, serve
+from bench.peers.driver import Round, beside_python, contend, own_redis, program, serve
 
 
 async def one_round(pictures: list[Path], out: Path) -> Round:
@@ -25,12 +25,12 @@ async def one_round(pictures: list[Path], out: Path) -> Round:
 
 def main() -> None:
     """Serve rounds with one worker program."""
-    with own_redis() as url:
+    with own_redis() as (url, _):
         os.environ["BENCH_BROKER"] = url
         command = [beside_python("arq"), "bench.peers.arq_app.WorkerSettings"]
         with program(command, {"PYTHONPATH": str(Path.cwd())}):
-            serve(lambda pictures, out, _: asyncio.run(one_round(pictures, out)))
+            serve(lambda pictures, out, _tell: asyncio.run(one_round(pictures, out)))
 
 
 if __name__ == "__main__":
-    main()
+    contend(main)

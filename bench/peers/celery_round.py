@@ -4,12 +4,12 @@ import os
 import time
 from pathlib import Path
 
-from bench.peers.driver import WORKERS, Round, beside_python, own_redis, program, serve
+from bench.peers.driver import WORKERS, Round, beside_python, contend, own_redis, program, serve
 
 
 def main() -> None:
     """Serve rounds with one worker program of WORKERS prefork processes."""
-    with own_redis() as url:
+    with own_redis() as (url, _):
         os.environ["BENCH_BROKER"] = url
         worker = [beside_python("celery"), "-A", "bench.peers.celery_app", "worker"]
         options = ["-P", "prefork", "-c", str(WORKERS), "--loglevel", "error"]
@@ -22,7 +22,7 @@ def main() -> None:
             while not app.control.ping(timeout=0.5):
                 pass
 
-            def work(pictures: list[Path], out: Path, _: bool) -> Round:
+            def work(pictures: list[Path], out: Path, _tell: bool) -> Round:
                 began = time.perf_counter()
                 tasks = group(process.s(str(path), str(out)) for path in pictures)
                 found = tasks.apply_async().get(timeout=1800)
@@ -34,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    contend(main)

@@ -1,9 +1,7 @@
-"""Two programs that are commands: `deface`, and `face_detection` of face_recognition.
+"""Two contenders that are commands: `deface`, and `face_detection` of face_recognition.
 
-    python -m bench.peers.commands deface|face_detection
-
-A command loads its model each time. So that it is judged by its work, the time of the same command
-on one tiny picture is taken off.
+A command loads its model each time. To judge it by its work, the time of the same command on one
+tiny picture a worker is subtracted.
 """
 
 import os
@@ -17,14 +15,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from bench.peers.driver import WORKERS, Round, beside_python, serve
+from bench.peers.driver import WORKERS, Round, beside_python, contend, serve
 
 Boxes = dict[str, list[list[float]]]
 LEAST_SIDE = 64
 
 
 def deface(pictures: Sequence[Path], out: Path) -> Boxes:
-    """As many commands as workers, each on its share; results land beside the (linked) inputs."""
+    """One command a worker, each on its share; results land beside the (linked) inputs."""
     shares = [pictures[n::WORKERS] for n in range(WORKERS)]
     commands = [
         subprocess.Popen(
@@ -43,14 +41,17 @@ def deface(pictures: Sequence[Path], out: Path) -> Boxes:
 
 
 def deface_boxes(pictures: Sequence[Path]) -> Boxes:
-    """What deface hides, asked of its own detector: the command does not tell."""
+    """What deface hides, asked of its detector: the command prints no boxes."""
     import cv2
     from deface.centerface import CenterFace
 
     centerface = CenterFace(in_shape=None, backend="auto")
     boxes: Boxes = {}
     for path in pictures:
-        picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        picture = cv2.imread(str(path))
+        if picture is None:
+            continue
+        picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
         found, _ = centerface(picture, threshold=0.2)  # the command's default
         boxes[str(path)] = [[x1, y1, x2 - x1, y2 - y1] for x1, y1, x2, y2, _ in found.tolist()]
     return boxes
@@ -70,7 +71,7 @@ def face_detection(pictures: Sequence[Path], out: Path) -> Boxes:
 
 
 def startup_seconds(command: Callable[[Sequence[Path], Path], Boxes]) -> float:
-    """Seconds of the command with next to nothing to do, a tiny picture for each worker."""
+    """Seconds that the command takes for one tiny picture a worker: its start."""
     with tempfile.TemporaryDirectory() as folder:
         tiny = [Path(folder) / f"tiny{n}.jpg" for n in range(WORKERS)]
         for path in tiny:
@@ -97,4 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    contend(main)

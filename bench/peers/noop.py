@@ -1,4 +1,4 @@
-"""Tasks that do nothing, in four libraries: how many messages a second each takes off its queue.
+"""Tasks that do nothing, in four libraries, to count the messages a second of each.
 
     python -m bench.peers.noop celery|arq|streaq|taskiq fill COUNT BYTES
     python -m bench.peers.noop celery|arq|streaq|taskiq work
@@ -7,13 +7,14 @@
 set up as each library's guide has it for speed, results not kept. BENCH_BROKER is the Redis.
 """
 
+import argparse
 import asyncio
 import os
 import sys
 from typing import Any
 
 AT_ONCE = 100
-"""Tasks under way in one consumer, and tasks sent at once."""
+"""Tasks in flight in one consumer, and tasks sent together."""
 
 
 def celery(fill: tuple[int, int] | None) -> None:
@@ -43,7 +44,7 @@ def celery(fill: tuple[int, int] | None) -> None:
 
 
 def arq(fill: tuple[int, int] | None) -> None:
-    """One worker; it polls without a pause worth naming."""
+    """One worker; it polls every 5 ms."""
     from arq import create_pool, func, run_worker
     from arq.connections import RedisSettings
 
@@ -95,7 +96,7 @@ def streaq(fill: tuple[int, int] | None) -> None:
 
 
 def taskiq(fill: tuple[int, int] | None) -> None:
-    """One worker on the stream broker, which acknowledges; `bench.peers.noop_taskiq` is its app."""
+    """One worker on the stream broker, which acknowledges; its app: bench.peers.noop_taskiq."""
     from bench.peers import noop_taskiq
 
     if fill is not None:
@@ -107,10 +108,22 @@ def taskiq(fill: tuple[int, int] | None) -> None:
     os.execv(sys.executable, [*command, *options])
 
 
+LIBRARIES = {"celery": celery, "arq": arq, "streaq": streaq, "taskiq": taskiq}
+
+
 def main() -> None:
-    """See the module."""
-    library = {"celery": celery, "arq": arq, "streaq": streaq, "taskiq": taskiq}[sys.argv[1]]
-    library((int(sys.argv[3]), int(sys.argv[4])) if sys.argv[2] == "fill" else None)
+    """Fill a queue or work on it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.peers.noop", description="A part of `make bench-queue`."
+    )
+    parser.add_argument("library", choices=LIBRARIES)
+    parser.add_argument("what", choices=["fill", "work"])
+    parser.add_argument("count", type=int, nargs="?", default=0, help="how many tasks to queue")
+    parser.add_argument("size", type=int, nargs="?", default=0, help="characters of each argument")
+    given = parser.parse_args()
+    if "BENCH_BROKER" not in os.environ:
+        raise SystemExit("BENCH_BROKER is not set: this is a part of `make bench-queue`")
+    LIBRARIES[given.library]((given.count, given.size) if given.what == "fill" else None)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ LONGEST_SIDE = 640
 LEAST_SCORE = 0.7
 RED = (0, 0, 255)
 QUALITY = 90
-"""Size, score and quality are those of the project's own recipe."""
+"""Size, score and quality are those of our own recipe."""
 
 _detectors: list["cv2.FaceDetectorYN"] = []
 
 
 def detector() -> "cv2.FaceDetectorYN":
-    """This process' detector, loaded once. BENCH_YUNET names the weights of fixed size."""
+    """This process' detector, loaded once. BENCH_YUNET is the file of weights of fixed size."""
     if not _detectors:
         cv2.setNumThreads(1)  # as many processes as workers: threads would only get in their way
         _detectors.append(
@@ -37,7 +37,7 @@ def process(path: str, out: str) -> list[list[float]]:
         small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     yunet.setInputSize((small.shape[1], small.shape[0]))
     _, found = yunet.detect(small)
-    boxes = [] if found is None else (found[:, :4] / scale).tolist()
+    boxes: list[list[float]] = [] if found is None else (found[:, :4] / scale).tolist()
     if boxes:
         line = max(2, round(max(height, width) / 400))
         for x, y, w, h in boxes:

@@ -1,7 +1,7 @@
 """The 2011 tutorial's pipeline: pickled pictures through beanstalkd, Haar, ImageMagick.
 
-Queuer, filters and database as the tutorial has them. The only addition is a note for each picture
-that a filter drops because it has no face, so that the end of a round is known.
+Queuer, filters and database as the tutorial has them, with two additions: a message also for each
+picture without a face, so that the end of a round is known, and no end at one that is unreadable.
 """
 
 import multiprocessing
@@ -14,22 +14,23 @@ import time
 from pathlib import Path
 
 import cv2
-import greenstalk
+from cv2.typing import MatLike
 
-from bench.peers.driver import WORKERS, Round, free_port, serve, server
+from bench.peers.driver import WORKERS, Round, contend, free_port, serve, server
 
 MOST_BYTES = 64 << 20
 RUN_SECONDS = 600
 BEANSTALKD = "beanstalkd"
 CONVERT = "convert"
+CASCADES = Path(cv2.__file__).parent / "data"
 
 
 def filter_pictures(port: int) -> None:
     """A filter: take a picture, find faces, draw, push it on."""
+    import greenstalk
+
     cv2.setNumThreads(1)
-    cascade = cv2.CascadeClassifier(
-        str(Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml")
-    )
+    cascade = cv2.CascadeClassifier(str(CASCADES / "haarcascade_frontalface_default.xml"))
     queue = greenstalk.Client(("127.0.0.1", port), encoding=None, watch="images", use="faces")
     with tempfile.TemporaryDirectory() as folder:
         while True:
@@ -38,14 +39,7 @@ def filter_pictures(port: int) -> None:
             source = Path(folder) / f"in{Path(name).suffix}"
             target = Path(folder) / "out.jpg"
             source.write_bytes(content)
-            picture = cv2.imread(str(source))
-            gray = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-            boxes = [
-                [int(value) for value in box]
-                for box in cascade.detectMultiScale(
-                    gray, 1.2, 2, cv2.CASCADE_DO_CANNY_PRUNING, (50, 50)
-                )
-            ]
+            boxes = faces_of(cascade, cv2.imread(str(source)))
             drawn = b""
             if boxes:
                 shapes = " ".join(f"rectangle {x},{y} {x + w},{y + h}" for x, y, w, h in boxes)
@@ -56,14 +50,25 @@ def filter_pictures(port: int) -> None:
             queue.delete(job)
 
 
+def faces_of(cascade: cv2.CascadeClassifier, picture: MatLike | None) -> list[list[int]]:
+    """x, y, width, height of each face, by the tutorial's settings; none if unreadable (None)."""
+    if picture is None:
+        return []
+    gray = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+    found = cascade.detectMultiScale(gray, 1.2, 2, cv2.CASCADE_DO_CANNY_PRUNING, (50, 50))
+    return [[int(value) for value in box] for box in found]
+
+
 def main() -> None:
     """Serve rounds: this process is the queuer and the database."""
+    import greenstalk
+
     for command in (BEANSTALKD, CONVERT):
         if shutil.which(command) is None:
-            raise SystemExit(f"{command} is not installed (Debian: beanstalkd, imagemagick)")
+            raise SystemExit(f"{command} is absent: apt install beanstalkd imagemagick")
     told = subprocess.run([CONVERT, "-version"], stdout=subprocess.PIPE, text=True, check=False)
     if "ImageMagick" not in told.stdout:
-        raise SystemExit("`convert` is not ImageMagick's")
+        raise SystemExit("the `convert` in PATH is not ImageMagick's")
     os.environ["MAGICK_THREAD_LIMIT"] = "1"  # as many filters as workers
     port = free_port()
     with server([BEANSTALKD, "-l", "127.0.0.1", "-p", str(port), "-z", str(MOST_BYTES)], port):
@@ -76,9 +81,11 @@ def main() -> None:
         queuer = greenstalk.Client(("127.0.0.1", port), encoding=None, use="images")
         database = greenstalk.Client(("127.0.0.1", port), encoding=None, watch="faces")
         while int(queuer.stats()["current-waiting"]) < WORKERS:
+            if not all(one.is_alive() for one in filters):
+                raise RuntimeError("a filter ended at its start")
             time.sleep(0.05)
 
-        def work(pictures: list[Path], out: Path, _: bool) -> Round:
+        def work(pictures: list[Path], out: Path, _tell: bool) -> Round:
             began = time.perf_counter()
             for path in pictures:
                 queuer.put(pickle.dumps((str(path), path.read_bytes())), ttr=RUN_SECONDS)
@@ -99,4 +106,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    contend(main)

@@ -23,6 +23,7 @@ from bench import (
     throughput,
 )
 from bench.backlog import fill, messages
+from bench.material import Weights
 from shared.messages import ImageMessage
 from shared.streams.keys import IMAGES, Keys
 
@@ -59,9 +60,13 @@ def test_a_ratio_is_the_median_of_what_each_round_says() -> None:
 def test_pictures_are_repeated_under_names_of_their_own(tmp_path: Path) -> None:
     picture = tmp_path / "a.jpg"
     picture.write_bytes(b"content")
-    links = contenders.repeated([picture], 3, tmp_path / "in")
-    assert len({link.name for link in links}) == 3
-    assert {link.read_bytes() for link in links} == {b"content"}
+    namesake = tmp_path / "album" / "a.jpg"
+    namesake.parent.mkdir()
+    namesake.write_bytes(b"other")
+    links = contenders.repeated([picture, namesake], 3, tmp_path / "in")
+    assert len({link.name for link in links}) == 6
+    assert [link.read_bytes() for link in links] == [b"content", b"other"] * 3
+    assert {contenders.original_name(str(link)) for link in links} == {"a.jpg"}
 
 
 def test_the_chart_is_well_formed_and_its_bars_are_in_proportion() -> None:
@@ -109,9 +114,10 @@ def test_entries_are_padded_to_the_size_asked_for() -> None:
 
 def test_a_contender_that_is_not_installed_is_left_out(tmp_path: Path) -> None:
     absent = contenders.Contender("x", "x", "nothing-of-this-name", ())
-    plan = throughput.Plan([tmp_path], None, tmp_path, 1, 0.1, 1)
+    plan = throughput.Plan([tmp_path], None, Weights("haar", tmp_path), None, 1, 0.1, 1)
     [measured] = throughput.measure(plan, [absent], tmp_path)
     assert "make bench-peer" in measured.absent
+    assert list(throughput.remarks([measured])) == [f"left out: x: {measured.absent}"]
 
 
 @pytest.mark.shared

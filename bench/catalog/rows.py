@@ -1,4 +1,4 @@
-"""A million rows for `bench.catalog`, and what people ask of them.
+"""Rows for `bench.catalog`, and what people ask about them.
 
 Statuses, counts and scores are spread; names and dates lie together, as those of albums do.
 """
@@ -52,7 +52,7 @@ INSERT INTO found_faces (image, n, x, y, w, h, score, landmarks)
 
 
 def questions(rows: int) -> dict[str, list[Filter]]:
-    """What people ask, in some variants each."""
+    """What people ask of a catalog of so many rows: the variants of each question by its title."""
     moment = now()
     many = range(0, 100, 5)
     return {
@@ -87,10 +87,10 @@ def questions(rows: int) -> dict[str, list[Filter]]:
 
 
 def token(number: int) -> str:
-    """The identity of a submission."""
+    """The id of a submission."""
     return identity(f"s{number}")
 
 
 def identity(text: str) -> str:
-    """What PostgreSQL's md5() answers."""
+    """PostgreSQL's md5() of a text."""
     return hashlib.md5(text.encode()).hexdigest()

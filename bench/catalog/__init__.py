@@ -1,0 +1,1 @@
+"""Figures of the catalog on PostgreSQL; run it as `python -m bench.catalog`."""
