@@ -67,7 +67,7 @@ class Queue:
             return
         client.xgroup_create(STREAM, "detector", id="0", mkstream=True)
         inline = size if size >= LARGE_BYTES and self.name != "limit" else 0
-        fill(client, PREFIX, count, body_bytes=inline, entry_bytes=size)
+        fill(client, PREFIX, count, payload_bytes=inline, entry_bytes=size)
 
     @contextmanager
     def working(self, client: redis.Redis, log: Path) -> Iterator["subprocess.Popen[bytes]"]:

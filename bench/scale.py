@@ -149,7 +149,7 @@ def detectors(count: int, work: Work, seconds: float) -> dict[str, object]:
         if work.image_bytes:
             most = (2 << 30) // (work.image_bytes + work.picture_bytes)
             images = min(images, most)
-        fill(client, PREFIX, images, body_bytes=work.image_bytes)
+        fill(client, PREFIX, images, payload_bytes=work.image_bytes)
         options = ["--concurrency", str(2 * SLOTS), "--slots", str(SLOTS)]
         options += ["--sleep-ms", str(work.milliseconds), "--returns", str(work.picture_bytes)]
         with consumers(client, count, options) as working:

@@ -95,7 +95,7 @@ def test_memory_counts_a_process_and_its_children() -> None:
 
 def test_a_filled_backlog_is_what_the_scripts_would_have_left(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
-        fill(client, "bench", 7, body_bytes=100)
+        fill(client, "bench", 7, payload_bytes=100)
         keys = Keys("bench")
         stream = keys.stream(IMAGES)
         entries = client.xrange(stream)
