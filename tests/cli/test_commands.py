@@ -22,6 +22,7 @@ from shared.errors import SettingsError
 from shared.messages import SourceKind, SourceMessage, Status, new_token, now
 from shared.model_table import MODELS
 from shared.recipe import Recipe
+from tests.support.entries import entries_in
 from tests.support.faces_command import Faces
 
 runner = CliRunner()
@@ -123,8 +124,8 @@ def test_a_wrong_setting_ends_the_program_with_one_line(tmp_path: Path) -> None:
 def submitted(url: str) -> list[SourceMessage]:
     """What lies in the stream of sources."""
     with redis.Redis.from_url(url) as client:
-        entries = client.xrange("{faces}:sources")
-    return [SourceMessage.decode(fields[b"m"]) for _, fields in entries]  # type: ignore[union-attr]
+        entries = entries_in(client.xrange("{faces}:sources"))
+    return [SourceMessage.decode(fields[b"m"]) for _, fields in entries]
 
 
 def put(folder: Path, *names: str, content: bytes = b"picture") -> Path:

@@ -9,6 +9,7 @@ import redis
 from shared.catalog import Catalog, QueuedImage, Step
 from shared.messages import ImageMessage, Payload, ResultMessage, Status, new_token, now
 from shared.recipe import Recipe
+from tests.support.entries import only_entry_in
 from tests.support.faces_command import Faces
 
 RECIPE = Recipe(model="haar", model_version="opencv4")
@@ -105,7 +106,7 @@ async def test_a_retry_puts_it_back_under_the_next_generation(suite: Suite) -> N
     done = suite.faces("dead", "retry", suite.id)
     assert done.stdout == "1 put back\n", done.stderr
     assert await suite.row() == (Status.QUEUED, 2)
-    ((_, fields),) = suite.client.xrange("{faces}:images")  # type: ignore[misc]
+    _, fields = only_entry_in(suite.client.xrange("{faces}:images"))
     again = ImageMessage.decode(fields[b"m"])
     assert (again.id, again.generation) == (suite.message.id, 2)
     assert suite.client.get(f"{{faces}}:body:{suite.payload.id}") == b"picture"

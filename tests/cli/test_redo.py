@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 import redis
@@ -18,6 +18,7 @@ from shared.recipe import Mode
 from shared.streams.producer import Producer
 from tests.support.catalogs import RECIPE, failure, nothing_found, result_of, some_images
 from tests.support.command_here import Here, here
+from tests.support.entries import entries_in
 from tests.support.faces_command import Faces
 
 __all__ = ["here"]
@@ -42,7 +43,7 @@ class Deployment:
 
     def sent(self) -> list[ImageMessage]:
         """What waits for detectors."""
-        found: Any = self.client.xrange("{faces}:images")  # Any: as the client declares it
+        found = entries_in(self.client.xrange("{faces}:images"))
         return [ImageMessage.decode(fields[b"m"]) for _, fields in found]
 
 

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+from redis.typing import EncodableT, FieldT
 
 from shared.catalog import Catalog
 from shared.messages import Status
 from shared.streams.keys import DEAD, IMAGES
 from tests.support.catalogs import RECIPE, failure, some_images, step_of
+from tests.support.entries import entries_in
 from tests.support.faces_command import Faces
 from tests.support.stages import image, suite_on
 
@@ -34,23 +36,22 @@ async def test_dead_letters_are_shown_without_their_escape_sequences(
     async with suite_on(redis_url) as suite:
         key = suite.keys.stream(DEAD)
         history = b'[{"at": "now\\u001b[2J", "consumer": "c\\u001b[2J", "reason": "r\\u001b[2J"}]'
-        letters = (
+        letters: tuple[dict[FieldT, EncodableT], ...] = (
             {"m": image(HOSTILE).encode(), "reason": HOSTILE, "history": history},
             {"m": b"\x1b[2J\xff", "reason": b"\xff\x1b[2J", "history": b"[[["},
             {"m": b"", "n": b"9" * 5000, "history": b'[{"at": 1}]'},
         )
-        ids = [
+        for letter in letters:
             await suite.client.xadd(key, {"stream": suite.keys.stream(IMAGES), **letter})
-            for letter in letters
-        ]
+        ids = [entry.decode() for entry, _ in entries_in(await suite.client.xrange(key))]
         await suite.client.xadd(key, {"stream": b"\xff\x1b[2J"}, id="99999999999999999-0")
     listed = faces("dead", "list")
     assert listed.returncode == 0, listed.stderr
     assert plain(listed.stdout)
     assert "\\x1b[2J" in listed.stdout
-    assert all(one.decode() in listed.stdout for one in ids), "none hides the others"
+    assert all(one in listed.stdout for one in ids), "none hides the others"
     for one in ids[:2]:
-        shown = faces("dead", "show", one.decode())
+        shown = faces("dead", "show", one)
         assert shown.returncode == 0, shown.stderr
         assert plain(shown.stdout)
     assert faces("dead", "list", "--json").returncode == 0
