@@ -3,12 +3,14 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from services.detector.decode import decode, reduction
@@ -105,7 +107,7 @@ def test_colours_are_those_of_the_picture(kind: str) -> None:
     assert wrong < 6, "mean difference of a channel, in levels of 255"
 
 
-LITTLE_LOSS = {
+LITTLE_LOSS: dict[str, dict[str, object]] = {
     "JPEG": {"quality": 98},
     "WEBP": {"lossless": True},
     "AVIF": {"quality": 100, "speed": 10},
@@ -197,9 +199,16 @@ def test_colours_of_a_jpeg_keep_closer_to_the_original_than_by_interpolation(
     progressive: bool,
 ) -> None:
     content = encoded(astronaut(), "JPEG", quality=95, subsampling="4:2:0", progressive=progressive)
-    interpolated = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    interpolated = as_opencv(content)
     lost = colours_lost(content, decode(content, read_header(content, 1 << 20)))
     assert lost < 0.8 * colours_lost(content, interpolated)
+
+
+def as_opencv(content: bytes) -> NDArray[np.uint8]:
+    """Pixels, height x width x BGR, as OpenCV alone decodes them."""
+    found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    assert found is not None
+    return np.asarray(found, np.uint8)
 
 
 def flawed(content: bytes) -> bytes:
@@ -218,8 +227,8 @@ def flawed(content: bytes) -> bytes:
     ids=["flawed", "CMYK", "RGB"],
 )
 def test_a_jpeg_with_a_flaw_or_of_a_rare_kind_is_what_opencv_makes_of_it(content: bytes) -> None:
-    expected = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    assert np.array_equal(decode(content, read_header(content, 1 << 20)), expected)
+    found = decode(content, read_header(content, 1 << 20))
+    assert np.array_equal(found, as_opencv(content))
 
 
 def test_odd_sides_are_rounded_up_when_reduced() -> None:
@@ -265,7 +274,7 @@ def bmp_that_claims(width: int, height: int) -> bytes:
     "bomb", [png_that_claims, jpeg_that_claims, webp_that_claims, bmp_that_claims]
 )
 def test_a_header_that_claims_too_many_pixels_is_refused_before_decoding(
-    bomb, haar: Model, monkeypatch: pytest.MonkeyPatch
+    bomb: Callable[[int, int], bytes], haar: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.detector.picture.decode", None)  # calling it would fail
 

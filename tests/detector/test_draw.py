@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -224,7 +225,7 @@ def with_everything() -> bytes:
     return content[:2] + segment + content[2:]
 
 
-def annotated(**wanted: object) -> Image.Image:
+def annotated(**wanted: Any) -> Image.Image:  # Any: fields of a recipe
     done = process(with_everything(), recipe(**wanted), Fixed((10, 10, 50, 50)), LIMITS)
     assert done.annotated is not None
     for secret in (b"thumbnail", b"maker's note", b"a comment", b"SN1", b"xap"):

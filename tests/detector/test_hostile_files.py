@@ -86,7 +86,7 @@ async def test_a_folder_whose_name_is_not_utf_8_can_name_a_submission(redis_url:
     async with suite_on(redis_url) as suite:
         submission = Submission(suite.producer, RECIPE, os.fsdecode(b"holiday\xff"))
         await submission.close()
-        ((_, fields),) = await suite.client.xrange(suite.keys.stream(SOURCES))
+        [fields] = await suite.entries(SOURCES)
         assert SourceMessage.decode(fields[b"m"]).submission_name == "holiday\\xff"
 
 

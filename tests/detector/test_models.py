@@ -268,7 +268,7 @@ def test_average_precision_by_hand() -> None:
     assert hard.precision.tolist() == pytest.approx([1, 1 / 2, 2 / 3])
     assert hard.average_precision == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
     assert hard.at(0.85) == (1.0, 0.5)
-    assert hard.best_f1() == (pytest.approx(0.8), 0.6)
+    assert hard.best_f1() == pytest.approx((0.8, 0.6))
 
 
 def test_a_second_detection_of_one_face_is_a_false_alarm() -> None:

@@ -11,6 +11,7 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ def address() -> Iterator[tuple[str, list[str]]]:
         server.shutdown()
 
 
-def at(monkeypatch: pytest.MonkeyPatch, name: str, **changed: str) -> None:
+def at(monkeypatch: pytest.MonkeyPatch, name: str, **changed: Any) -> None:  # Any: its fields
     """Let the table say something else about a model."""
     table = {**MODELS, name: dataclasses.replace(MODELS[name], **changed)}
     monkeypatch.setattr(pulling, "MODELS", table)

@@ -2,6 +2,7 @@
 
 import io
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ def stored_as(upright: Image.Image, orientation: int) -> Image.Image:
     return upright if undo is None else upright.transpose(undo)
 
 
-def recipe(model: str = "haar", **wanted: object) -> Recipe:
+def recipe(model: str = "haar", **wanted: Any) -> Recipe:  # Any: fields of a recipe
     """A recipe for a model; Haar's scores are lower, and it is slow on large pictures."""
     if model == "haar":
         wanted = {"min_score": 0.6, "detect_size": 320, **wanted}
