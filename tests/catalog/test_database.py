@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -249,7 +249,7 @@ async def limited_to_its_size(database: Database) -> AsyncIterator[None]:
         event.listen(database.engine.sync_engine, "checkout", limit)
         listeners.append(limit)
 
-    listeners: list[object] = []
+    listeners: list[Callable[..., None]] = []
     set_limit(1)
     yield
     event.remove(database.engine.sync_engine, "checkout", listeners[0])
