@@ -118,8 +118,9 @@ async def test_the_whole_way_of_a_bucket_passes_no_pixels_through_redis(
     _, content = cv2.imencode(".jpg", portrait)
     put(s3, bucket, "in/one.jpg", "in/two.jpg", content=content.tobytes())
     put(s3, bucket, "in/broken.jpg", content=b"no picture")
-    overrides = {
-        "database_url": f"sqlite:///{tmp_path}/faces.db",
+    database = f"sqlite:///{tmp_path}/faces.db"
+    overrides: dict[str, object] = {
+        "database_url": database,
         "objects_url": f"s3://{bucket}/out",
         "source_buckets": (f"s3://{bucket}/in",),
         "pictures_by": "detector",
@@ -138,7 +139,7 @@ async def test_the_whole_way_of_a_bucket_passes_no_pixels_through_redis(
             await suite.producer.add(message)
             end = message.model_copy(update={"kind": SourceKind.END, "part": 1})
             await suite.producer.add(end)
-            catalog = await Catalog.open(overrides["database_url"])
+            catalog = await Catalog.open(database)
 
             async def complete() -> bool:
                 try:

@@ -21,8 +21,9 @@ def touch(root: Path, *paths: bytes) -> None:
             pass
 
 
-def whole(root: Path, **options: frozenset[bytes]) -> list[bytes]:
-    return [visit.path for visit in Walk(os.fsencode(root), **options).take(10_000)]
+def whole(root: Path, excluded: frozenset[bytes] = frozenset()) -> list[bytes]:
+    walk = Walk(os.fsencode(root), excluded=excluded)
+    return [visit.path for visit in walk.take(10_000)]
 
 
 @given(
