@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -202,8 +202,8 @@ class Chaos:
         await asyncio.sleep(1)
         self.proxy.delay = 0.0
 
-    def _later(self, mending: "asyncio.Future[None] | object") -> None:
-        task = asyncio.ensure_future(mending)  # type: ignore[arg-type]
+    def _later(self, mending: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(mending)
         self.mending.add(task)
         task.add_done_callback(self.mending.discard)
 

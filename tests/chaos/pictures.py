@@ -32,6 +32,6 @@ def make_pictures(count: int, seed: int) -> Iterator[Picture]:
             continue
         ground = face if number % FACE_EVERY == 0 else np.full_like(face, number % 200)
         noise = draw.integers(0, 12, face.shape, dtype=np.uint8)
-        encoded, content = cv2.imencode(".jpg", cv2.add(ground, noise))
+        encoded, content = cv2.imencode(".jpg", cv2.add(ground, np.asarray(noise)))
         assert encoded
         yield Picture(name, content.tobytes(), broken=False)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.health import Health
-from shared.messages import ImageMessage
+from shared.messages import ImageMessage, Status
 from shared.streams.entries import Delivery, Membership
 from shared.streams.handoff import HandOff, Item
 from shared.streams.intake import Intake
@@ -13,6 +13,7 @@ from shared.streams.keys import DEAD, IMAGES, RESULTS
 from shared.streams.marks import Marks
 from shared.streams.outcome import Done, Outcome, Output, Work
 from shared.streams.scripts import Answer, Scripts
+from tests.support.entries import only_entry_in
 from tests.support.proxy import Proxy
 from tests.support.servers import RedisServer
 from tests.support.stages import Suite, image, pass_on, result_of, running, suite_on
@@ -303,11 +304,11 @@ async def test_an_entry_that_nobody_survives_ends(redis_url: str) -> None:
         for _ in range(2):
             await victim.intake.reclaim(1)
         stream = suite.keys.stream(IMAGES)
-        [(entry_id, _)] = await suite.client.xrange(stream)
+        entry_id, _ = only_entry_in(await suite.client.xrange(stream))
         await suite.client.xclaim(
             stream, "detector", "victim", 0, [entry_id], idle=60_000, justid=True
         )
         async with running(suite):
             await wait_until(lambda: has(suite, DEAD, 1), "a dead letter")
         assert b"delivered 4 times" in (await suite.entries(DEAD))[0][b"reason"]
-        assert (await suite.results())[0].status == "failed"
+        assert (await suite.results())[0].status is Status.FAILED

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 import redis
 

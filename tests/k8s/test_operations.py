@@ -6,9 +6,9 @@ import shutil
 import subprocess
 from functools import cache
 
-import click
 import pytest
-import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from services.cli.app import app
 from tests.support.manifests import ROOT, every_object
@@ -99,13 +99,11 @@ def test_faces_commands_are_parsed_by_the_program_itself() -> None:
     commands = faces_commands()
     assert len(commands) >= 8
     for words in commands:
-        command: click.Command = typer.main.get_command(app)
-        context = click.Context(command, info_name="faces")
-        rest = words
-        while isinstance(command, click.Group):
-            name, command, rest = command.resolve_command(context, rest)  # type: ignore[assignment]
-            context = click.Context(command, info_name=name, parent=context)
-        command.make_context(words[0], list(rest))
+        command, rest = get_command(app), list(words)
+        while isinstance(command, TyperGroup):
+            assert rest and rest[0] in command.commands, f"there is no command {words}"
+            command = command.commands[rest.pop(0)]
+        command.make_context(words[0], rest)
 
 
 def test_make_targets_exist() -> None:

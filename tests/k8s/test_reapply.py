@@ -58,7 +58,8 @@ FROZEN: dict[str, Callable[[Doc], Any]] = {
 
 def frozen_part(document: Doc) -> Any:
     """The part of an object that has to stay as it was created."""
-    return FROZEN.get(document["kind"], lambda _: None)(document)
+    part = FROZEN.get(document["kind"])
+    return part(document) if part is not None else None
 
 
 def refused(before: list[Doc], after: list[Doc]) -> list[str]:

@@ -21,8 +21,8 @@ PASSWORD = "0123456789abcdef"
 
 @pytest.fixture
 def container() -> Doc:
-    spec: Doc = named(base(), "StatefulSet", "redis")["spec"]["template"]["spec"]
-    return spec["containers"][0]
+    only: Doc = named(base(), "StatefulSet", "redis")["spec"]["template"]["spec"]["containers"][0]
+    return only
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,9 @@ class Services:
 
     def printed(self, name: str) -> str:
         return self._log(name).read_text()
+
+    def says(self, name: str, text: str) -> bool:
+        return text in self.printed(name)
 
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
@@ -109,7 +113,7 @@ async def test_services_whose_servers_are_away_tell_nobody_their_secrets(
     for name in names:
         services.start(name)
     for name in names:
-        await wait_until(lambda n=name: '"not ready"' in services.printed(n), name, timeout=60)
+        await wait_until(partial(services.says, name, '"not ready"'), name, timeout=60)
     for name in names:
         answers = [fetch(services.port(name), path) for path in ("/livez", "/readyz", "/metrics")]
         assert "cannot be reached" in answers[1] or "does not answer" in answers[1]

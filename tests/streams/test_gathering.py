@@ -16,6 +16,7 @@ from shared.streams.keys import IMAGES, RESULTS
 from shared.streams.marks import Marks
 from shared.streams.outcome import Done, Output
 from shared.streams.scripts import Answer, Scripts
+from tests.support.entries import entries_in
 from tests.support.stages import Suite, image, result_of, suite_on
 from tests.support.waiting import wait_until
 
@@ -152,7 +153,8 @@ async def handoff_of(suite: Suite, count: int) -> tuple[HandOff, list[Item]]:
     await suite.add_all(messages)
     stream = suite.keys.stream(IMAGES)
     await suite.client.xgroup_create(stream, "detector", id="0")
-    answer = await suite.client.xreadgroup("detector", "me", {stream: ">"})
+    await suite.client.xreadgroup("detector", "me", {stream: ">"})
+    delivered = entries_in(await suite.client.xrange(stream))
     handoff = HandOff(
         suite.client,
         Scripts(suite.client, suite.keys),
@@ -162,7 +164,7 @@ async def handoff_of(suite: Suite, count: int) -> tuple[HandOff, list[Item]]:
     )
     return handoff, [
         Item(delivery(*entry), message, Done((Output(result_of(message)),)))
-        for entry, message in zip(answer[0][1], messages, strict=True)
+        for entry, message in zip(delivered, messages, strict=True)
     ]
 
 
@@ -205,7 +207,8 @@ async def test_commands_are_packed_as_redis_py_packs_them(
     redis_url: str, command: tuple[str | bytes | int | float, ...]
 ) -> None:
     async with suite_on(redis_url) as suite:
-        ours = connect(suite.settings.redis_url).connection_pool.make_connection()
+        pool = connect(suite.settings.redis_url).connection_pool
+        ours = pool.make_connection()  # type: ignore[no-untyped-call]
         theirs = b"".join(Connection().pack_command(*command))
         assert b"".join(ours.pack_command(*command)) == theirs
 

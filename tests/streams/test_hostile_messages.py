@@ -25,6 +25,7 @@ from shared.messages import (
     decode_result,
     new_token,
 )
+from shared.service import OpenStage
 from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES
 from shared.streams.outcome import Outcome, Work
 from tests.support.stages import (
@@ -142,8 +143,8 @@ def bad_payloads(stream: str) -> Iterator[bytes]:
             yield json.dumps(fields | {name: value}).encode()
     if stream == RESULTS:
         for number in (b"NaN", b"Infinity", b"-Infinity", b"1e999", b"1" + b"0" * 4000):
-            for name in (b'"x"', b'"score"'):
-                yield good.replace(name + b":1.0", name + b":" + number)
+            for field in (b'"x"', b'"score"'):
+                yield good.replace(field + b":1.0", field + b":" + number)
             yield good[:-1] + b',"detect_ms":' + number + b"}"
 
 
@@ -154,7 +155,8 @@ async def whole_suite(url: str, tmp_path: Path) -> AsyncIterator[Suite]:
     settings = {"database_url": database, "objects_url": f"file://{tmp_path}/objects"}
     async with AsyncExitStack() as opened:
         suite = await opened.enter_async_context(suite_on(url, **settings, max_attempts=1))
-        for open_stage in (open_ingest, open_writer):
+        stages: tuple[OpenStage, ...] = (open_ingest, open_writer)
+        for open_stage in stages:
             stage = await opened.enter_async_context(open_stage(suite.settings, Health()))
             opened.push_async_callback(Running(stage).drain)
         await opened.enter_async_context(running(suite, batch=50))

@@ -8,7 +8,7 @@ from shared.health import Health
 from shared.messages import ImageMessage, Payload
 from shared.streams.keys import DEAD, IMAGES, RESULTS
 from shared.streams.outcome import Dead, Done, Outcome, Output, Retry, Work
-from tests.support.stages import image, pass_on, result_of, running, suite_on
+from tests.support.stages import Suite, image, pass_on, result_of, running, suite_on
 from tests.support.waiting import wait_until
 
 
@@ -23,7 +23,7 @@ async def test_every_image_becomes_one_result(redis_url: str) -> None:
         assert await suite.bytes_held(IMAGES) == 0
 
 
-async def suite_has(suite, name: str, count: int) -> bool:  # type: ignore[no-untyped-def]
+async def suite_has(suite: Suite, name: str, count: int) -> bool:
     return await suite.length(name) == count
 
 

@@ -16,6 +16,7 @@ from shared.streams.client import connect
 from shared.streams.keys import Keys
 from shared.streams.producer import Producer
 from shared.streams.stats import ConsumerStats, Stats, StreamStats, read_stats
+from tests.support.entries import entries_in
 from tests.support.faces_command import Faces
 
 STREAM_KEYS = {
@@ -89,7 +90,7 @@ async def test_a_group_and_its_consumers_are_told_with_what_they_hold(redis_url:
         client.xgroup_create(IMAGES, "detector", id="0")
         client.xreadgroup("detector", "gone", {IMAGES: ">"}, count=2)
         held = client.xpending_range(IMAGES, "detector", "-", "+", 10)
-        first = held[0]["message_id"]  # type: ignore[index]
+        first = held[0]["message_id"]
         client.xclaim(IMAGES, "detector", "other", 0, [first])
     images = (await read(redis_url)).stream("images")
     assert (images.length, images.waiting, images.pending, images.redelivered) == (3, 1, 2, 1)
@@ -102,16 +103,16 @@ async def test_a_lag_that_the_server_does_not_know_is_unknown_and_not_zero(redis
     with redis.Redis.from_url(redis_url) as client:
         client.xgroup_create(IMAGES, "detector", id="0")
         client.xreadgroup("detector", "one", {IMAGES: ">"}, count=1)
-        ids = [entry for entry, _ in client.xrange(IMAGES)]  # type: ignore[union-attr]
+        ids = [entry for entry, _ in entries_in(client.xrange(IMAGES))]
         client.xdel(IMAGES, ids[2])  # one that waits: the server loses count
-        told = client.xinfo_groups(IMAGES)[0]["lag"]  # type: ignore[index]
+        told = client.xinfo_groups(IMAGES)[0]["lag"]
     assert told is None
     assert (await read(redis_url)).stream("images").lag is None
 
 
 async def test_the_rate_is_of_the_last_minute(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
-        slot = int(client.time()[0]) // 5  # type: ignore[index]
+        slot = int(client.time()[0]) // 5
         ring = {f"{{faces}}:results#{n % 16}": f"{n} 50" for n in (slot - 2, slot - 1)}
         ring[f"{{faces}}:results#{(slot - 14) % 16}"] = f"{slot - 14} 9999"  # more than a minute
         client.hset("{faces}:rate", mapping=ring)

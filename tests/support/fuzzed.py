@@ -2,6 +2,7 @@
 
 import random
 import zlib
+from collections.abc import Callable
 from functools import cache
 
 from PIL import Image
@@ -21,7 +22,7 @@ def _with_exif() -> bytes:
     return encoded(_small(), "JPEG", exif=exif, icc_profile=b"\0" * 300)
 
 
-_MAKE = {
+_MAKE: dict[str, Callable[[], bytes]] = {
     "jpeg": _with_exif,
     "progressive": lambda: encoded(_small(), "JPEG", progressive=True),
     "png": lambda: encoded(_small(), "PNG"),

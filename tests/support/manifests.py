@@ -184,9 +184,17 @@ def environment(container: Doc) -> dict[str, Doc]:
     return {entry["name"]: entry for entry in container.get("env", [])}
 
 
+FACTORS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9} | {
+    "Ki": 2.0**10,
+    "Mi": 2.0**20,
+    "Gi": 2.0**30,
+    "Ti": 2.0**40,
+}
+"""What the suffix of a Kubernetes quantity multiplies by."""
+
+
 def quantity(text: str) -> float:
     """A Kubernetes quantity as a number: bytes, or CPUs."""
     match = re.fullmatch(r"([0-9.]+)(Ki|Mi|Gi|Ti|k|M|G|m)?", text)
     assert match, f"not a quantity: {text}"
-    factor = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 1e3, "M": 1e6, "G": 1e9}
-    return float(match[1]) * {**factor, "m": 1e-3, None: 1.0}[match[2]]
+    return float(match[1]) * FACTORS[match[2] or ""]

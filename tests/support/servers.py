@@ -5,6 +5,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import redis
@@ -14,7 +15,7 @@ CI = os.environ.get("CI") == "true"
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 
 
-def absent(what: str) -> None:
+def absent(what: str) -> NoReturn:
     """Skip on a laptop; under CI nothing may be skipped for want of a resource."""
     if CI:
         pytest.fail(f"{what} is absent, and CI must have it")
