@@ -4,6 +4,7 @@
 #   BASE    any Debian-like image with Python 3.11 or newer
 #   MODEL   the face model that is baked in (`faces models list`); weights in models/ are used,
 #           others are fetched; both are checked against their SHA-256
+#   VERSION, REVISION   labels; `make image` takes them from pyproject.toml and git
 #
 # Behind a package proxy: --secret id=pip,src=pip.conf, which leaves no trace in the image.
 ARG BASE=python:3.13-slim-bookworm
@@ -53,7 +54,7 @@ RUN cd /opt/venv/lib/python3*/site-packages \
 
 FROM ${BASE}
 ARG MODEL=yunet
-ARG VERSION=0.1.0
+ARG VERSION=
 ARG REVISION=
 LABEL org.opencontainers.image.title="faces-in-the-cloud" \
       org.opencontainers.image.description="Finds the faces in very large sets of pictures" \

@@ -18,6 +18,7 @@ from tests.support.manifests import (
     of_kind,
     pods,
 )
+from tests.support.project import VERSION
 
 pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
 
@@ -103,15 +104,15 @@ def test_a_changed_redis_configuration_rolls_redis_alone(folder: Path) -> None:
 @pytest.mark.parametrize(
     "image",
     [
-        "newName: registry.example:5000/team/faces\n    newTag: 0.1.0",
-        "newName: faces-in-the-cloud\n    newTag: 0.2.0",
+        f"newName: registry.example:5000/team/faces\n    newTag: {VERSION}",
+        "newName: faces-in-the-cloud\n    newTag: 999.0.0",
         "newName: faces-in-the-cloud\n    digest: sha256:" + "ab" * 32,
     ],
 )
 def test_another_image_rolls_the_services_and_is_another_bootstrap_job(
     folder: Path, image: str
 ) -> None:
-    old = "newName: faces-in-the-cloud\n    newTag: 0.1.0"
+    old = f"newName: faces-in-the-cloud\n    newTag: {VERSION}"
     edit(folder / "kustomization.yaml", old, image)
     after = kustomize(folder)
     assert refused(base(), after) == []
@@ -126,8 +127,8 @@ def test_another_image_rolls_the_services_and_is_another_bootstrap_job(
 def test_another_version_label_is_taken(folder: Path) -> None:
     edit(
         folder / "kustomization.yaml",
-        "app.kubernetes.io/version: 0.1.0",
-        "app.kubernetes.io/version: 0.2.0",
+        f"app.kubernetes.io/version: {VERSION}",
+        "app.kubernetes.io/version: 999.0.0",
     )
     assert refused(base(), kustomize(folder)) == []
 

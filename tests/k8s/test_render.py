@@ -5,6 +5,7 @@ import json
 import re
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def _definitions(version: str) -> Registry[Any]:
     return registry
 
 
-def _bundled(version: str):  # type: ignore[no-untyped-def]  # importlib's Traversable
+def _bundled(version: str) -> Traversable:
     return files("kubernetes_validate") / "kubernetes-json-schema" / f"v{version}-local-strict"
 
 

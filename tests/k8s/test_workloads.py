@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
@@ -27,6 +26,7 @@ from tests.support.manifests import (
     quantity,
     renderings,
 )
+from tests.support.project import VERSION
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
@@ -299,12 +299,10 @@ def test_jobs_are_not_tried_again_where_trying_cannot_help() -> None:
 
 
 def test_the_versions_agree() -> None:
-    version = re.search(r'^version = "(.+)"$', Path(ROOT / "pyproject.toml").read_text(), re.M)
-    assert version
     for documents in (base(), *jobs().values()):
         for document in documents:
-            assert document["metadata"]["labels"]["app.kubernetes.io/version"] == version[1]
+            assert document["metadata"]["labels"]["app.kubernetes.io/version"] == VERSION
         for _, template in pods(documents):
             for container in template["spec"]["containers"]:
                 if container["name"] == "faces":
-                    assert container["image"].endswith(f":{version[1]}")
+                    assert container["image"].endswith(f":{VERSION}")
