@@ -13,6 +13,7 @@ IMAGES ?=
 ARGS ?=
 TESTS ?= tests
 KUBE ?=
+UPGRADE ?= --upgrade
 export IMAGES
 
 # Where `faces stats` runs: here, or inside the cluster with KUBE=1.
@@ -20,7 +21,8 @@ STATS := $(if $(KUBE),kubectl exec -n faces $(if $(filter stream-stats-watch,$(M
 	deployment/ingest -- faces stats,$(BIN)/faces stats)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint audit format lock stream-stats stream-stats-watch chaos clean
+.PHONY: help install demo test coverage lint audit format lock stream-stats stream-stats-watch \
+	chaos clean
 
 help: ## Say what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,10 +50,15 @@ demo: $(READY) ## Find faces in 40 sample pictures, or: make demo IMAGES=~/Pictu
 test: $(READY) ## Run all tests; fewer: make test TESTS=tests/cli/test_run.py ARGS=-v
 	@$(BIN)/python -m pytest -n 2 $(ARGS) $(TESTS)
 
-lint: $(READY) ## Check style and types.
+# Of what runs in this process alone: processes that tests start count for nothing here.
+coverage: $(READY) ## Run all tests and count what of services/ and shared/ they reach.
+	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term $(ARGS) $(TESTS)
+
+lint: $(READY) ## Check style and types, and the hosted workflow where actionlint is installed.
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check .; exit 1; }
 	@$(BIN)/mypy
+	@if command -v actionlint >/dev/null; then actionlint; fi
 
 audit: $(READY) ## Look up what requirements.txt pins in the lists of known vulnerabilities.
 	@# Strict: a package that cannot be looked up (by a mirror without that list) is an error.
@@ -61,11 +68,11 @@ audit: $(READY) ## Look up what requirements.txt pins in the lists of known vuln
 format: $(READY) ## Bring all files into the common format.
 	@$(BIN)/ruff format .
 
-lock: ## Pin all dependencies anew (needs uv).
+lock: ## Pin all dependencies anew (needs uv); keep the pins there are: make lock UPGRADE=
 	@command -v uv >/dev/null || { echo "uv is needed: pip install uv"; exit 2; }
-	uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 \
+	uv pip compile --quiet $(UPGRADE) --universal --generate-hashes --python-version 3.11 \
 		--no-header --no-annotate pyproject.toml -o requirements.txt
-	uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 \
+	uv pip compile --quiet $(UPGRADE) --universal --generate-hashes --python-version 3.11 \
 		--no-header --no-annotate pyproject.toml --group dev -o requirements-dev.txt
 
 stream-stats: $(READY) ## Show what waits in the streams; in the cluster: KUBE=1
@@ -78,6 +85,6 @@ chaos: $(READY) ## Kill, freeze and cut off services and servers, then count wha
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 clean: ## Remove what `make demo` and the tools left behind; not .venv, not models/.
-	rm -rf demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 
 include bench/bench.mk image.mk
