@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,24 @@ from typing import Any
 import pytest
 import redis
 
-from tests.support.servers import SHARED, RedisServer, absent
+from tests.support.servers import SHARED, RedisServer, absent, installed_redis
+
+MARKS = {
+    "sample_data": pytest.mark.shared,
+    "sample_models": pytest.mark.shared,
+    "postgres_url": pytest.mark.postgres,
+    "empty_postgres": pytest.mark.postgres,
+}
+"""What a test that asks for a fixture needs; so that `-m "not shared"` leaves it out."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test by the fixtures that it asks for."""
+    for item in items:
+        if isinstance(item, pytest.Function):
+            for name in MARKS.keys() & set(item.fixturenames):
+                item.add_marker(MARKS[name])
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +66,7 @@ def redis_url(shared_server: RedisServer) -> str:
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[RedisServer]:
     """A server of this test alone, with an append-only file, that it may kill and restart."""
-    server = RedisServer(
-        tmp_path / "own-server", "--appendonly", "yes", binary=shutil.which("redis-server")
-    )
+    server = RedisServer(tmp_path / "own-server", "--appendonly", "yes", binary=installed_redis())
     server.start()
     yield server
     server.kill()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import signal
 import sys
 import time
@@ -24,7 +23,7 @@ from tests.chaos.schedule import SERVICES, Act, Event
 from tests.chaos.servers import Postgres, Service
 from tests.chaos.verdict import Verdict, judge
 from tests.support.proxy import Proxy
-from tests.support.servers import RedisServer
+from tests.support.servers import RedisServer, installed_redis
 from tests.support.waiting import wait_until
 
 LEASE_SECONDS = 3.0
@@ -55,7 +54,7 @@ class Chaos:
         for folder in (self.objects, self.inputs, self.logs):
             folder.mkdir(parents=True)
         self.redis = RedisServer(
-            plan.folder / "redis", "--appendonly", "yes", binary=shutil.which("redis-server")
+            plan.folder / "redis", "--appendonly", "yes", binary=installed_redis()
         )
         self.postgres = Postgres() if plan.postgres else None
         self.recipe = Recipe(model="haar", model_version=MODELS["haar"].version)

@@ -57,7 +57,9 @@ def test_a_model_that_does_not_exist_is_answered_with_those_that_do(tmp_path: Pa
         load("dlib", tmp_path)
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize(
+    "name", ["haar", *(pytest.param(n, marks=pytest.mark.shared) for n in MODELS if n != "haar")]
+)
 def test_each_model_finds_the_astronaut(
     name: str, picture: Picture, request: pytest.FixtureRequest
 ) -> None:

@@ -9,9 +9,13 @@ from typer.main import get_command
 
 from services.cli.app import app
 from services.cli.settings_help import settings_rows
+from tests.support.project import PROJECT, make_targets
 
-PROJECT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    PROJECT / "README.md",
+    PROJECT / "CONTRIBUTING.md",
+    *sorted((PROJECT / "docs").glob("*.md")),
+]
 README = DOCUMENTS[0].read_text("utf-8")
 
 ROOT = get_command(app)
@@ -44,7 +48,8 @@ def test_the_table_of_settings_is_that_of_the_program() -> None:
 
 
 def test_no_setting_is_told_of_that_does_not_exist() -> None:
-    known = {variable for variable, _, _ in settings_rows()} | {"FACES_TEST_POSTGRES_URL"}
+    of_tests = {"FACES_TEST_POSTGRES_URL", "FACES_TEST_REDIS_SERVER"}
+    known = {variable for variable, _, _ in settings_rows()} | of_tests
     for document in DOCUMENTS:
         assert set(re.findall(r"\bFACES_[A-Z_]+\b", document.read_text("utf-8"))) <= known, document
 
@@ -74,13 +79,8 @@ def test_every_faces_command_has_the_flags_that_are_told(document: str, line: st
 
 @pytest.mark.parametrize(("document", "line"), cases("make"))
 def test_every_make_target_exists(document: str, line: str) -> None:
-    rules = [
-        path.read_text()
-        for path in (PROJECT / "Makefile", *PROJECT.glob("*.mk"), *PROJECT.glob("bench/*.mk"))
-    ]
-    targets = set(re.findall(r"^([a-z-]+):", "\n".join(rules), re.MULTILINE))
     words = [word for word in shlex.split(line, comments=True) if "=" not in word]
-    assert words and words[0] in targets, f"{document}: make {line}"
+    assert words and words[0] in make_targets(), f"{document}: make {line}"
 
 
 def test_the_readme_shows_both_commands_and_the_picture_is_there() -> None:

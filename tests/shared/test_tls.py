@@ -18,7 +18,7 @@ from shared.streams.client import check, connect
 from shared.streams.keys import IMAGES, RESULTS
 from tests.chaos.servers import Postgres
 from tests.support.catalogs import run_sql
-from tests.support.servers import absent, free_port
+from tests.support.servers import absent, free_port, installed_redis
 from tests.support.stages import Suite, image, running, suite_on
 from tests.support.waiting import wait_until
 
@@ -51,7 +51,7 @@ def tls_redis(
     certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[int]:
     """Port of a server that speaks TLS alone, to the user `faces` with the password `hush`."""
-    binary = shutil.which("redis-server")
+    binary = installed_redis()
     if binary is None:
         absent("redis-server")
     port = free_port()

