@@ -11,6 +11,8 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy import event, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from shared.catalog import Catalog, Filter, migrations
 from shared.catalog.database import Database
@@ -50,13 +52,20 @@ async def test_the_migrations_make_the_schema_that_the_queries_describe(catalog_
     await database.close()
 
 
-async def test_an_older_catalog_is_upgraded_with_its_rows(
-    catalog_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    steps = migrations.STEPS
-    monkeypatch.setattr(migrations.migrate, "__defaults__", (steps[:1],))
-    older = await Database.open(catalog_url)
-    async with older.writing() as connection:
+@asynccontextmanager
+async def older_catalog(url: str, steps: int) -> AsyncIterator[AsyncConnection]:
+    """A transaction on a new catalog as the program made it when the schema had so many steps."""
+    parsed = make_url(url)
+    driver = {"sqlite": "aiosqlite", "postgresql": "asyncpg"}[parsed.get_backend_name()]
+    engine = create_async_engine(parsed.set(drivername=f"{parsed.get_backend_name()}+{driver}"))
+    async with engine.begin() as connection:
+        await migrations.migrate(connection, migrations.STEPS[:steps])
+        yield connection
+    await engine.dispose()
+
+
+async def test_an_older_catalog_is_upgraded_with_its_rows(catalog_url: str) -> None:
+    async with older_catalog(catalog_url, steps=1) as connection:
         for statement in (
             "INSERT INTO recipes (id, json) VALUES ('yunet-1', '{}')",
             "INSERT INTO submissions (pk, id, name, created_at) "
@@ -68,8 +77,6 @@ async def test_an_older_catalog_is_upgraded_with_its_rows(
             "VALUES (7, 0, 1, 2, 3, 4, 0.75), (7, 1, 1, 2, 3, 4, 0.5)",
         ):
             await connection.exec_driver_sql(statement)
-    await older.close()
-    monkeypatch.setattr(migrations.migrate, "__defaults__", (steps,))
 
     catalog = await Catalog.open(catalog_url)
 
@@ -312,7 +319,7 @@ async def test_a_writer_that_is_cancelled_while_it_waits_leaves_no_lock_behind(
 ) -> None:
     file = tmp_path / "faces.db"
     database = await Database.open(f"sqlite:///{file}")
-    other = sqlite3.connect(file, isolation_level=None, timeout=5, check_same_thread=False)
+    other = sqlite3.connect(file, isolation_level=None, timeout=60, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
 
     async def write() -> None:
@@ -325,7 +332,7 @@ async def test_a_writer_that_is_cancelled_while_it_waits_leaves_no_lock_behind(
     other.execute("ROLLBACK")
     await asyncio.wait([cancelled])
     assert cancelled.cancelled()
-    await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")  # raises after 5 s where it cannot
+    await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")  # raises after 60 s where it cannot
     other.execute("ROLLBACK")
     async with database.writing() as connection:
         await connection.execute(text("SELECT 1"))
