@@ -73,13 +73,17 @@ async def test_frozen_worker_wakes_up_late(processes: Processes) -> None:
 
 async def test_sigterm_under_load(processes: Processes) -> None:
     processes.settings = {"slots": 2, "drain_seconds": 20}
-    pictures = [processes.picture(f"{n}") for n in range(300)]
+    gate = str(processes.gate)
+    pictures = [processes.picture(f"{n}") for n in range(100)]
+    pictures += [processes.picture(f"{n}", gate=gate) for n in range(100, 300)]
     async with suite_of(processes) as (suite, catalog), writing(suite):
         leaving = processes.start("tests.support.gated_detector")
         await add_pictures(suite, pictures)
-        await wait_until(lambda: len(processes.begun()) >= 50, "it is busy", timeout=60)
+        await wait_until(lambda: len(processes.begun()) >= 102, "both slots are at a closed gate")
         leaving.terminate()
-        assert await asyncio.to_thread(leaving.wait, 20) == 0
+        await wait_until(lambda: '"draining"' in processes.printed(leaving), "it has heard")
+        processes.gate.touch()
+        assert await asyncio.to_thread(leaving.wait, 60) == 0
         assert len(processes.begun()) < 300, "it left before the end"
         pending = await suite.pending(IMAGES, "detector")
         assert pending == await suite.given_back(IMAGES, "detector"), "nothing waits for a lease"
@@ -113,9 +117,24 @@ async def test_image_that_never_ends_or_kills_its_process(processes: Processes) 
             payload = ImageMessage.decode(letter[b"m"]).payload
             assert payload is not None
             assert await suite.client.get(suite.keys.payload(payload.id)) in bad, "kept for replay"
-    order = processes.begun()
-    last_good = max(order.index(f"good-{n}") for n in range(40))
-    assert last_good < len(order) - 1, "while one hangs a second time, all neighbours are done"
+
+
+async def test_an_image_that_hangs_holds_up_no_other(processes: Processes) -> None:
+    processes.settings = {"slots": 2, "task_timeout_seconds": 1000}
+    hanging = processes.picture("hangs", poison="hang")
+    async with suite_of(processes) as (suite, catalog), writing(suite):
+        detector = processes.start("tests.support.gated_detector")
+        await add_pictures(suite, [hanging])
+        await wait_until(lambda: processes.begun() == ["hangs"], "one slot is at it for ever")
+        await add_pictures(suite, [processes.picture(f"{n}") for n in range(40)])
+
+        async def forty() -> bool:
+            return len(await rows_of(catalog)) == 40
+
+        await wait_until(forty, "all others have their rows")
+        assert {row.status for row in await rows_of(catalog)} == {Status.NO_FACES}
+        assert await suite.pending(IMAGES, "detector") == 1, "it is still being searched"
+        assert detector.poll() is None
 
 
 async def test_database_down_for_a_while(processes: Processes) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 async def wait_until(
     condition: Callable[[], bool | Awaitable[bool]],
     description: str,
-    timeout: float = 20,  # noqa: ASYNC109 - a plain deadline; the caller has no scope of its own
+    timeout: float = 60,  # noqa: ASYNC109 - a plain deadline; the caller has no scope of its own
 ) -> None:
     """Return as soon as `condition` holds; fail the test with `description` if it never does."""
     deadline = time.monotonic() + timeout
