@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import redis
+from sqlalchemy.engine import make_url
 
-from tests.support.servers import SHARED, RedisServer, absent, installed_redis
+from tests.support.servers import POSTGRES_SERVER, SHARED, RedisServer, absent, installed_redis
 
 MARKS = {
     "sample_data": pytest.mark.shared,
@@ -74,13 +75,13 @@ def own_server(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def postgres_url() -> str:
-    """SQLAlchemy URL of a PostgreSQL on this machine's loopback."""
-    url = os.environ.get("FACES_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/test")
+    """SQLAlchemy URL of a PostgreSQL server that takes connections."""
+    url = make_url(POSTGRES_SERVER)
+    address = (url.host or "127.0.0.1", url.port or 5432)
     with socket.socket() as probe:
-        probe.settimeout(2)
-        if probe.connect_ex(("127.0.0.1", 5432)) != 0:
-            absent("PostgreSQL on 127.0.0.1:5432")
-    return url
+        if probe.connect_ex(address) != 0:
+            absent(f"PostgreSQL on {address[0]}:{address[1]}")
+    return POSTGRES_SERVER
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ import redis
 
 from tests.support.containers import IMAGE, ROOT, NoContainers, Podman, base_image, inspect
 from tests.support.manifests import base, named
-from tests.support.servers import SHARED, RedisServer, free_port
+from tests.support.servers import POSTGRES_SERVER, SHARED, RedisServer, free_port
 from tests.support.waiting import wait_until
 
 LIMIT_BYTES = 600_000_000
@@ -215,7 +215,7 @@ def _is_ok(url: str) -> bool:
 @pytest.fixture
 async def database() -> AsyncIterator[str]:
     """A database of this test's own, or a file where there is no PostgreSQL."""
-    url = os.environ.get("FACES_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/test")
+    url = POSTGRES_SERVER
     try:
         connection = await asyncpg.connect(url, timeout=5)
     except OSError:

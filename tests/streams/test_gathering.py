@@ -208,7 +208,7 @@ async def test_commands_are_packed_as_redis_py_packs_them(
 ) -> None:
     async with suite_on(redis_url) as suite:
         pool = connect(suite.settings.redis_url).connection_pool
-        ours = pool.make_connection()  # type: ignore[no-untyped-call]
+        ours = pool.make_connection()  # type: ignore[no-untyped-call]  # of redis-py
         theirs = b"".join(Connection().pack_command(*command))
         assert b"".join(ours.pack_command(*command)) == theirs
 

