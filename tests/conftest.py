@@ -2,21 +2,18 @@
 
 import logging
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from sqlalchemy.engine import make_url
 
-from tests.support.servers import POSTGRES_SERVER, SHARED, RedisServer, absent, installed_redis
+from tests.support.servers import SHARED, RedisServer, absent, installed_redis
 
 MARKS = {
     "sample_data": pytest.mark.shared,
     "sample_models": pytest.mark.shared,
-    "postgres_url": pytest.mark.postgres,
     "empty_postgres": pytest.mark.postgres,
 }
 """What a test that asks for a fixture needs; so that `-m "not shared"` leaves it out."""
@@ -71,17 +68,6 @@ def own_server(tmp_path: Path) -> Iterator[RedisServer]:
     server.start()
     yield server
     server.kill()
-
-
-@pytest.fixture
-def postgres_url() -> str:
-    """SQLAlchemy URL of a PostgreSQL server that takes connections."""
-    url = make_url(POSTGRES_SERVER)
-    address = (url.host or "127.0.0.1", url.port or 5432)
-    with socket.socket() as probe:
-        if probe.connect_ex(address) != 0:
-            absent(f"PostgreSQL on {address[0]}:{address[1]}")
-    return POSTGRES_SERVER
 
 
 @pytest.fixture(scope="session")
