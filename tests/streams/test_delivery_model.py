@@ -30,6 +30,7 @@ from shared.streams.leases import Leases
 from shared.streams.marks import Marks
 from shared.streams.outcome import Done, Output
 from shared.streams.scripts import Answer, Scripts
+from tests.support.entries import entries_in
 from tests.support.servers import RedisServer
 from tests.support.stages import Suite, failed_result, image, result_of, settings_for
 
@@ -190,9 +191,9 @@ class Delivering(RuleBasedStateMachine):
 
     @invariant()
     def failed_attempts_survive_a_wait(self) -> None:
-        entries = self.run(self.suite.client.xrange(self.suite.keys.stream(IMAGES)))
+        found = self.run(self.suite.client.xrange(self.suite.keys.stream(IMAGES)))
         history = self.run(self.suite.client.hgetall(self.suite.keys.history(IMAGES)))
-        for entry_id, fields in entries or ():
+        for entry_id, fields in entries_in(found):
             attempts = len(json.loads(history.get(entry_id, b"[]")))
             assert int(fields.get(b"a", 0)) <= attempts
 

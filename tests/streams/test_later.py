@@ -46,6 +46,14 @@ async def results(suite: Suite, count: int) -> bool:
     return await suite.length(RESULTS) == count
 
 
+async def some_wait(suite: Suite) -> bool:
+    return await waiting_sets(suite).total() > 0
+
+
+async def is_dead(suite: Suite) -> bool:
+    return await suite.length(DEAD) > 0
+
+
 async def test_what_waits_for_a_bucket_holds_up_nobody_else(redis_url: str) -> None:
     slow = [image(f"slow-{n}.jpg") for n in range(200)]
     quick = [image(f"quick-{n}.jpg") for n in range(200)]
@@ -93,7 +101,7 @@ async def test_it_stays_in_flight_and_keeps_its_payload_while_it_waits(redis_url
         message = await suite.add_with_body(b"pixels")
         assert message.payload is not None
         async with running(suite, put_off):
-            await wait_until(waiting_sets(suite).total, "it waits")
+            await wait_until(lambda: some_wait(suite), "it waits")
         assert not await suite.producer.add(message), "its twin is refused"
         key = suite.keys.payload(message.payload.id)
         assert await suite.client.get(key) == b"pixels"
@@ -117,7 +125,7 @@ async def test_failed_attempts_are_remembered_over_a_wait(redis_url: str) -> Non
     async with suite_on(redis_url, max_attempts=3, lease_seconds=1) as suite:
         await suite.add_all([image()])
         async with running(suite, fail_then_wait):
-            await wait_until(lambda: suite.length(DEAD), "a dead letter")
+            await wait_until(lambda: is_dead(suite), "a dead letter")
         assert seen == [1, 2, 2, 3], "a wait is no attempt"
         [letter] = await suite.entries(DEAD)
         assert letter[b"history"].count(b"storage failed") == 3
@@ -127,7 +135,7 @@ async def test_a_consumer_that_did_not_put_it_off_brings_it_back(redis_url: str)
     async with suite_on(redis_url, lease_seconds=1) as suite:
         await suite.add_all([image("slow.jpg")])
         async with running(suite, Bucket(0.3)):
-            await wait_until(waiting_sets(suite).total, "it waits")
+            await wait_until(lambda: some_wait(suite), "it waits")
         back = Bucket(LONG)
         back.is_back = True
         async with running(suite, back):
