@@ -15,8 +15,11 @@ PAYLOAD_LIMIT_BYTES = 1 << 31
 NAME_LIMIT = 4096
 """Longest path that Linux takes."""
 
+SHORT_TEXT_LIMIT = 1000
+"""Longest sentence: a reason, a submission's name, a consumer's."""
+
 Token = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-ShortText = Annotated[str, StringConstraints(max_length=1000)]
+ShortText = Annotated[str, StringConstraints(max_length=SHORT_TEXT_LIMIT)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LIMIT)]
 Uri = Annotated[str, StringConstraints(min_length=1, max_length=12_500)]
 Position = Annotated[str, StringConstraints(max_length=12_500)]

@@ -104,39 +104,30 @@ async def _unexpanded(catalog: "Catalog", client: "Redis", prefix: str) -> int:
 
 def _image(row: "QueuedRow") -> "ImageMessage":
     """The message that was lost: the same image, under the generation that its row has."""
-    from shared.messages import ImageMessage, new_token
+    from shared.messages import ImageMessage
 
-    return ImageMessage(
+    return ImageMessage.of(
+        row.image,
         submission=row.submission,
-        trace=new_token(),
         recipe=row.recipe,
-        id=row.image.id,
         generation=row.generation,
-        name=row.image.name,
-        source_uri=row.image.source_uri,
-        source_version=row.image.source_version,
         queued_at=row.queued_at,
     )
 
 
 def _failure(row: "QueuedRow") -> "ResultMessage":
     """The end of an image whose bytes only Redis had; who has them may submit them again."""
-    from shared.messages import ResultMessage, Status, new_token
-    from shared.reasons import Reason
+    from shared.messages import ResultMessage, subject_of
+    from shared.reasons import Failure, Reason
 
-    return ResultMessage(
+    subject = subject_of(
+        row.image,
         submission=row.submission,
-        trace=new_token(),
         recipe=row.recipe,
-        id=row.image.id,
         generation=row.generation,
-        name=row.image.name,
         queued_at=row.queued_at,
-        status=Status.FAILED,
-        reason=Reason.BYTES_LOST.meaning,
-        code=Reason.BYTES_LOST,
-        attempts=0,
     )
+    return ResultMessage.failed(subject, Failure(Reason.BYTES_LOST, Reason.BYTES_LOST.meaning))
 
 
 def _tell(found: Found, *, as_json: bool) -> None:

@@ -68,15 +68,8 @@ async def hand_on(
 
 
 def _message(again: "Again", submission: str) -> "ImageMessage":
-    from shared.messages import ImageMessage, new_token
+    from shared.messages import ImageMessage
 
-    return ImageMessage(
-        submission=submission,
-        trace=new_token(),
-        recipe=again.recipe,
-        id=again.image.id,
-        generation=again.generation,
-        name=again.image.name,
-        source_uri=again.image.source_uri,
-        source_version=again.image.source_version,
+    return ImageMessage.of(
+        again.image, submission=submission, recipe=again.recipe, generation=again.generation
     )

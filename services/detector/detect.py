@@ -113,14 +113,7 @@ def _result(
     message = work.message
     annotated = payloads[0] if payloads and reply.annotated else None
     return ResultMessage(
-        submission=message.submission,
-        trace=message.trace,
-        recipe=message.recipe,
-        id=message.id,
-        generation=message.generation,
-        name=message.name,
-        source_uri=message.source_uri,
-        queued_at=message.queued_at,
+        **message.subject,
         status=reply.status,
         reason=reply.reason,
         code=reply.code,

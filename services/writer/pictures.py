@@ -7,7 +7,7 @@ from typing import Protocol
 import structlog
 
 from services.writer import metrics
-from shared.messages import Payload, ResultMessage, Status
+from shared.messages import Payload, ResultMessage
 from shared.objects import ObjectRefused, Objects
 from shared.reasons import Failure, Reason
 
@@ -129,19 +129,10 @@ def _outcome(
 
 def failed_result(result: ResultMessage, failure: Failure) -> ResultMessage:
     """The same image's result as a failure: nothing is kept but what names the image."""
-    return ResultMessage(
-        submission=result.submission,
-        trace=result.trace,
-        recipe=result.recipe,
-        id=result.id,
-        generation=result.generation,
-        name=result.name,
-        source_uri=result.source_uri,
-        queued_at=result.queued_at,
-        status=Status.FAILED,
-        reason=failure.sentence[:1000],
-        code=failure.reason,
-        consumer=result.consumer,
+    return ResultMessage.failed(
+        result.subject,
+        failure,
         attempts=result.attempts,
+        consumer=result.consumer,
         detected_at=result.detected_at,
     )

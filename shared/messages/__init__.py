@@ -8,7 +8,16 @@ from shared.messages.attachment import (
     unpack_faces,
 )
 from shared.messages.face import FACES_LIMIT, Face, Page
-from shared.messages.image import PAGES_LIMIT, ImageMessage, Kind, ResultMessage, Status
+from shared.messages.image import (
+    PAGES_LIMIT,
+    ImageMessage,
+    Kind,
+    NamedImage,
+    ResultMessage,
+    Status,
+    Subject,
+    subject_of,
+)
 from shared.messages.message import (
     MESSAGE_LIMIT_BYTES,
     OLDEST_READ,
@@ -34,6 +43,7 @@ __all__ = [
     "InlineImage",
     "Kind",
     "Message",
+    "NamedImage",
     "Page",
     "Payload",
     "ResultMessage",
@@ -41,10 +51,12 @@ __all__ = [
     "SourceKind",
     "SourceMessage",
     "Status",
+    "Subject",
     "decode_result",
     "new_token",
     "now",
     "pack_faces",
+    "subject_of",
     "unpack_faces",
 ]
 

@@ -1,16 +1,18 @@
 """Messages about one image: to be searched, and what became of it."""
 
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Protocol, Self, TypedDict
 
 from pydantic import AliasChoices, Field, model_validator
 
 from shared import fields
 from shared.messages.attachment import Attachment, AttachmentKind
 from shared.messages.face import FACES_LIMIT, Face, Page
-from shared.messages.message import Message, Payload, now
+from shared.messages.message import Message, Payload, new_token, now
 from shared.picture_keys import PictureKeys
-from shared.reasons import Reason
+from shared.reasons import Failure, Reason
+from shared.recipe import Recipe
 
 PAGES_LIMIT = 500
 """Most pages of one input that are searched, and told of in its result."""
@@ -32,8 +34,67 @@ class Kind(StrEnum):
     DOCUMENT = "document"
 
 
+class NamedImage(Protocol):
+    """What names a picture, such as a row of the catalog (`shared.catalog.QueuedImage`)."""
+
+    @property
+    def id(self) -> str:
+        """Its identity: `shared.identity`."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its name for people."""
+        ...
+
+    @property
+    def source_uri(self) -> str | None:
+        """Where it is; None where its bytes were sent along."""
+        ...
+
+    @property
+    def source_version(self) -> str:
+        """Which version of it is meant; '' for any."""
+        ...
+
+
+class Subject(TypedDict):
+    """Which image a message is about: the fields that every message about one image has."""
+
+    submission: str
+    trace: str
+    recipe: Recipe
+    id: str
+    generation: int
+    name: str
+    source_uri: str | None
+    queued_at: datetime
+
+
+def subject_of(
+    image: NamedImage,
+    *,
+    submission: str,
+    recipe: Recipe,
+    generation: int,
+    trace: str | None = None,
+    queued_at: datetime | None = None,
+) -> Subject:
+    """The subject of messages about an image; a new trace, queued now, unless told otherwise."""
+    return Subject(
+        submission=submission,
+        trace=trace or new_token(),
+        recipe=recipe,
+        id=image.id,
+        generation=generation,
+        name=image.name,
+        source_uri=image.source_uri,
+        queued_at=queued_at or now(),
+    )
+
+
 class _OfOneImage(Message):
-    """Fields shared by the messages about one image; (id, recipe.id) is the key of its row."""
+    """A message about one image; (id, recipe.id) is the key of its row."""
 
     id: fields.Token
     generation: fields.Generation = 1
@@ -46,18 +107,58 @@ class _OfOneImage(Message):
         return f"{self.id}:{self.recipe.id}:{self.generation}"
 
     @property
+    def subject(self) -> Subject:
+        """Which image this is about: what a message that follows this one begins with."""
+        return Subject(
+            submission=self.submission,
+            trace=self.trace,
+            recipe=self.recipe,
+            id=self.id,
+            generation=self.generation,
+            name=self.name,
+            source_uri=self.source_uri,
+            queued_at=self.queued_at,
+        )
+
+    @property
     def keys(self) -> PictureKeys:
         """The keys of its objects in the store."""
         return PictureKeys(self.recipe.id, self.id)
 
 
 class ImageMessage(_OfOneImage):
-    """One picture to be searched, by reference (`source_uri`, `source_version`) or inline."""
+    """One picture to be searched, by reference (`source_uri`, `source_version`) or inline.
+
+    Made by `of` from what names the picture.
+    """
 
     stream: ClassVar[str] = "images"
 
     source_version: fields.SourceVersion = ""
     payload: Payload | None = Field(None, validation_alias=AliasChoices("payload", "body"))
+
+    @classmethod
+    def of(
+        cls,
+        image: NamedImage,
+        *,
+        submission: str,
+        recipe: Recipe,
+        generation: int,
+        payload: Payload | None = None,
+        trace: str | None = None,
+        queued_at: datetime | None = None,
+    ) -> Self:
+        """The message that hands an image on; `payload` holds its bytes where it has no URI."""
+        subject = subject_of(
+            image,
+            submission=submission,
+            recipe=recipe,
+            generation=generation,
+            trace=trace,
+            queued_at=queued_at,
+        )
+        return cls(**subject, source_version=image.source_version, payload=payload)
 
     @model_validator(mode="after")
     def _has_pixels(self) -> Self:
@@ -72,6 +173,8 @@ class ImageMessage(_OfOneImage):
 
 class ResultMessage(_OfOneImage):
     """What became of one picture.
+
+    Made as `ResultMessage(**message.subject, status=...)`, or by `failed`.
 
     Attributes:
         reason, code: why it failed, as a sentence and as a `shared.reasons.Reason`.
@@ -114,6 +217,27 @@ class ResultMessage(_OfOneImage):
     attempts: fields.Count = 1
     detected_at: fields.Moment = Field(default_factory=now)
     detect_ms: fields.Milliseconds | None = None
+
+    @classmethod
+    def failed(
+        cls,
+        subject: Subject,
+        failure: Failure,
+        *,
+        attempts: int = 0,
+        consumer: str = "",
+        detected_at: datetime | None = None,
+    ) -> Self:
+        """The failed end of an image; a sentence that is too long is cut."""
+        return cls(
+            **subject,
+            status=Status.FAILED,
+            reason=failure.sentence[: fields.SHORT_TEXT_LIMIT],
+            code=failure.reason,
+            attempts=attempts,
+            consumer=consumer,
+            detected_at=detected_at or now(),
+        )
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
