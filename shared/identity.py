@@ -1,20 +1,16 @@
-"""Identities of pictures: where one is and which version of it, or its name and content."""
+"""Identities of pictures: where one is and in which version, or its name and content."""
 
 import hashlib
 from datetime import datetime
-from urllib.parse import quote
 
 from shared import fields
 
 
-def file_uri(path: bytes) -> str:
-    """`file://` URI of an absolute path given as bytes, so that any file name survives."""
-    return "file://" + quote(path)
-
-
 def display_name(path: bytes) -> str:
-    """A path as text that every database and log takes: bytes that are not UTF-8 as `\\xff`.
-    Of one that gets too long by this, its end."""
+    """A path as text that every database takes: bytes that are not UTF-8 become `\\xff`.
+
+    Of a text that gets too long by this, the end is kept.
+    """
     return path.decode("utf-8", "backslashreplace")[-fields.NAME_LIMIT :]
 
 

@@ -1,19 +1,34 @@
-"""URLs of buckets: which they are, what lies below which, and the keys in them."""
+"""URIs of files and buckets: how they are built and taken apart, and what lies below what."""
 
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
+FILE_SCHEMES = ("file",)
 BUCKET_SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss")
+
+
+def file_uri(path: bytes) -> str:
+    """The `file://` URI of an absolute path, given as bytes so that any file name survives."""
+    return "file://" + quote(path)
+
+
+def file_path(uri: str) -> bytes:
+    """The path that `file_uri` was made of.
+
+    Raises:
+        ValueError: the URI names no absolute path on this host; the text says why.
+    """
+    if not uri.startswith("file:///"):
+        raise ValueError(f"{uri[:200]!r} is not a file:/// URI")
+    path = unquote_to_bytes(uri.removeprefix("file://"))
+    if b"\0" in path:
+        raise ValueError("a path with a NUL byte in it names no file")
+    return path
 
 
 def is_bucket(url: str) -> bool:
     """Whether a URL names a bucket, or something in one."""
     scheme, separator, rest = url.partition("://")
     return bool(separator) and scheme in BUCKET_SCHEMES and bool(rest.strip("/"))
-
-
-def below(url: str, allowed: str) -> bool:
-    """Whether a URL is `allowed` itself or lies below it. `a/bc` does not lie below `a/b`."""
-    return url.rstrip("/") == allowed.rstrip("/") or url.startswith(allowed.rstrip("/") + "/")
 
 
 def bucket_of(url: str) -> tuple[str, str]:
@@ -25,3 +40,12 @@ def bucket_of(url: str) -> tuple[str, str]:
 def object_uri(bucket: str, key: str) -> str:
     """The URI of an object; `bucket_of` takes it apart again, whatever is in the key."""
     return f"{bucket}/{quote(key)}"
+
+
+def below(uri: str, allowed: str) -> bool:
+    """Whether a URI is `allowed` itself or lies below it. `a/bc` does not lie below `a/b`.
+
+    Both are compared as they stand: resolve links and `..` of a path first. Keys of objects have
+    none, and one with a percent sign more or less is another key.
+    """
+    return uri.rstrip("/") == allowed.rstrip("/") or uri.startswith(allowed.rstrip("/") + "/")

@@ -1,21 +1,21 @@
-"""The function that ingest is: a source message to image messages, and its next step."""
+"""Ingest as a function: from a source message to image messages, and to its own next step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import structlog
 
-from services.ingest.sources.source import FoundImage, Source, SourceRefused, Step
-from shared.catalog import Catalog, Decision, QueuedImage
-from shared.catalog import Step as LedgerStep
+from services.ingest.sources.registry import Sources
+from services.ingest.sources.source import FoundImage, Listing, SourceRefused
+from shared.catalog import Catalog, Decision, Step
 from shared.messages import (
     ImageMessage,
     ResultMessage,
     SourceFailedMessage,
     SourceKind,
     SourceMessage,
-    Status,
+    subject_of,
 )
-from shared.reasons import Failure, Reason
+from shared.reasons import Failure
 from shared.streams.outcome import Done, Outcome, Output, Work
 
 log = structlog.get_logger()
@@ -24,15 +24,15 @@ log = structlog.get_logger()
 class Ingest:
     """Writes the rows of each step, then hands its images on."""
 
-    def __init__(self, catalog: Catalog, sources: Mapping[SourceKind, Source]) -> None:
+    def __init__(self, catalog: Catalog, sources: Sources) -> None:
         self._catalog = catalog
         self._sources = sources
 
     async def handle(self, works: Sequence[Work[SourceMessage]]) -> Sequence[Outcome]:
         """One step of each source.
 
-        Rows are committed before the hand-off: a step that is repeated finds them queued and
-        hands the same images on, and those that are under way already are not added twice.
+        Rows are committed before the hand-off. A step that is repeated finds them queued and hands
+        the same images on; those that are in flight already are not added twice.
         """
         return [await self._one(work.message) for work in works]
 
@@ -41,24 +41,33 @@ class Ingest:
             await self._seal(message)
             return Done()
         try:
-            step = await self._sources[message.kind].step(message)
+            listing = await self._sources.of(message).step(message)
         except SourceRefused as refused:
-            log.warning("source refused", submission=message.submission, reason=str(refused))
-            await self._open(message)
-            await self._catalog.fail_part(
-                message.submission, message.part, message.uri, str(refused)
-            )
+            await self._fail(message, refused.failure)
             return Done()
-        decisions = await self._catalog.queue(_ledger_step(message, step))
+        decisions = await self._catalog.queue(_ledger_step(message, listing))
         outputs = [
             Output(_image_message(message, found, decision))
-            for found, decision in zip(step.images, decisions, strict=True)
+            for found, decision in zip(listing.images, decisions, strict=True)
             if decision.send
         ]
-        if step.next_position is not None:
-            following = message.model_copy(update={"position": step.next_position})
+        if listing.next_position is not None:
+            following = message.model_copy(update={"position": listing.next_position})
             outputs.append(Output(following))
         return Done(tuple(outputs))
+
+    async def _fail(self, message: SourceMessage, failure: Failure) -> None:
+        """End a part that cannot be expanded; its submission goes on to its end."""
+        log.warning(  # without the sentence: that names files
+            "source refused",
+            submission=message.submission,
+            part=message.part,
+            reason=failure.reason.value,
+        )
+        await self._open(message)
+        await self._catalog.fail_part(
+            message.submission, message.part, message.uri, failure.sentence
+        )
 
     async def _seal(self, message: SourceMessage) -> None:
         await self._open(message)
@@ -70,8 +79,8 @@ class Ingest:
         )
 
 
-def _ledger_step(message: SourceMessage, step: Step) -> LedgerStep:
-    return LedgerStep(
+def _ledger_step(message: SourceMessage, found: Listing) -> Step:
+    return Step(
         submission=message.submission,
         submission_name=message.submission_name,
         submitted_at=message.submitted_at,
@@ -79,17 +88,8 @@ def _ledger_step(message: SourceMessage, step: Step) -> LedgerStep:
         uri=message.uri,
         recipe=message.recipe,
         position=message.position,
-        next_position=step.next_position,
-        images=[
-            QueuedImage(
-                id=found.id,
-                name=found.name,
-                source_uri=found.uri,
-                source_version=found.version,
-                bytes=found.size,
-            )
-            for found in step.images
-        ],
+        next_position=found.next_position,
+        images=found.images,
     )
 
 
@@ -97,31 +97,16 @@ def _image_message(
     message: SourceMessage, found: FoundImage, decision: Decision
 ) -> ImageMessage | ResultMessage:
     """An image to be searched; or, where it cannot be read, the end of it."""
-    if found.problem:
-        return ResultMessage(
-            submission=message.submission,
-            trace=message.trace,
-            recipe=message.recipe,
-            id=found.id,
-            generation=decision.generation,
-            name=found.name,
-            source_uri=found.uri,
-            status=Status.FAILED,
-            reason=found.problem,
-            code=Reason.UNREADABLE,
-            attempts=0,
-        )
-    return ImageMessage(
+    subject = subject_of(
+        found,
         submission=message.submission,
-        trace=message.trace,
         recipe=message.recipe,
-        id=found.id,
         generation=decision.generation,
-        name=found.name,
-        source_uri=found.uri,
-        source_version=found.version,
-        payload=found.payload,
+        trace=message.trace,
     )
+    if found.problem:
+        return ResultMessage.failed(subject, found.problem)
+    return ImageMessage(**subject, source_version=found.source_version, payload=found.payload)
 
 
 def failed(

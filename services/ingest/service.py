@@ -1,16 +1,13 @@
-"""Ingest as a stage: reads `sources`, one at a time, so that submissions take turns."""
+"""Ingest as a stage: it reads `sources` one entry at a time, so that submissions take turns."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.ingest.expand import Ingest, failed
-from services.ingest.sources.bucket import BucketSource
-from services.ingest.sources.files import FileSource
-from services.ingest.sources.inline import InlineSource
-from services.ingest.sources.reference import ReferenceSource
+from services.ingest.sources.registry import Sources
 from shared.catalog import Catalog
 from shared.health import Health
-from shared.messages import SourceKind, SourceMessage
+from shared.messages import SourceMessage
 from shared.settings import Settings
 from shared.streams.client import connect
 from shared.streams.keys import SOURCES
@@ -23,15 +20,7 @@ async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[
     """Ingest with its connections; closed when the block ends."""
     client = connect(settings.redis_url)
     catalog = await Catalog.open(settings.database_url.get_secret_value())
-    ingest = Ingest(
-        catalog,
-        {
-            SourceKind.FILES: ReferenceSource(
-                FileSource(settings.source_roots), BucketSource(settings.source_buckets)
-            ),
-            SourceKind.INLINE: InlineSource(),
-        },
-    )
+    ingest = Ingest(catalog, Sources(settings))
     spec = StageSpec(
         name="ingest",
         stream=SOURCES,

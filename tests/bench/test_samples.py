@@ -10,8 +10,8 @@ from PIL import Image, ImageOps
 from bench.contact_sheet import CELL, COLUMNS, GAP, draw_sheet
 from bench.samples import samples, write_samples
 from shared.catalog import ImageRow
-from shared.identity import file_uri
 from shared.messages import Status, new_token, now
+from shared.urls import file_uri
 
 SAMPLES = dict(samples())
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from services.cli.outdir.layout import Finished, Layout, Roots
 from services.cli.outdir.names import result_path
-from shared.identity import file_uri, reference_id
+from shared.identity import reference_id
+from shared.urls import file_uri
 
 RECIPE = "haar-0123456789"
 

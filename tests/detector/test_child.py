@@ -18,12 +18,12 @@ from services.detector.frames import (
     write_frame,
 )
 from shared.errors import Unreachable
-from shared.identity import file_uri
 from shared.messages import Status
 from shared.model_table import MODELS
 from shared.objects import ObjectRefused, Objects
 from shared.picture_keys import PictureKeys
 from shared.recipe import Recipe
+from shared.urls import file_uri
 from tests.support.poison import poisoned
 
 RECIPE = Recipe(model="yunet", model_version=MODELS["yunet"].version)

@@ -16,13 +16,13 @@ from services.detector.slots import Slots
 from services.detector.starting import slot_config, starting_slots
 from shared.errors import ModelMissing, Unreachable
 from shared.health import Health
-from shared.identity import file_uri
 from shared.messages import Face, ImageMessage, Payload, ResultMessage, Status
 from shared.model_table import MODELS
 from shared.reasons import Failure, Reason
 from shared.settings import PicturesBy, Settings
 from shared.streams.keys import DEAD, IMAGES
 from shared.streams.outcome import Done, Output, Retry, Work
+from shared.urls import file_uri
 from tests.support.processes import children
 from tests.support.stages import RECIPE, Running, Suite, image, suite_on
 from tests.support.waiting import wait_until

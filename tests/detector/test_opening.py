@@ -9,7 +9,8 @@ import pytest
 
 from services.detector.opening import Refused, Rules, TryAgain, open_reference
 from shared.errors import Unreachable
-from shared.identity import file_uri, file_version
+from shared.identity import file_version
+from shared.urls import file_uri
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from shared.catalog import Catalog, Filter
 from shared.errors import FacesError, Unreachable
 from shared.health import Health
 from shared.messages import SourceKind, SourceMessage, Status, new_token
+from shared.reasons import Reason
 from tests.support.stages import RECIPE, Running, suite_on
 from tests.support.waiting import wait_until
 
@@ -63,20 +64,28 @@ async def test_one_object_named_outright(s3: S3, bucket: str) -> None:
     [image] = (
         await BucketSource([f"s3://{bucket}/in"]).step(named(f"s3://{bucket}/in/a.jpg"))
     ).images
-    assert (image.name, image.size) == ("a.jpg", 7)
+    assert (image.name, image.bytes) == ("a.jpg", 7)
 
 
 @pytest.mark.parametrize("url", ["s3://{}/other", "s3://{}/inside", "s3://another/in"])
 async def test_what_is_not_below_an_allowed_bucket_is_refused(
     s3: S3, bucket: str, url: str
 ) -> None:
-    with pytest.raises(SourceRefused, match="FACES_SOURCE_BUCKETS"):
+    with pytest.raises(SourceRefused, match="FACES_SOURCE_BUCKETS") as refused:
         await BucketSource([f"s3://{bucket}/in"]).step(named(url.format(bucket)))
+    assert refused.value.failure.reason is Reason.NOT_ALLOWED
 
 
 async def test_a_bucket_that_is_not_there_is_refused_with_the_reason(s3: S3) -> None:
-    with pytest.raises(SourceRefused, match="404 Not Found"):
+    with pytest.raises(SourceRefused, match="404 Not Found") as refused:
         await BucketSource(["s3://nowhere"]).step(named("s3://nowhere/in"))
+    assert refused.value.failure.reason is Reason.UNREADABLE
+
+
+async def test_an_object_that_is_not_there_is_gone(s3: S3, bucket: str) -> None:
+    with pytest.raises(SourceRefused, match="there is no such object") as refused:
+        await BucketSource([f"s3://{bucket}"]).step(named(f"s3://{bucket}/a.jpg"))
+    assert refused.value.failure.reason is Reason.GONE
 
 
 async def test_a_server_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,14 +102,14 @@ async def test_a_detector_reads_only_the_version_that_was_named(s3: S3, bucket: 
     put(s3, bucket, "a.jpg", content=b"first")
     [image] = (await BucketSource([f"s3://{bucket}"]).step(named(f"s3://{bucket}"))).images
     rules = Rules((), 1000, (f"s3://{bucket}",))
-    assert image.uri is not None
-    assert open_reference(image.uri, image.version, rules) == b"first"
+    assert image.source_uri is not None
+    assert open_reference(image.source_uri, image.source_version, rules) == b"first"
     put(s3, bucket, "a.jpg", content=b"second")
     with pytest.raises(Refused, match=CHANGED):
-        open_reference(image.uri, image.version, rules)
+        open_reference(image.source_uri, image.source_version, rules)
     s3.delete_object(Bucket=bucket, Key="a.jpg")
     with pytest.raises(Refused, match="is gone"):
-        open_reference(image.uri, image.version, rules)
+        open_reference(image.source_uri, image.source_version, rules)
 
 
 async def test_a_detector_refuses_large_objects_and_other_buckets(s3: S3, bucket: str) -> None:

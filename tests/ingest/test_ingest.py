@@ -9,17 +9,20 @@ from typing import Any
 from services.ingest.service import open_stage
 from shared.catalog import Catalog, Progress
 from shared.health import Health
-from shared.identity import file_uri, inline_id
+from shared.identity import inline_id
 from shared.messages import (
     ImageMessage,
     InlineImage,
     Payload,
+    ResultMessage,
     SourceKind,
     SourceMessage,
     decode_result,
     new_token,
 )
+from shared.reasons import Reason
 from shared.streams.keys import IMAGES, RESULTS, SOURCES
+from shared.urls import file_uri
 from tests.support.stages import RECIPE, Running, Suite, suite_on
 from tests.support.waiting import wait_until
 
@@ -188,7 +191,9 @@ async def test_a_broken_link_gets_a_failed_result(redis_url: str, tmp_path: Path
         await submit(suite, tmp_path / "in")
         await wait_until(lambda: settled(suite), "expanded")
         [result] = [decode_result(fields[b"m"]) for fields in await suite.entries(RESULTS)]
+        assert isinstance(result, ResultMessage)
         assert result.reason == "cannot be read: No such file or directory"
+        assert result.failure is Reason.GONE
 
 
 async def test_inline_pictures_keep_their_bodies(redis_url: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.ingest.sources.walk import Visited, Walk, is_picture
+from shared.reasons import Failure, Reason
 
 NAMES = st.sampled_from([b"a", b"b", b"a-b", b"a.b", b"z", b"\xff", b"with space", b"A"])
 
@@ -94,12 +95,12 @@ def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_is_walked(
     walk = Walk(os.fsencode(tmp_path))
     assert walk.take(2) == [
         Visited(b"a/1.jpg"),
-        Visited(b"locked/", "folder cannot be read: Permission denied"),
+        Visited(b"locked/", Failure(Reason.UNREADABLE, "folder cannot be read: Permission denied")),
     ]
     assert Walk(os.fsencode(tmp_path), walk.position).take(9) == [Visited(b"z/3.jpg")]
 
 
 def test_a_root_that_cannot_be_listed_is_one_problem(tmp_path: Path) -> None:
     assert Walk(os.fsencode(tmp_path / "gone")).take(9) == [
-        Visited(b"./", "folder cannot be read: No such file or directory")
+        Visited(b"./", Failure(Reason.GONE, "folder cannot be read: No such file or directory"))
     ]

@@ -142,14 +142,12 @@ class _Sender:
 
     async def _name_all(self, submission: "Submission") -> None:
         """Only names; ingest opens them."""
-        from shared.identity import file_uri
+        from shared.references import reference_to
 
         for source in self._sources:
             if self._stop.is_set():
                 return
-            # Not normalised: ".." after a link leads elsewhere on the machine that opens it.
-            absolute = os.path.join(os.getcwdb(), os.fsencode(source))  # noqa: PTH109, PTH118
-            await submission.add_uri(source if "://" in source else file_uri(absolute))
+            await submission.add_uri(reference_to(source))
             self.sent += 1
 
     async def _send_all(self, submission: "Submission") -> None:

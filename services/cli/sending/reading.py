@@ -72,6 +72,6 @@ def _files(source: bytes, refuse: Callable[[str], None]) -> Iterator[tuple[bytes
     while visits := walk.take(STEP):
         for visit in visits:
             if visit.problem:
-                refuse(f"{display_name(visit.path)}: {visit.problem}")
+                refuse(f"{display_name(visit.path)}: {visit.problem.sentence}")
             else:
                 yield source + b"/" + visit.path, visit.path

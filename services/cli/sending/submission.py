@@ -4,10 +4,11 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from shared.identity import display_name, file_uri, inline_id
+from shared.identity import display_name, inline_id
 from shared.messages import InlineImage, Payload, SourceKind, SourceMessage, new_token, now
 from shared.recipe import Recipe
 from shared.streams.producer import Producer
+from shared.urls import file_uri
 
 
 class Submission:

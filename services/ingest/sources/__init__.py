@@ -1,1 +1,1 @@
-"""Kinds of sources, one module each, behind one protocol."""
+"""Kinds of sources: one module each behind one protocol, and `registry`, which lists them."""

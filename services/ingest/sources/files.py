@@ -5,83 +5,76 @@ import os
 import stat
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from services.ingest.sources.source import STEP, FoundImage, SourceRefused, Step
-from services.ingest.sources.walk import Visited, Walk
-from shared.identity import display_name, file_uri, file_version, reference_id
+from services.ingest.sources.source import (
+    STEP,
+    FoundImage,
+    Listing,
+    ReferenceSource,
+    SourceRefused,
+)
+from services.ingest.sources.walk import Visited, Walk, unreadable
+from shared.identity import display_name, file_version, reference_id
 from shared.messages import SourceMessage
+from shared.reasons import Failure, Reason
+from shared.references import FILES
+from shared.urls import file_path, file_uri
 
 WALKS_KEPT = 16
 """Walks that stay open between their steps; others are resumed from their position."""
 
 
-class FileSource:
-    """A file, or the pictures below a folder, under one of the allowed roots."""
+class FileSource(ReferenceSource):
+    """A file, or the pictures below a folder."""
 
-    def __init__(self, roots: Sequence[Path]) -> None:
-        self._roots = [os.fsencode(root) for root in roots]
+    scheme = FILES
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        super().__init__(allowed)
         self._walks: OrderedDict[tuple[str, int], Walk] = OrderedDict()
 
-    async def step(self, message: SourceMessage) -> Step:
-        """The next files, off the event loop: a folder may be large or its disk slow."""
+    async def step(self, message: SourceMessage) -> Listing:
+        """The next files, found in a thread: a folder may be large or its disk slow."""
         return await asyncio.to_thread(self._step, message)
 
-    def _step(self, message: SourceMessage) -> Step:
-        root = self._allowed(path_of(message.uri or ""))
+    def _step(self, message: SourceMessage) -> Listing:
+        path = _path_of(message.uri or "")
+        root = os.path.realpath(path)
+        self.check_allowed(file_uri(root), display_name(path))
         try:
             is_folder = stat.S_ISDIR(os.stat(root).st_mode)
         except OSError as error:
-            raise SourceRefused(f"{display_name(root)}: {error.strerror or error}") from None
+            failure = unreadable(error, display_name(root))
+            raise SourceRefused(failure.reason, failure.sentence) from None
         if not is_folder:
-            return Step((_found(root, os.path.basename(root)),), None)
+            return Listing([_found(root, os.path.basename(root))], None)
         return self._walk_on(message, root)
 
-    def _walk_on(self, message: SourceMessage, root: bytes) -> Step:
+    def _walk_on(self, message: SourceMessage, root: bytes) -> Listing:
         key = (message.submission, message.part)
         position = unquote_to_bytes(message.position)
         walk = self._walks.pop(key, None)
         if walk is None or walk.position != position:
             excluded = frozenset(
-                os.path.relpath(os.path.realpath(path_of(uri)), root) for uri in message.excluded
+                os.path.relpath(os.path.realpath(_path_of(uri)), root) for uri in message.excluded
             )
             walk = Walk(root, position, excluded)
         visits = walk.take(STEP)
-        found = tuple(_visited(root, visit) for visit in visits)
+        images = [_visited(root, visit) for visit in visits]
         if len(visits) < STEP:
-            return Step(found, None)
+            return Listing(images, None)
         self._walks[key] = walk
         while len(self._walks) > WALKS_KEPT:
             self._walks.popitem(last=False)
-        return Step(found, quote_from_bytes(walk.position))
-
-    def _allowed(self, path: bytes) -> bytes:
-        real = os.path.realpath(path)
-        for root in self._roots:
-            if real == root or real.startswith(root.rstrip(b"/") + b"/"):
-                return real
-        raise SourceRefused(
-            f"{display_name(path)} is not below a folder of FACES_SOURCE_ROOTS; "
-            "add its folder there, or send the bytes with `faces submit` without --by-reference"
-        )
+        return Listing(images, quote_from_bytes(walk.position))
 
 
-def path_of(uri: str) -> bytes:
-    """The path of a `file://` URI, as bytes.
-
-    Raises:
-        SourceRefused: it is no such URI.
-    """
-    scheme = "file://"
-    if not uri.startswith(scheme + "/"):
-        raise SourceRefused(
-            f"{uri[:200]!r} is not a file:/// URI, and other kinds are not opened by reference"
-        )
-    path = unquote_to_bytes(uri[len(scheme) :])
-    if b"\0" in path:
-        raise SourceRefused("a path with a NUL byte in it names no file")
-    return path
+def _path_of(uri: str) -> bytes:
+    try:
+        return file_path(uri)
+    except ValueError as error:
+        raise SourceRefused(Reason.NOT_A_FILE, str(error)) from None
 
 
 def _visited(root: bytes, visit: Visited) -> FoundImage:
@@ -95,20 +88,20 @@ def _found(path: bytes, relative: bytes) -> FoundImage:
     try:
         status = os.stat(path)
     except OSError as error:
-        return _refused(path, relative, f"cannot be read: {error.strerror or error}")
+        return _refused(path, relative, unreadable(error, "cannot be read"))
     uri = file_uri(path)
     version = file_version(status.st_size, status.st_mtime_ns)
     return FoundImage(
         id=reference_id(uri, version),
         name=display_name(relative),
-        uri=uri,
-        version=version,
-        size=status.st_size,
+        source_uri=uri,
+        source_version=version,
+        bytes=status.st_size,
     )
 
 
-def _refused(path: bytes, relative: bytes, problem: str) -> FoundImage:
+def _refused(path: bytes, relative: bytes, problem: Failure) -> FoundImage:
     uri = file_uri(path)
     return FoundImage(
-        id=reference_id(uri, ""), name=display_name(relative), uri=uri, problem=problem
+        id=reference_id(uri, ""), name=display_name(relative), source_uri=uri, problem=problem
     )

@@ -1,16 +1,18 @@
-"""Pictures whose bytes were sent along: they are named in the message itself."""
+"""Pictures whose bytes were sent along: the message itself names them."""
 
-from services.ingest.sources.source import FoundImage, Step
+from services.ingest.sources.source import FoundImage, Listing
 from shared.messages import SourceMessage
 
 
 class InlineSource:
     """All pictures of the message, in one step."""
 
-    async def step(self, message: SourceMessage) -> Step:
-        """Names them; their payloads stay where they are."""
-        found = tuple(
-            FoundImage(id=image.id, name=image.name, size=image.payload.size, payload=image.payload)
+    async def step(self, message: SourceMessage) -> Listing:
+        """Name them; their payloads stay where they are."""
+        images = [
+            FoundImage(
+                id=image.id, name=image.name, bytes=image.payload.size, payload=image.payload
+            )
             for image in message.images
-        )
-        return Step(found, next_position=None)
+        ]
+        return Listing(images, next_position=None)

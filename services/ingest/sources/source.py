@@ -1,9 +1,14 @@
 """What every kind of source does: name its next images, a step at a time."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
+from shared.catalog import QueuedImage
 from shared.messages import Payload, SourceMessage
+from shared.reasons import Failure, Reason
+from shared.references import Scheme, is_allowed
 
 STEP = 250
 """Images found in one step at most: one hand-off adds them, in about 3 ms of Redis' time."""
@@ -12,38 +17,63 @@ STEP = 250
 class SourceRefused(Exception):
     """The source cannot be expanded, and trying again will not help; its text says why."""
 
+    def __init__(self, reason: Reason, sentence: str) -> None:
+        super().__init__(sentence)
+        self.failure = Failure(reason, sentence)
+
 
 @dataclass(frozen=True)
-class FoundImage:
-    """One image that a source names.
+class FoundImage(QueuedImage):
+    """One image that a source names, as the ledger takes it.
 
-    `problem` says why it cannot be read, where that is known already; it then gets a failed row.
+    Attributes:
+        payload: its bytes, where they were sent along.
+        problem: why it cannot be read, where that is known already; it then gets a failed row.
     """
 
-    id: str
-    name: str
-    uri: str | None = None
-    version: str = ""
-    size: int | None = None
     payload: Payload | None = None
-    problem: str = ""
+    problem: Failure | None = None
 
 
 @dataclass(frozen=True)
-class Step:
-    """The images of one step, and where the next begins; None when there is none."""
+class Listing:
+    """The images of one step, and where the next step begins; None after the last."""
 
-    images: tuple[FoundImage, ...]
+    images: Sequence[FoundImage]
     next_position: str | None
 
 
 class Source(Protocol):
     """One kind of source."""
 
-    async def step(self, message: SourceMessage) -> Step:
-        """The images from `message.position` on.
+    async def step(self, message: SourceMessage) -> Listing:
+        """The images from `message.position` on, at most `STEP` of them.
 
         Raises:
             SourceRefused: it can never be expanded.
-            Unreachable: what holds it is away; it is asked again.
+            Unreachable: what holds it does not answer; the same step is asked for again.
         """
+        ...
+
+
+class ReferenceSource(ABC):
+    """A kind of source that is named by a URI of its scheme, below its allow-list."""
+
+    scheme: ClassVar[Scheme]
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        """`allowed` are URIs: nothing outside of them is listed."""
+        self._allowed = tuple(allowed)
+
+    @abstractmethod
+    async def step(self, message: SourceMessage) -> Listing:
+        """As `Source.step`."""
+
+    def check_allowed(self, uri: str, shown: str) -> None:
+        """See that a URI, in which links are resolved, is below the allow-list.
+
+        Raises:
+            SourceRefused: it is not; `shown` is what people know it by.
+        """
+        if not is_allowed(uri, self._allowed):
+            raise SourceRefused(Reason.NOT_ALLOWED, self.scheme.outside(shown))

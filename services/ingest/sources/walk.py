@@ -3,17 +3,20 @@
 Paths are bytes throughout: a file name need not be UTF-8.
 """
 
+import errno
 import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
+from shared.reasons import Failure, Reason
+
 PICTURE_SUFFIXES = frozenset(
     b".jpg .jpeg .jpe .jfif .png .webp .avif .heic .heif .tif .tiff .bmp .dib .gif "
     b".jp2 .j2k .jpx .pbm .pgm .ppm .pnm".split()
 )
-"""Which files of a folder are pictures. Some that this build cannot read are among them: they
-get a row that says so, instead of being passed over in silence."""
+"""Which files of a folder are pictures. Formats that this build cannot read are among them: such
+a file gets a row that says so."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Visited:
     """A picture, or a folder that could not be listed, by its path relative to the root."""
 
     path: bytes
-    problem: str = ""
+    problem: Failure | None = None
 
 
 def is_picture(name: bytes) -> bool:
@@ -80,8 +83,7 @@ class Walk:
         try:
             levels.append((folder, self._list(folder), 0))
         except OSError as error:
-            reason = error.strerror or str(error)
-            yield Visited(folder or b"./", f"folder cannot be read: {reason}")
+            yield Visited(folder or b"./", unreadable(error, "folder cannot be read"))
             return True
         return False
 
@@ -116,3 +118,9 @@ class Walk:
                     names.append(entry.name)
         names.sort()
         return names
+
+
+def unreadable(error: OSError, what: str) -> Failure:
+    """The failure of a file or folder, from the operating system's error; `what` begins it."""
+    gone = error.errno in (errno.ENOENT, errno.ENOTDIR)
+    return Failure(Reason.GONE if gone else Reason.UNREADABLE, f"{what}: {error.strerror or error}")
