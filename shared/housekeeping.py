@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
-from shared.catalog import Catalog, Filter
+from shared.catalog import Catalog, Filter, ObjectsOfRow
 from shared.messages import now
 from shared.objects import Objects
 from shared.picture_keys import PictureKeys
@@ -80,9 +80,25 @@ async def sweep(
 async def _sweep_some(
     catalog: Catalog, objects: Objects, batch: list[tuple[str, PictureKeys]], dry_run: bool
 ) -> list[str]:
-    owners = sorted({owner for _, owner in batch})
-    unnamed = await catalog.unnamed([(owner.image, owner.recipe) for owner in owners])
-    keys = [key for key, owner in batch if (owner.image, owner.recipe) in unnamed]
+    owners = {owner for _, owner in batch}
+    rows = await catalog.objects_of(sorted((owner.image, owner.recipe) for owner in owners))
+    keys = [
+        key
+        for key, owner in batch
+        if not _is_named(key, owner, rows.get((owner.image, owner.recipe)))
+    ]
     if not dry_run:
         await objects.delete_all(keys)
     return keys
+
+
+def _is_named(key: str, owner: PictureKeys, row: ObjectsOfRow | None) -> bool:
+    """Whether a picture's row names this object of it, or may yet do so."""
+    if row is None:
+        return False
+    if row.awaited:
+        return True
+    if key == owner.annotated:
+        return row.annotated
+    number = owner.crop_number(key)
+    return row.crops > 0 if number is None else number < row.crops

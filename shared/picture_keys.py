@@ -54,11 +54,16 @@ class PictureKeys:
             yield f"{self.folder}-{n}.jpg"
             n += 1
 
+    def crop_number(self, key: str) -> int | None:
+        """Of which face (from 0) a key names the crop, in either form; None for another key."""
+        if not key.startswith(self.folder):
+            return None
+        found = re.fullmatch(r"(?:/crop)?-(\d{1,9})\.jpg", key[len(self.folder) :])
+        return int(found[1]) if found else None
+
     def is_crop(self, key: str) -> bool:
         """Whether a key names a crop of this picture, in either form."""
-        if not key.startswith(self.folder):
-            return False
-        return re.fullmatch(r"(/crop)?-\d{1,9}\.jpg", key[len(self.folder) :]) is not None
+        return self.crop_number(key) is not None
 
     def place_in(self, uri: str) -> str | None:
         """The store's own part of the annotated picture's URI; None where that is not its key."""

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import structlog
 
 from services.writer import metrics
-from services.writer.pictures import failed_result
 from shared.catalog import Catalog, Refused
 from shared.messages import ResultMessage, SourceFailedMessage
 from shared.objects import Objects
@@ -65,9 +64,8 @@ class Committer:
         if isinstance(culprit, SourceFailedMessage):
             return Dead(str(refusal), Reason.DATABASE_REFUSED)
         try:
-            await self._once(
-                [failed_result(culprit, Failure(Reason.DATABASE_REFUSED, str(refusal)))], orphans
-            )
+            failure = Failure(Reason.DATABASE_REFUSED, str(refusal))
+            await self._once([culprit.as_failed(failure)], orphans)
         except Refused as again:
             return Dead(str(again), Reason.DATABASE_REFUSED)
         return Done()

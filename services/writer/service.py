@@ -2,11 +2,15 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Self
 
 import structlog
 
+from services.writer.attachments import Attachments
 from services.writer.batch import Committer, Result
-from services.writer.pictures import Pictures, failed_result
+from services.writer.outdated import Outdated
+from services.writer.payloads import ReadsPayloads
+from services.writer.pictures import Pictures
 from shared.catalog import Catalog
 from shared.health import Health
 from shared.messages import Message, ResultMessage, Status, decode_result
@@ -29,10 +33,30 @@ log = structlog.get_logger()
 class Writer:
     """Handles batches of results. Each step may be cut off and be repeated from the first."""
 
-    def __init__(self, pictures: Pictures, committer: Committer, objects: Objects) -> None:
+    def __init__(
+        self,
+        attachments: Attachments,
+        pictures: Pictures,
+        outdated: Outdated,
+        committer: Committer,
+        objects: Objects,
+    ) -> None:
+        self._attachments = attachments
         self._pictures = pictures
+        self._outdated = outdated
         self._committer = committer
         self._objects = objects
+
+    @classmethod
+    def of(cls, payloads: ReadsPayloads, catalog: Catalog, objects: Objects) -> Self:
+        """A writer between these three."""
+        return cls(
+            Attachments(payloads),
+            Pictures(payloads, objects),
+            Outdated(catalog, objects),
+            Committer(catalog, objects),
+            objects,
+        )
 
     async def handle(self, works: Sequence[Work[Result]]) -> Sequence[Outcome]:
         """Objects, then rows, then what no row names; the runner acknowledges after that.
@@ -41,19 +65,31 @@ class Writer:
             Unreachable: Redis, the object store or the database does not answer.
         """
         messages = [work.message for work in works]
-        prepared = await self.store_pictures(messages)
+        whole = await self.read_attachments(messages)
+        prepared = await self.store_pictures(whole)
+        await self.delete_outdated(prepared)
         outcomes = await self.commit_rows(prepared)
         self._pictures.forget([one for one in messages if isinstance(one, ResultMessage)])
         return outcomes
 
+    async def read_attachments(self, messages: Sequence[Result]) -> list[Result]:
+        """First step: each result with the faces that travelled beside it."""
+        results = [one for one in messages if isinstance(one, ResultMessage)]
+        whole = iter(await self._attachments.take_in(results))
+        return [next(whole) if isinstance(one, ResultMessage) else one for one in messages]
+
     async def store_pictures(self, messages: Sequence[Result]) -> list[Result | ObjectRefused]:
-        """First step: what to commit for each message, its pictures stored."""
+        """Second step: what to commit for each message, its pictures stored."""
         results = [one for one in messages if isinstance(one, ResultMessage)]
         stored = iter(await self._pictures.store(results))
         return [next(stored) if isinstance(one, ResultMessage) else one for one in messages]
 
+    async def delete_outdated(self, prepared: Sequence[Result | ObjectRefused]) -> None:
+        """Third step: of pictures that were done again, what their new rows will not name."""
+        await self._outdated.delete([one for one in prepared if isinstance(one, ResultMessage)])
+
     async def commit_rows(self, prepared: Sequence[Result | ObjectRefused]) -> list[Outcome]:
-        """Second step: rows; then objects go that no row names, such as of forgotten pictures."""
+        """Fourth step: rows; then objects go that no row names, such as of forgotten pictures."""
         orphans: set[str] = set()
         batch = [one for one in prepared if not isinstance(one, ObjectRefused)]
         committed = iter(await self._committer.commit(batch, orphans))
@@ -66,7 +102,7 @@ class Writer:
         ]
 
     async def delete_orphans(self, orphans: set[str]) -> None:
-        """Third step; a store that refuses leaves them to the sweep."""
+        """Last step; a store that refuses leaves them to the sweep."""
         if not orphans:
             return
         try:
@@ -82,7 +118,7 @@ def failed(message: Result, failure: Failure, attempts: int, _consumer: str) -> 
     """
     if not isinstance(message, ResultMessage) or message.status is Status.FAILED:
         return None
-    return failed_result(message, failure).model_copy(update={"attempts": attempts})
+    return message.as_failed(failure).model_copy(update={"attempts": attempts})
 
 
 @asynccontextmanager
@@ -91,11 +127,7 @@ async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[
     objects = Objects.open(settings.objects_url)
     client = connect(settings.redis_url)
     catalog = await Catalog.open(settings.database_url.get_secret_value())
-    writer = Writer(
-        Pictures(Payloads(client, Keys(settings.prefix)), objects),
-        Committer(catalog, objects),
-        objects,
-    )
+    writer = Writer.of(Payloads(client, Keys(settings.prefix)), catalog, objects)
     spec: StageSpec[Result] = StageSpec(
         name="writer",
         stream=RESULTS,

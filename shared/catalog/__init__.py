@@ -2,6 +2,7 @@
 
 from shared.catalog.catalog import Catalog
 from shared.catalog.curation import Again, Redo, RedoStep
+from shared.catalog.named import ObjectsOfRow
 from shared.catalog.queries import Filter
 from shared.catalog.values import (
     CANCELLED,
@@ -29,6 +30,7 @@ __all__ = [
     "FailedPart",
     "Filter",
     "ImageRow",
+    "ObjectsOfRow",
     "Progress",
     "QueuedImage",
     "QueuedRow",

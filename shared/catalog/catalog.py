@@ -9,9 +9,10 @@ from typing import TypeVar
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.catalog import committing, curation, feed, progress, queries, queueing
+from shared.catalog import committing, curation, feed, named, progress, queries, queueing
 from shared.catalog.curation import Redo, RedoStep
 from shared.catalog.database import Database
+from shared.catalog.named import ObjectsOfRow
 from shared.catalog.queries import Filter
 from shared.catalog.values import CommitReport, Decision, ImageRow, Progress, QueuedRow, Step
 from shared.messages import ResultMessage, SourceFailedMessage, now
@@ -182,10 +183,12 @@ class Catalog:
         async with self._database.reading() as connection:
             return await queries.queued(connection, submission, after, limit)
 
-    async def unnamed(self, keys: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Which of these (id, recipe) have no row that has, or may yet get, objects."""
+    async def objects_of(
+        self, keys: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], ObjectsOfRow]:
+        """What the rows of these (id, recipe) say of their objects; without a row, no entry."""
         async with self._database.reading() as connection:
-            return await queries.unnamed(connection, keys)
+            return await named.objects_of(connection, keys)
 
     async def cancel(self, submission: str) -> int:
         """Cancel a submission; returns how many of its images had not been searched.

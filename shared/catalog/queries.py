@@ -150,21 +150,6 @@ async def queued(
     ]
 
 
-async def unnamed(
-    connection: AsyncConnection, keys: Sequence[tuple[str, str]]
-) -> set[tuple[str, str]]:
-    """Which of these (id, recipe) have no row that has, or may yet get, objects."""
-    named = await bulk.select(
-        connection,
-        [("id", "text"), ("recipe", "text")],
-        keys,
-        "SELECT images.id, images.recipe FROM {given} JOIN images ON images.id = given.id "
-        "AND images.recipe = given.recipe "
-        "WHERE images.annotated_uri IS NOT NULL OR images.status IN ('queued', 'faces')",
-    )
-    return set(keys) - {(id_, recipe) for id_, recipe in named}
-
-
 async def _faces(
     connection: AsyncConnection, keys: Sequence[int]
 ) -> dict[int, tuple[FaceRow, ...]]:

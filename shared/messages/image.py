@@ -239,6 +239,16 @@ class ResultMessage(_OfOneImage):
             detected_at=detected_at or now(),
         )
 
+    def as_failed(self, failure: Failure) -> "ResultMessage":
+        """This image's failed end instead: without faces, objects and payloads."""
+        return ResultMessage.failed(
+            self.subject,
+            failure,
+            attempts=self.attempts,
+            consumer=self.consumer,
+            detected_at=self.detected_at,
+        )
+
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         attached = any(one.kind is AttachmentKind.FACES for one in self.attachments)

@@ -1,21 +1,29 @@
 """The writer: objects, then rows, then the acknowledgement; one culprit costs nobody else."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 import pytest
 
-from services.writer.batch import Committer, Result
-from services.writer.pictures import Pictures
 from services.writer.service import Writer, failed
 from shared.catalog import PICTURE_LOST, Catalog, Filter
 from shared.errors import Unreachable
-from shared.messages import Face, Payload, ResultMessage, SourceFailedMessage, Status, now
+from shared.messages import (
+    Attachment,
+    AttachmentKind,
+    Face,
+    Payload,
+    ResultMessage,
+    SourceFailedMessage,
+    Status,
+    now,
+    pack_faces,
+)
 from shared.objects import ObjectRefused, Objects
 from shared.picture_keys import PictureKeys
 from shared.reasons import Failure, Reason
-from shared.streams.outcome import Dead, Done, Retry, Work
+from shared.streams.outcome import Dead, Done, Retry
 from tests.support.catalogs import (
+    FACE,
     RECIPE,
     _own_database,
     catalog,
@@ -27,58 +35,37 @@ from tests.support.catalogs import (
     some_images,
     step_of,
 )
+from tests.support.writers import (
+    Crash,
+    PayloadsInMemory,
+    keys_of,
+    objects,
+    payloads,
+    works,
+    writer,
+)
 
-__all__ = ["_own_database", "catalog", "catalog_url", "empty_postgres"]
+__all__ = [
+    "_own_database",
+    "catalog",
+    "catalog_url",
+    "empty_postgres",
+    "objects",
+    "payloads",
+    "writer",
+]
 
 ONE = "5" * 32
 
-
-class Crash(BaseException):
-    """The process dies here."""
-
-
-class BodiesInMemory:
-    """Payloads as Redis would hold them, until the acknowledgement."""
-
-    def __init__(self) -> None:
-        self.contents: dict[str, bytes] = {}
-        self.most_at_once = 0
-
-    def add(self, content: bytes) -> Payload:
-        payload = Payload.of(content)
-        self.contents[payload.id] = content
-        return payload
-
-    async def get_many(self, payloads: Sequence[Payload]) -> list[bytes | None]:
-        self.most_at_once = max(self.most_at_once, sum(payload.size for payload in payloads))
-        return [self.contents.get(payload.id) for payload in payloads]
-
-
-@pytest.fixture
-def payloads() -> BodiesInMemory:
-    return BodiesInMemory()
-
-
-@pytest.fixture
-def objects(tmp_path: Path) -> Objects:
-    return Objects.open(f"file://{tmp_path}/objects")
-
-
-@pytest.fixture
-def writer(catalog: Catalog, objects: Objects, payloads: BodiesInMemory) -> Writer:
-    return Writer(Pictures(payloads, objects), Committer(catalog, objects), objects)
-
-
-def works(messages: Sequence[Result]) -> list[Work[Result]]:
-    return [Work(message, 1, "writer-1") for message in messages]
-
-
-async def keys_of(objects: Objects) -> set[str]:
-    return {found.key async for found in objects.list()}
+STEPS = [
+    *("read_attachments", "store_pictures", "delete_outdated"),
+    *("commit_rows", "delete_orphans"),
+]
+"""The steps of a batch, in order."""
 
 
 async def test_a_result_becomes_an_object_and_a_row_that_names_it(
-    writer: Writer, catalog: Catalog, objects: Objects, payloads: BodiesInMemory
+    writer: Writer, catalog: Catalog, objects: Objects, payloads: PayloadsInMemory
 ) -> None:
     (image,) = some_images(1)
     await catalog.queue(step_of([image]))
@@ -113,13 +100,13 @@ async def test_a_picture_that_the_detector_stored_is_only_named(
     assert await objects.get(key) == b"by the detector"
 
 
-@pytest.mark.parametrize("step", ["store_pictures", "commit_rows", "delete_orphans"])
+@pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_dying_at_any_point_ends_as_one_row_and_one_object(
     writer: Writer,
     catalog: Catalog,
     objects: Objects,
-    payloads: BodiesInMemory,
+    payloads: PayloadsInMemory,
     monkeypatch: pytest.MonkeyPatch,
     step: str,
     when: str,
@@ -127,18 +114,26 @@ async def test_dying_at_any_point_ends_as_one_row_and_one_object(
     images = some_images(3)
     await catalog.queue(step_of(images))
     results = [result_of(image, payload=payloads.add(b"highlighted")) for image in images]
-    work: Callable[..., object] = getattr(writer, step)
+    results[1] = result_of(
+        images[1],
+        payload=results[1].payload,
+        faces=(),
+        attachments=(
+            Attachment(kind=AttachmentKind.FACES, payload=payloads.add(pack_faces((FACE, FACE)))),
+        ),
+    )
+    work: Callable[..., Awaitable[object]] = getattr(writer, step)
 
     async def die(*arguments: object) -> None:
         if when == "after":
-            await work(*arguments)  # type: ignore[misc]  # one of three signatures
+            await work(*arguments)
         raise Crash
 
     with monkeypatch.context() as patch:
         patch.setattr(writer, step, die)
         with pytest.raises(Crash):
             await writer.handle(works(results))
-    restarted = Writer(Pictures(payloads, objects), Committer(catalog, objects), objects)
+    restarted = Writer.of(payloads, catalog, objects)
 
     assert await restarted.handle(works(results)) == [Done()] * 3
 
@@ -205,7 +200,7 @@ async def test_an_object_that_the_store_refuses_is_tried_again_and_then_fails_wi
     writer: Writer,
     catalog: Catalog,
     objects: Objects,
-    payloads: BodiesInMemory,
+    payloads: PayloadsInMemory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     refused, fine = some_images(2)
@@ -239,7 +234,7 @@ async def test_an_unreachable_database_keeps_the_batch_and_stores_its_pictures_o
     writer: Writer,
     catalog: Catalog,
     objects: Objects,
-    payloads: BodiesInMemory,
+    payloads: PayloadsInMemory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (image,) = some_images(1)
@@ -267,7 +262,7 @@ async def test_an_unreachable_database_keeps_the_batch_and_stores_its_pictures_o
 
 
 async def test_a_late_result_of_a_forgotten_picture_leaves_neither_row_nor_object(
-    writer: Writer, catalog: Catalog, objects: Objects, payloads: BodiesInMemory
+    writer: Writer, catalog: Catalog, objects: Objects, payloads: PayloadsInMemory
 ) -> None:
     (image,) = some_images(1)
     await catalog.queue(step_of([image]))
@@ -297,10 +292,10 @@ async def test_a_failed_part_and_results_are_committed_together(
     assert progress.failed_parts[0].reason == "gone"
 
 
-async def test_bodies_are_held_in_memory_only_a_few_at_a_time(
-    writer: Writer, catalog: Catalog, payloads: BodiesInMemory, monkeypatch: pytest.MonkeyPatch
+async def test_payloads_are_held_in_memory_only_a_few_at_a_time(
+    writer: Writer, catalog: Catalog, payloads: PayloadsInMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.writer.pictures.BYTES_AT_ONCE", 1000)
+    monkeypatch.setattr("services.writer.payloads.BYTES_AT_ONCE", 1000)
     images = some_images(12)
     await catalog.queue(step_of(images))
     results = [result_of(image, payload=payloads.add(b"x" * 300)) for image in images]

@@ -1,0 +1,72 @@
+"""Deleting what a picture that was done again no longer has: crops of faces, its annotated copy."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from shared.catalog import Catalog
+from shared.housekeeping import every_key
+from shared.messages import ResultMessage
+from shared.objects import ObjectRefused, Objects
+
+LISTINGS_AT_ONCE = 16
+
+log = structlog.get_logger()
+
+
+class Outdated:
+    """Deletes objects of earlier generations. Doing it again changes nothing."""
+
+    def __init__(self, catalog: Catalog, objects: Objects) -> None:
+        self._catalog = catalog
+        self._objects = objects
+
+    async def delete(self, results: Sequence[ResultMessage]) -> None:
+        """Delete the objects of each picture that its result does not name.
+
+        Call it before the results are committed. As long as a row waits for the result of its
+        generation, nothing of a later one can be in the store; and whatever cuts this off, the
+        results come again. Results of the first generation cost nothing here.
+
+        A store that refuses is told in the log, and a sweep deletes what was left.
+
+        Raises:
+            Unreachable: the database or the store does not answer.
+        """
+        again = [result for result in results if result.generation > 1]
+        if not again:
+            return
+        try:
+            keys = await self._keys(await self._awaited(again))
+            await self._objects.delete_all(keys)
+        except ObjectRefused as error:
+            log.error(
+                "objects of an earlier generation stay until a sweep",
+                images=[result.id for result in again],
+                reason=str(error),
+            )
+
+    async def _awaited(self, results: Sequence[ResultMessage]) -> list[ResultMessage]:
+        """Those that their rows still wait for, once each."""
+        rows = await self._catalog.objects_of([(one.id, one.recipe.id) for one in results])
+        awaited: dict[tuple[str, str], ResultMessage] = {}
+        for result in results:
+            key = (result.id, result.recipe.id)
+            row = rows.get(key)
+            if row is not None and row.awaited and row.generation == result.generation:
+                awaited.setdefault(key, result)
+        return list(awaited.values())
+
+    async def _keys(self, results: Sequence[ResultMessage]) -> set[str]:
+        gate = asyncio.Semaphore(LISTINGS_AT_ONCE)
+
+        async def unnamed(result: ResultMessage) -> set[str]:
+            async with gate:
+                found = await every_key(self._objects, result.keys)
+            pictures = {
+                key for key in found if key == result.keys.annotated or result.keys.is_crop(key)
+            }
+            return pictures - {result.annotated, *result.crops}
+
+        return set().union(*await asyncio.gather(*map(unnamed, results)))
