@@ -187,6 +187,17 @@ class Settings(BaseSettings):
             raise ValueError("FACES_INLINE_LIMIT_BYTES is more than FACES_MAX_FILE_BYTES")
         return self
 
+    @property
+    def store_reaches_all(self) -> bool:
+        """Whether every service reaches the object store, not only the writer.
+
+        What one service keeps there for another needs this: whatever is larger than may travel
+        through Redis. It holds where detectors put pictures into the store
+        (`FACES_PICTURES_BY=detector`), also into a folder that all of them share; and where the
+        store is a bucket.
+        """
+        return self.pictures_by is PicturesBy.DETECTOR or is_bucket(self.objects_url)
+
     @classmethod
     def load(cls, overrides: Mapping[str, Any] | None = None) -> Self:  # Any: any field's value
         """Read the environment; `overrides` (command line flags) win where they are not None.
