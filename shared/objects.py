@@ -1,4 +1,4 @@
-"""The object store: annotated pictures at any URL that obstore opens, whole or not at all."""
+"""The object store: pictures in a folder or a bucket, each written whole or not at all."""
 
 import asyncio
 import os
@@ -46,8 +46,8 @@ class StoredObject:
 class Objects:
     """One store. Keys are `[A-Za-z0-9_./-]`, without `..`: none leads out of the store's root.
 
-    All methods raise `Unreachable` if the store or the disk cannot do it now, `ObjectRefused` if
-    it will not, and ValueError for a key that is not one. No text of theirs holds a credential.
+    All methods raise `Unreachable` if the store or the disk does not answer now, `ObjectRefused` if
+    it refuses, and ValueError for a key that is not one. No text of theirs holds a credential.
     """
 
     def __init__(self, store: ObjectStore, place: str, folder: Path | None = None) -> None:
@@ -58,7 +58,7 @@ class Objects:
 
     @classmethod
     def open(cls, url: str) -> "Objects":
-        """Open the store at a URL; a relative `file://` one is of the working directory.
+        """Open the store at a URL; a relative `file://` URL is below the working directory.
 
         Credentials and endpoints come from the usual variables of each provider (`AWS_*`, ...).
 
@@ -91,7 +91,7 @@ class Objects:
         return cls(store, "file://" + quote(os.path.normpath(folder)), folder)
 
     def uri(self, key: str) -> str:
-        """Where an object is, as a URI that a person or a program can open."""
+        """The URI of an object, which a person or a program can open."""
         return f"{self.place}/{_checked(key)}"
 
     async def put(self, key: str, content: bytes) -> None:
@@ -134,7 +134,7 @@ class Objects:
         return True
 
     async def delete(self, key: str) -> None:
-        """Delete an object; one that is not there is deleted already."""
+        """Delete an object; that it is not there is no error."""
         try:
             await obstore.delete_async(self._store, _checked(key))
         except (BaseError, OSError) as error:
@@ -164,20 +164,22 @@ class Objects:
                 raise self._explain(error, "list objects") from None
 
     def _attributes(self, key: str) -> dict[str, str] | None:
-        """What a browser needs to show the picture; folders cannot hold it."""
+        """The content type, for browsers; a folder cannot hold one."""
         if isinstance(self._store, LocalStore | MemoryStore) or not key.endswith(".jpg"):
             return None
         return {"Content-Type": "image/jpeg"}
 
     def _explain(self, error: Exception, action: str) -> FacesError:
-        """Which of the two errors it is; only fixed parts of its text are repeated."""
+        """As `shared.stores.explain`."""
         return explain(error, f"object store {self.place} cannot {action}")
 
 
 def _write_file(path: Path, content: bytes) -> None:
-    """Whole or not at all, in this thread: obstore hands a file to a thread of its own and waits,
-    which beside busy detectors took over a millisecond. The name until then is one that obstore's
-    listings pass over, as its own unfinished files."""
+    """Write a file whole or not at all, in this thread.
+
+    obstore would hand it to a thread of its own and wait: over a millisecond beside busy detectors.
+    Until it is whole its name is of the form that obstore uses and leaves out of listings.
+    """
     unfinished = path.with_name(f"{path.name}#{secrets.randbits(60)}")
     try:
         try:

@@ -1,5 +1,7 @@
-"""Opening stores by URL, and what their errors mean: away, or refused. Used for the object store
-and for buckets that are sources."""
+"""Opening buckets by URL, and what their errors mean: does not answer now, or refuses.
+
+Used for the object store and for buckets that pictures are read from.
+"""
 
 import os
 import re
@@ -25,7 +27,7 @@ PASSING_OS_ERRORS = {
     116,  # ESTALE
     122,  # EDQUOT
 }
-"""Linux' errno of failures that are nobody's fault and may pass."""
+"""Error numbers of Linux for what may pass by itself: nobody's input is to blame."""
 
 PASSING_STATUSES = {"408", "429", "500", "502", "503", "504", "507"}
 
@@ -46,7 +48,7 @@ class ObjectRefused(FacesError):
 
 
 def open_bucket(url: str, setting: str) -> ObjectStore:
-    """The store at a bucket's URL; `setting` is what errors name.
+    """The store at a bucket's URL. Errors name `setting`.
 
     Credentials and endpoints come from the usual variables of each provider (`AWS_*`, ...).
 
@@ -76,9 +78,10 @@ def open_bucket(url: str, setting: str) -> ObjectStore:
 
 
 def explain(error: Exception, action: str) -> FacesError:
-    """Unreachable or ObjectRefused; only fixed parts of the error's text are repeated.
+    """`Unreachable` where it may pass, else `ObjectRefused`.
 
-    `action` is the beginning of the sentence: what cannot be done, and where.
+    `action` begins the sentence: what cannot be done, and where. Of the error's own text only known
+    parts follow, since the rest may hold signed URLs.
     """
     text = str(error)
     if isinstance(error, OSError) and error.errno is not None:
@@ -99,13 +102,13 @@ def explain(error: Exception, action: str) -> FacesError:
 
 
 def absent(error: Exception) -> bool:
-    """Whether only the object is not there, and not the whole bucket."""
+    """Whether the object is not there, though its bucket is."""
     text = str(error)
     return isinstance(error, FileNotFoundError) and not any(code in text for code in NO_STORE)
 
 
 def first_line(error: BaseException) -> str:
-    """The beginning of an error's text, for a line of our own."""
+    """The first line of an error's text."""
     with suppress(IndexError):
         return str(error).splitlines()[0]
     return type(error).__name__

@@ -6,6 +6,7 @@ import structlog
 
 from services.ingest.sources.registry import Sources
 from services.ingest.sources.source import FoundImage, Listing, SourceRefused
+from shared import fields
 from shared.catalog import Catalog, Decision, Step
 from shared.messages import (
     ImageMessage,
@@ -119,6 +120,8 @@ def failed(
         recipe=message.recipe,
         part=message.part,
         uri=message.uri,
-        reason=f"{failure.sentence} (after {attempts} attempts, last by {consumer})"[:1000],
+        reason=f"{failure.sentence} (after {attempts} attempts, last by {consumer})"[
+            : fields.SHORT_TEXT_LIMIT
+        ],
         code=failure.reason,
     )

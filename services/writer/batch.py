@@ -1,4 +1,4 @@
-"""Committing a batch, and finding the culprit of one that the database refuses."""
+"""Committing a batch of results; where the database refuses it, finding the result at fault."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ Result = ResultMessage | SourceFailedMessage
 
 
 class Committer:
-    """Commits results to the catalog; collects the keys of objects that no row will name."""
+    """Commits results to the catalog; collects the keys of objects that no row names."""
 
     def __init__(self, catalog: Catalog, objects: Objects) -> None:
         self._catalog = catalog
@@ -27,12 +27,12 @@ class Committer:
         """Commit a batch in one transaction; if that is refused, each half in one of its own.
 
         So the neighbours of a culprit are committed, after at most 2 log2(n) + 1 more attempts
-        for each culprit. The culprit itself ends as a failed row that gives the reason; if even
-        that is refused it is a dead letter.
+        for each culprit. The culprit ends as a failed row with the reason; if that is refused too,
+        as a dead letter.
 
         Raises:
-            Unreachable: the database does not answer. What was committed before then is
-                recognised when it comes again.
+            Unreachable: the database does not answer. Results that were committed before then
+                are late when they come again, and change nothing.
         """
         if not batch:
             return []

@@ -1,4 +1,4 @@
-"""The writer as a stage: results become objects, then rows, and only then are acknowledged."""
+"""The writer as a stage: objects first, then rows, and only then the acknowledgement."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -112,9 +112,9 @@ class Writer:
 
 
 def failed(message: Result, failure: Failure, attempts: int, _consumer: str) -> Message | None:
-    """What a dead letter of the writer tells the writer: the image's end, without a picture.
+    """The result that follows a dead letter of the writer: the image's failed end.
 
-    A result that names nothing but a failure has nothing left to leave out.
+    None for a result that was a failed one already, since it would be refused again.
     """
     if not isinstance(message, ResultMessage) or message.status is Status.FAILED:
         return None

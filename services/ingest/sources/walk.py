@@ -1,4 +1,4 @@
-"""Walking a folder in a fixed order, so that a walk can stop anywhere and go on elsewhere.
+"""Walking a folder in a fixed order, so that another process can go on where a walk stopped.
 
 Paths are bytes throughout: a file name need not be UTF-8.
 """
@@ -28,7 +28,7 @@ class Visited:
 
 
 def is_picture(name: bytes) -> bool:
-    """Whether a file of a walked folder is taken, by its extension; hidden ones never are."""
+    """Whether a file's name has the extension of a picture; hidden files are never taken."""
     return not name.startswith(b".") and os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES
 
 
@@ -37,11 +37,11 @@ class Walk:
 
     Only the listings from the root to the current folder are kept: a million files in one folder
     take about 100 MB, a million in folders of a thousand next to nothing. Links to folders are
-    not followed; hidden files and folders, and `excluded` folders, are passed over.
+    not followed; hidden files and folders, and `excluded` folders (relative paths), are left out.
     """
 
     def __init__(self, root: bytes, after: bytes = b"", excluded: frozenset[bytes] = frozenset()):
-        """Starts behind `after`, the relative path that was visited last ('': at the front)."""
+        """Start behind `after`, the relative path that was visited last; '' starts at the front."""
         self._root = root
         self._excluded = excluded
         self.position = after
@@ -79,7 +79,7 @@ class Walk:
     def _enter(
         self, levels: list[tuple[bytes, list[bytes], int]], folder: bytes
     ) -> Generator[Visited, None, bool]:
-        """Put a folder's listing on the stack, or visit it as a problem; True if it was one."""
+        """Put a folder on the stack; True if it cannot be read, which is visited as a problem."""
         try:
             levels.append((folder, self._list(folder), 0))
         except OSError as error:
