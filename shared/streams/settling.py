@@ -128,6 +128,7 @@ class Settling(Generic[M]):
             self._idle_ms_for(LEFT_SECONDS),
         )
         await self._patience.until_done(leave)
+        self._ended_as("left").inc()
         self._leases.let_go([delivery])
 
     async def _put_off(self, delivery: Delivery, key: str, seconds: float) -> None:
@@ -197,9 +198,10 @@ class Settling(Generic[M]):
     async def _wait_for_room(self, problems: set[Answer], waits: int) -> None:
         """Wait until outputs may be taken; what only a person can mend is told."""
         if Answer.WRONG_TYPE in problems:
+            misplaced = await self._patience.until_done(self._scripts.misplaced)
             self._output.tell(
-                f"a Redis key below {self._scripts.keys.stream('')} that should be a stream holds "
-                "something else (redis-cli TYPE says which): rename or delete it"
+                f"Redis keys that should be streams hold something else: {', '.join(misplaced or ())}; "
+                "rename or delete them"
             )
         delay = backoff(waits, FULL_FIRST_SECONDS, FULL_CAP_SECONDS)
         FULL_SECONDS.labels(self._spec.name).inc(delay)

@@ -11,7 +11,7 @@ from shared.streams.handoff import HandOff, Item
 from shared.streams.intake import Intake
 from shared.streams.keys import DEAD, IMAGES, RESULTS
 from shared.streams.marks import Marks
-from shared.streams.outcome import Done, Outcome, Output, Work
+from shared.streams.outcome import Dead, Done, Outcome, Output, Work
 from shared.streams.scripts import Answer, Scripts
 from tests.support.entries import only_entry_in
 from tests.support.proxy import Proxy
@@ -142,11 +142,37 @@ async def test_wrong_type_at_the_output_key(redis_url: str) -> None:
         await suite.add_all([image()])
         gate = Gate()
         gate.open.set()
-        async with running(suite, gate):
-            await wait_until(lambda: len(gate.names) == 1, "the image was handled")
+        health = Health()
+        health.ready("start")
+        async with running(suite, gate, health):
+            await wait_until(
+                lambda: bool(health.problems), "readiness says that something is wrong"
+            )
+            told = health.problems["detector output"]
+            assert told == (
+                f"Redis keys that should be streams hold something else: {results}; "
+                "rename or delete them"
+            )
             assert await suite.length(IMAGES) == 1
             await suite.client.delete(results)
             await wait_until(lambda: has(suite, RESULTS, 1), "it goes on when mended")
+            await wait_until(lambda: not health.problems, "and is ready again")
+
+
+async def test_wrong_type_at_the_key_of_dead_letters(redis_url: str) -> None:
+    async def refuse(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
+        return [Dead("never")] * len(works)
+
+    async with suite_on(redis_url) as suite:
+        dead = suite.keys.stream(DEAD)
+        await suite.client.set(dead, "somebody else's")
+        await suite.add_all([image()])
+        health = Health()
+        health.ready("start")
+        async with running(suite, refuse, health):
+            await wait_until(lambda: dead in health.problems.get("detector output", ""), "told")
+            await suite.client.delete(dead)
+            await wait_until(lambda: has(suite, DEAD, 1), "it goes on when mended")
 
 
 async def test_task_longer_than_the_lease_is_done_once(redis_url: str) -> None:

@@ -1,5 +1,6 @@
 """A rollout: services of the last message version and of the new one, side by side."""
 
+import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
@@ -9,12 +10,13 @@ from pydantic import Field
 from shared.errors import InvalidMessage, LeftToOthers
 from shared.health import Health
 from shared.messages import ImageMessage, message
+from shared.metrics import ENTRIES
 from shared.streams.client import connect
 from shared.streams.keys import DEAD, IMAGES, RESULTS
 from shared.streams.outcome import Outcome, Work
 from shared.streams.runner import open_stage_of
 from shared.streams.spec import StageSpec
-from tests.support.stages import Running, Suite, failed_result, image, pass_on, suite_on
+from tests.support.stages import RECIPE, Running, Suite, failed_result, image, pass_on, suite_on
 from tests.support.waiting import wait_until
 
 OLD = message.SCHEMA_VERSION
@@ -114,3 +116,65 @@ def test_a_new_reader_still_refuses_what_is_no_message_of_either_version() -> No
         decode_new(renewed(image()).encode().replace(b'"name":"a.jpg"', b'"name":""'))
     with pytest.raises(LeftToOthers):
         decode_new(image().encode().replace(b'"v":2', b'"v":4'))
+
+
+def of_a_newer_recipe(message: ImageMessage) -> bytes:
+    """As a program of the same message version sends it whose recipes have one field more."""
+    told = json.loads(message.encode())
+    told["recipe"]["shape"] = "ellipse"
+    told["recipe_id"] = told["recipe_id"][:-10] + "0123456789"
+    return json.dumps(told).encode()
+
+
+def decode_newer_recipe(encoded: bytes) -> ImageMessage:
+    """As that program reads it: no other recipe than the sender's."""
+    told = json.loads(encoded)
+    if told["recipe"].pop("shape", None):
+        told["recipe_id"] = RECIPE.id
+    return ImageMessage.decode(json.dumps(told).encode())
+
+
+async def add_by_hand(suite: Suite, encoded: bytes) -> None:
+    await suite.client.xadd(suite.keys.stream(IMAGES), {"m": encoded, "n": 1})
+
+
+async def test_a_program_that_would_drop_a_field_of_the_recipe_leaves_its_pictures(
+    redis_url: str,
+) -> None:
+    async with suite_on(redis_url, lease_seconds=1, max_deliveries=2) as suite:
+        for n in range(10):
+            await add_by_hand(suite, of_a_newer_recipe(image(f"new-{n}.jpg")))
+            await suite.add_all([image(f"old-{n}.jpg")])
+        seen_by_old: list[ImageMessage] = []
+        seen_by_new: list[ImageMessage] = []
+        async with detecting(suite, ImageMessage.decode, seen_by_old):
+            await wait_until(lambda: results_are(suite, 10), "it does what it reads as was sent")
+            async with detecting(suite, decode_newer_recipe, seen_by_new):
+                await wait_until(lambda: results_are(suite, 20), "the newer one does the others")
+        assert not [one.name for one in seen_by_old if one.name.startswith("new")]
+        assert {one.name for one in seen_by_new} >= {f"new-{n}.jpg" for n in range(10)}
+
+
+async def test_however_often_it_is_left_to_others_it_does_not_become_poison(
+    redis_url: str,
+) -> None:
+    async with suite_on(redis_url, lease_seconds=0.2, max_deliveries=2) as suite:
+        await add_by_hand(suite, of_a_newer_recipe(image()))
+        async with detecting(suite, ImageMessage.decode, []):
+            left = ENTRIES.labels("detector", "left")._value
+            before = left.get()
+            await wait_until(lambda: left.get() > before + 5, "it was left six times")
+        async with detecting(suite, decode_newer_recipe, []):
+            await wait_until(lambda: results_are(suite, 1), "the newer one does it")
+        assert await suite.length(DEAD) == 0
+
+
+def test_what_is_left_to_others_is_said_with_both_recipes() -> None:
+    with pytest.raises(LeftToOthers, match=rf"-0123456789; this program reads {RECIPE.id}"):
+        ImageMessage.decode(of_a_newer_recipe(image()))
+
+
+def test_a_message_of_the_version_before_is_read_without_a_recipes_id() -> None:
+    told = json.loads(image().encode()) | {"v": OLD - 1}
+    del told["recipe_id"]
+    assert ImageMessage.decode(json.dumps(told).encode()).recipe_id == RECIPE.id
