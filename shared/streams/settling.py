@@ -200,8 +200,8 @@ class Settling(Generic[M]):
         if Answer.WRONG_TYPE in problems:
             misplaced = await self._patience.until_done(self._scripts.misplaced)
             self._output.tell(
-                f"Redis keys that should be streams hold something else: {', '.join(misplaced or ())}; "
-                "rename or delete them"
+                "Redis keys that should be streams hold something else: "
+                f"{', '.join(misplaced or ())}; rename or delete them"
             )
         delay = backoff(waits, FULL_FIRST_SECONDS, FULL_CAP_SECONDS)
         FULL_SECONDS.labels(self._spec.name).inc(delay)
