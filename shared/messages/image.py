@@ -104,7 +104,7 @@ class _OfOneImage(Message):
 
     @property
     def in_flight(self) -> str:
-        return f"{self.id}:{self.recipe.id}:{self.generation}"
+        return f"{self.id}:{self.recipe_id}:{self.generation}"
 
     @property
     def subject(self) -> Subject:
@@ -123,7 +123,7 @@ class _OfOneImage(Message):
     @property
     def keys(self) -> PictureKeys:
         """The keys of its objects in the store."""
-        return PictureKeys(self.recipe.id, self.id)
+        return PictureKeys(self.recipe_id, self.id)
 
 
 class ImageMessage(_OfOneImage):

@@ -9,14 +9,24 @@ from pydantic import Field
 
 from shared.errors import InvalidMessage, LeftToOthers
 from shared.health import Health
-from shared.messages import ImageMessage, message
+from shared.messages import Face, ImageMessage, Message, Status, decode_result, message
 from shared.metrics import ENTRIES
+from shared.picture_keys import PictureKeys
 from shared.streams.client import connect
 from shared.streams.keys import DEAD, IMAGES, RESULTS
 from shared.streams.outcome import Outcome, Work
 from shared.streams.runner import open_stage_of
 from shared.streams.spec import StageSpec
-from tests.support.stages import RECIPE, Running, Suite, failed_result, image, pass_on, suite_on
+from tests.support.stages import (
+    RECIPE,
+    Running,
+    Suite,
+    failed_result,
+    image,
+    pass_on,
+    result_of,
+    suite_on,
+)
 from tests.support.waiting import wait_until
 
 OLD = message.SCHEMA_VERSION
@@ -118,7 +128,7 @@ def test_a_new_reader_still_refuses_what_is_no_message_of_either_version() -> No
         decode_new(image().encode().replace(b'"v":2', b'"v":4'))
 
 
-def of_a_newer_recipe(message: ImageMessage) -> bytes:
+def of_a_newer_recipe(message: Message) -> bytes:
     """As a program of the same message version sends it whose recipes have one field more."""
     told = json.loads(message.encode())
     told["recipe"]["shape"] = "ellipse"
@@ -167,6 +177,14 @@ async def test_however_often_it_is_left_to_others_it_does_not_become_poison(
         async with detecting(suite, decode_newer_recipe, []):
             await wait_until(lambda: results_are(suite, 1), "the newer one does it")
         assert await suite.length(DEAD) == 0
+
+
+def test_a_result_of_a_newer_recipe_is_left_too_with_the_keys_of_its_pictures() -> None:
+    sent = result_of(image(), status=Status.FACES, faces=(Face(x=1, y=1, w=1, h=1, score=1),))
+    told = json.loads(of_a_newer_recipe(sent))
+    told["annotated"] = PictureKeys(told["recipe_id"], sent.id).annotated
+    with pytest.raises(LeftToOthers):
+        decode_result(json.dumps(told).encode())
 
 
 def test_what_is_left_to_others_is_said_with_both_recipes() -> None:
