@@ -6,22 +6,25 @@ from collections.abc import Callable, Sequence
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog import bulk, counters
-from shared.catalog.queueing import add_recipe, fail_part, submission_key
-from shared.catalog.schema import found_faces, images, memberships
+from shared.catalog.queueing import add_recipe, delete_pages, fail_part, submission_key
+from shared.catalog.schema import found_faces, images, memberships, pages
 from shared.catalog.texts import pack, safe
 from shared.catalog.values import CommitReport
 from shared.messages import ResultMessage, SourceFailedMessage, Status, now
+from shared.reasons import Reason
 
 KEY = [("id", "text"), ("recipe", "text")]
 
 END_COLUMNS = (
     "pk status face_count best_score least_score bytes width height format annotated_uri reason "
-    "attempts consumer detected_at committed_at detect_ms"
+    "attempts consumer detected_at committed_at detect_ms code taken_at camera kind pages "
+    "annotated_page drawing"
 )
 """What a result sets in its row; `pk` names the row."""
 
 NEW_COLUMNS = "id recipe generation submission_id source_uri name status queued_at"
-FACE_COLUMNS = "image n x y w h score landmarks"
+FACE_COLUMNS = "image n x y w h score landmarks page"
+PAGE_COLUMNS = "image n width height reason"
 
 Key = tuple[str, str]
 UriOf = Callable[[str], str]
@@ -161,18 +164,46 @@ async def _write(
             result.detected_at,
             moment,
             result.detect_ms,
+            _code(result),
+            result.taken_at,
+            safe(result.camera) or None,
+            result.kind.value,
+            result.pages,
+            result.annotated_page,
+            result.drawing,
         )
         for pk, result in winners.items()
     ]
     await bulk.update(connection, images, END_COLUMNS, ends)
     faces = [
-        (pk, n, face.x, face.y, face.w, face.h, face.score, pack(face.landmarks))
+        (pk, n, face.x, face.y, face.w, face.h, face.score, pack(face.landmarks), face.page)
         for pk, result in winners.items()
         for n, face in enumerate(result.faces)
     ]
     await bulk.insert(connection, found_faces, FACE_COLUMNS, faces)
+    await _write_pages(connection, winners)
     turns = [
         counters.Turn(pk, (Status.QUEUED, 0), (result.status, len(result.faces)))
         for pk, result in winners.items()
     ]
     await counters.turned(connection, turns)
+
+
+async def _write_pages(connection: AsyncConnection, winners: dict[int, ResultMessage]) -> None:
+    """Write the pages of documents; what a program of the last schema left there goes first."""
+    documents = {pk: result.searched for pk, result in winners.items() if result.searched}
+    await delete_pages(connection, list(documents))
+    rows = [
+        (pk, page.n, page.width, page.height, safe(page.reason))
+        for pk, searched in documents.items()
+        for page in searched
+    ]
+    await bulk.insert(connection, pages, PAGE_COLUMNS, rows)
+
+
+def _code(result: ResultMessage) -> str | None:
+    """The code of a failure; of message version 1, which has none, by its sentence if known."""
+    if result.code is not None or result.status is not Status.FAILED:
+        return result.code
+    reason = Reason.of(None, result.reason)
+    return None if reason is Reason.ERROR else reason.value

@@ -14,6 +14,7 @@ from shared.catalog.schema import forgotten, images, memberships, recipes, submi
 from shared.catalog.values import CANCELLED, QueuedImage, Step
 from shared.errors import FacesError
 from shared.messages import Status, now
+from shared.reasons import Reason
 from shared.recipe import Recipe
 
 ENDED = (Status.FACES.value, Status.NO_FACES.value, Status.FAILED.value)
@@ -74,7 +75,7 @@ async def cancel_some(connection: AsyncConnection, submission: str, limit: int) 
 
     They end as failed, with the reason "cancelled", rather than vanish: each image keeps its one
     row and its end, the history shows what happened, a late result finds a row that has ended,
-    and a submission that names them later queues them again (see `values.REVIVED`).
+    and a submission that names them later queues them again (see `shared.reasons.REVIVED`).
     """
     member = (
         select(memberships.c.image)
@@ -99,8 +100,8 @@ async def cancel_some(connection: AsyncConnection, submission: str, limit: int) 
     await bulk.update(
         connection,
         images,
-        "pk status reason committed_at",
-        [(key, Status.FAILED.value, CANCELLED, moment) for key in keys],
+        "pk status reason code committed_at",
+        [(key, Status.FAILED.value, CANCELLED, Reason.CANCELLED.value, moment) for key in keys],
     )
     await counters.turned(
         connection,

@@ -63,8 +63,7 @@ class Database:
         else:
             database = cls(_postgres(parsed), f"PostgreSQL at {parsed.host}:{parsed.port or 5432}")
         try:
-            async with database.writing() as connection:
-                await migrate(connection)
+            await migrate(database.writing)
         except BaseException:  # also a cancellation: leave no connection behind
             await database.close()
             raise

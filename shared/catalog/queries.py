@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.catalog import bulk, globs, plans
 from shared.catalog.schema import found_faces, images, memberships, recipes, submissions
 from shared.catalog.texts import safe, unpack
-from shared.catalog.values import FaceRow, ImageRow, QueuedImage, QueuedRow
-from shared.messages import Status
+from shared.catalog.values import ImageRow, QueuedImage, QueuedRow
+from shared.messages import Face, Kind, Page, Status
 from shared.recipe import Recipe
 
 PAGE = 500
@@ -108,8 +108,7 @@ async def page(
     else:
         query = query.order_by(key).limit(limit)
     rows = (await connection.execute(query)).all()
-    found = await _faces(connection, [row.pk for row in rows if row.face_count]) if faces else {}
-    return [as_image(row, found.get(row.pk, ())) for row in rows]
+    return await as_images(connection, rows, faces)
 
 
 async def named(connection: AsyncConnection, name_or_id: str, recipe: str | None) -> list[ImageRow]:
@@ -120,8 +119,7 @@ async def named(connection: AsyncConnection, name_or_id: str, recipe: str | None
         if recipe is not None:
             query = query.where(images.c.recipe == recipe)
         rows = rows or (await connection.execute(query.order_by(images.c.pk).limit(PAGE))).all()
-    found = await _faces(connection, [row.pk for row in rows])
-    return [as_image(row, found.get(row.pk, ())) for row in rows]
+    return await as_images(connection, rows, faces=True)
 
 
 async def queued(
@@ -150,31 +148,57 @@ async def queued(
     ]
 
 
-async def _faces(
-    connection: AsyncConnection, keys: Sequence[int]
-) -> dict[int, tuple[FaceRow, ...]]:
+async def as_images(
+    connection: AsyncConnection, rows: Sequence[Row[Any]], faces: bool
+) -> list[ImageRow]:
+    """Rows of `images` as values, with their pages, and with their faces if these are asked for.
+
+    (Any: a row mixes the types of its columns.)
+    """
+    found = await _faces(connection, [row.pk for row in rows if row.face_count]) if faces else {}
+    documents = [row.pk for row in rows if row.kind != Kind.PICTURE]
+    pages = await _pages(connection, documents)
+    return [as_image(row, pages.get(row.pk, ()), found.get(row.pk, ())) for row in rows]
+
+
+async def _pages(connection: AsyncConnection, keys: Sequence[int]) -> dict[int, tuple[Page, ...]]:
     rows = await bulk.select(
         connection,
         [("image", "bigint")],
         [(key,) for key in keys],
-        "SELECT found_faces.image, x, y, w, h, score, landmarks FROM {given} "
+        "SELECT pages.image, n, width, height, reason FROM {given} "
+        "JOIN pages ON pages.image = given.image ORDER BY pages.image, n",
+    )
+    found: dict[int, list[Page]] = {}
+    for key, n, width, height, reason in rows:
+        found.setdefault(key, []).append(Page(n=n, width=width, height=height, reason=reason))
+    return {key: tuple(pages) for key, pages in found.items()}
+
+
+async def _faces(connection: AsyncConnection, keys: Sequence[int]) -> dict[int, tuple[Face, ...]]:
+    rows = await bulk.select(
+        connection,
+        [("image", "bigint")],
+        [(key,) for key in keys],
+        "SELECT found_faces.image, x, y, w, h, score, landmarks, page FROM {given} "
         "JOIN found_faces ON found_faces.image = given.image ORDER BY found_faces.image, n",
     )
-    found: dict[int, list[FaceRow]] = {}
-    for key, x, y, w, h, score, landmarks in rows:
-        face = FaceRow(
+    found: dict[int, list[Face]] = {}
+    for key, x, y, w, h, score, landmarks, page in rows:
+        face = Face(
             x=round(x, 2),
             y=round(y, 2),
             w=round(w, 2),
             h=round(h, 2),
             score=round(score, 4),
             landmarks=unpack(landmarks),
+            page=page,
         )
         found.setdefault(key, []).append(face)
     return {key: tuple(faces) for key, faces in found.items()}
 
 
-def as_image(row: Row[Any], faces: tuple[FaceRow, ...]) -> ImageRow:
+def as_image(row: Row[Any], searched: tuple[Page, ...], faces: tuple[Face, ...]) -> ImageRow:
     """A row of `images` as a value. (Any: a row mixes the types of its columns.)"""
     return ImageRow(
         cursor=row.pk,
@@ -199,5 +223,13 @@ def as_image(row: Row[Any], faces: tuple[FaceRow, ...]) -> ImageRow:
         detected_at=row.detected_at,
         committed_at=row.committed_at,
         detect_ms=None if row.detect_ms is None else round(row.detect_ms, 2),
+        code=row.code,
+        taken_at=row.taken_at,
+        camera=row.camera,
+        kind=row.kind,
+        pages=row.pages,
+        annotated_page=row.annotated_page,
+        drawing=row.drawing,
+        searched=searched,
         faces=faces,
     )

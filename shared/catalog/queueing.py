@@ -14,8 +14,9 @@ from sqlalchemy.sql.dml import ReturningInsert
 from shared.catalog import bulk, counters
 from shared.catalog.schema import forgotten, images, parts, recipes, submissions
 from shared.catalog.texts import safe
-from shared.catalog.values import REVIVED, Decision, Step
-from shared.messages import Status, now
+from shared.catalog.values import Decision, Step
+from shared.messages import Kind, Status, now
+from shared.reasons import REVIVED, Reason
 from shared.recipe import Recipe
 
 # Statements that every step runs are put together once: it took a third of a step's time.
@@ -164,17 +165,19 @@ async def _join(
         [("id", "text")],
         [(id_,) for id_ in wanted],
         "SELECT images.pk, images.id, images.generation, images.status, images.reason, "  # noqa: S608
-        "images.face_count FROM {given} JOIN images ON images.id = given.id "
+        "images.face_count, images.code FROM {given} JOIN images ON images.id = given.id "
         f"AND images.recipe = '{step.recipe.id}' ORDER BY images.pk {{lock}}",
     )
-    revived = [row for row in found if row[3] == Status.FAILED and row[4] in REVIVED]
+    revived = [
+        row for row in found if row[3] == Status.FAILED and Reason.of(row[6], row[4]) in REVIVED
+    ]
     await requeue(connection, [(row[0], row[2], row[3], row[5]) for row in revived])
     again = {row[0] for row in revived}
     rows = [
         (pk, id_, generation + 1, Status.QUEUED, 0)
         if pk in again
         else (pk, id_, generation, status, faces)
-        for pk, id_, generation, status, _, faces in found
+        for pk, id_, generation, status, _, faces, _ in found
     ]
     joined = await bulk.select(
         connection,
@@ -203,9 +206,11 @@ async def requeue(connection: AsyncConnection, rows: Sequence[tuple[int, int, st
     moment = now()
     columns = (
         "pk generation status face_count best_score least_score reason attempts consumer "
-        "annotated_uri queued_at detected_at committed_at detect_ms"
+        "annotated_uri queued_at detected_at committed_at detect_ms code taken_at camera kind "
+        "pages annotated_page drawing"
     )
-    nothing = (Status.QUEUED.value, 0, None, None, "", 0, "", None, moment, None, None, None)
+    ended = (Status.QUEUED.value, 0, None, None, "", 0, "", None, moment, None, None, None)
+    nothing = (*ended, None, None, None, Kind.PICTURE.value, 1, None, None)
     await bulk.update(
         connection, images, columns, [(pk, generation + 1, *nothing) for pk, generation, *_ in rows]
     )
@@ -215,12 +220,23 @@ async def requeue(connection: AsyncConnection, rows: Sequence[tuple[int, int, st
         [(pk,) for pk, *_ in rows],
         "DELETE FROM found_faces WHERE image IN (SELECT image FROM {given}) RETURNING n",
     )
+    await delete_pages(connection, [pk for pk, *_ in rows])
     await counters.turned(
         connection,
         [
             counters.Turn(pk, (status, face_count), (Status.QUEUED, 0))
             for pk, _, status, face_count in rows
         ],
+    )
+
+
+async def delete_pages(connection: AsyncConnection, images: Sequence[int]) -> None:
+    """Delete the pages of some (locked) rows."""
+    await bulk.select(
+        connection,
+        [("image", "bigint")],
+        [(pk,) for pk in images],
+        "DELETE FROM pages WHERE image IN (SELECT image FROM {given}) RETURNING n",
     )
 
 

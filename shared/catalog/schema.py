@@ -120,6 +120,13 @@ images = Table(
     Column("detected_at", UtcTime),
     Column("committed_at", UtcTime),
     Column("detect_ms", COMPACT),
+    Column("code", Text, comment="why it failed: a `shared.reasons.Reason`"),
+    Column("taken_at", Text, comment="by the camera's clock, as `ResultMessage.taken_at`"),
+    Column("camera", Text),
+    Column("kind", Text, nullable=False, comment="a `shared.messages.Kind`"),
+    Column("pages", Integer, nullable=False, comment="how many the file has"),
+    Column("annotated_page", Integer),
+    Column("drawing", Integer, comment="version that drew it; null, of old rows, counts as 1"),
 )
 
 memberships = Table(
@@ -140,6 +147,17 @@ found_faces = Table(
     Column("h", COMPACT, nullable=False),
     Column("score", COMPACT, nullable=False),
     Column("landmarks", LargeBinary, comment="float32, little-endian: x, y pairs"),
+    Column("page", Integer, comment="of a document, from 1"),
+)
+
+pages = Table(
+    "pages",
+    metadata,
+    Column("image", BigInteger, primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("reason", Text, nullable=False, comment="why it could not be searched, or empty"),
 )
 
 forgotten = Table(

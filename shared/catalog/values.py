@@ -5,15 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.errors import FacesError
-from shared.messages import Status
-from shared.reasons import REVIVED as REVIVED_REASONS
+from shared.messages import Face, Kind, Page, Status
 from shared.reasons import Reason
 from shared.recipe import Recipe
 
 CANCELLED = Reason.CANCELLED.meaning
 PICTURE_LOST = Reason.PICTURE_LOST.meaning
-REVIVED = tuple(reason.meaning for reason in REVIVED_REASONS)
-"""Failures that say nothing about the picture: a submission that names it queues it again."""
 
 
 class Refused(FacesError):
@@ -125,22 +122,17 @@ class CommitReport:
 
 
 @dataclass(frozen=True)
-class FaceRow:
-    """One face, in pixels of the upright picture."""
-
-    x: float
-    y: float
-    w: float
-    h: float
-    score: float
-    landmarks: tuple[float, ...]
-
-
-@dataclass(frozen=True)
 class ImageRow:
     """One row of the catalog; the fields are the columns of `images`. Times are UTC.
 
-    `cursor` is where the next page begins.
+    Attributes:
+        cursor: the next page begins behind it.
+        reason, code: why it failed, as a sentence and as a `shared.reasons.Reason`.
+        taken_at: by the camera's clock, as `ResultMessage.taken_at`; None where it is not known.
+        kind: a `shared.messages.Kind`, or one that only a newer program knows.
+        pages: how many the file has; `searched`, those of a document that were looked at.
+        annotated_page: the page of a document that the annotated picture shows.
+        drawing: version of drawing that made the annotated picture.
     """
 
     cursor: int
@@ -165,4 +157,12 @@ class ImageRow:
     detected_at: datetime | None
     committed_at: datetime | None
     detect_ms: float | None
-    faces: tuple[FaceRow, ...] = ()
+    code: str | None = None
+    taken_at: str | None = None
+    camera: str | None = None
+    kind: str = Kind.PICTURE.value
+    pages: int = 1
+    annotated_page: int | None = None
+    drawing: int | None = None
+    searched: tuple[Page, ...] = ()
+    faces: tuple[Face, ...] = ()

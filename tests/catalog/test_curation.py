@@ -1,6 +1,7 @@
 """What people do afterwards: cancel, redo, forget, sweep; each can be cut off and repeated."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from shared.catalog import Catalog, Filter, QueuedImage, Redo
 from shared.errors import FacesError, Unreachable
 from shared.housekeeping import forget, sweep
-from shared.messages import Status, now
+from shared.messages import Kind, Page, Status, now
 from shared.objects import Objects
 from shared.picture_keys import PictureKeys
 from shared.recipe import Recipe
@@ -118,6 +119,34 @@ async def test_a_redo_queues_under_the_next_generation_and_has_its_own_progress(
     for submission in (ONE, AGAIN):
         assert (await catalog.progress(submission)).complete
     assert (await catalog.progress(ONE)).faces == 6
+
+
+async def test_a_redo_leaves_nothing_of_what_was_found_before(catalog: Catalog) -> None:
+    (image,) = some_images(1)
+    await catalog.queue(step_of([image], ONE))
+    (before,) = await catalog.show(image.id)
+    await catalog.commit(
+        [
+            result_of(
+                image,
+                taken_at="2019-06-01T12:00:00",
+                camera="Canon",
+                kind=Kind.DOCUMENT,
+                pages=2,
+                searched=(Page(n=1), Page(n=2)),
+                annotated=key_of(image),
+                annotated_page=2,
+                drawing=1,
+                code="told_by_mistake",
+            )
+        ]
+    )
+
+    await catalog.redo(redo(Filter()))
+
+    (row,) = await catalog.show(image.id)
+    kept = {"generation": 2, "queued_at": row.queued_at, "width": 640, "height": 480}
+    assert row == replace(before, **kept, format="JPEG", bytes=None)
 
 
 async def test_a_repeated_redo_step_hands_on_the_same_images_once_raised(catalog: Catalog) -> None:

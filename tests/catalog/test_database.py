@@ -10,13 +10,10 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import event, inspect, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy import event, text
 
-from shared.catalog import Catalog, Filter, migrations
+from shared.catalog import Catalog
 from shared.catalog.database import Database
-from shared.catalog.schema import metadata
 from shared.errors import SettingsError, Unreachable
 from tests.support.catalogs import (
     _own_database,
@@ -31,59 +28,6 @@ from tests.support.catalogs import (
 __all__ = ["_own_database", "catalog_url", "empty_postgres"]
 
 ONE = "1" * 32
-
-
-async def test_the_migrations_make_the_schema_that_the_queries_describe(catalog_url: str) -> None:
-    database = await Database.open(catalog_url)
-
-    async with database.reading() as connection:
-
-        def columns(sync: object) -> dict[str, set[str]]:
-            found = inspect(sync)
-            return {
-                table: {column["name"] for column in found.get_columns(table)}
-                for table in found.get_table_names()
-            }
-
-        made = await connection.run_sync(columns)
-
-    described = {table.name: {c.name for c in table.columns} for table in metadata.sorted_tables}
-    assert made == described | {"schema_version": {"version"}}
-    await database.close()
-
-
-@asynccontextmanager
-async def older_catalog(url: str, steps: int) -> AsyncIterator[AsyncConnection]:
-    """A transaction on a new catalog as the program made it when the schema had so many steps."""
-    parsed = make_url(url)
-    driver = {"sqlite": "aiosqlite", "postgresql": "asyncpg"}[parsed.get_backend_name()]
-    engine = create_async_engine(parsed.set(drivername=f"{parsed.get_backend_name()}+{driver}"))
-    async with engine.begin() as connection:
-        await migrations.migrate(connection, migrations.STEPS[:steps])
-        yield connection
-    await engine.dispose()
-
-
-async def test_an_older_catalog_is_upgraded_with_its_rows(catalog_url: str) -> None:
-    async with older_catalog(catalog_url, steps=1) as connection:
-        for statement in (
-            "INSERT INTO recipes (id, json) VALUES ('yunet-1', '{}')",
-            "INSERT INTO submissions (pk, id, name, created_at) "
-            "VALUES (1, 'one', 'old', '2026-01-02T03:04:05.000006Z')",
-            "INSERT INTO images (pk, id, recipe, generation, submission_id, name, status, "
-            "face_count, queued_at) VALUES (7, 'old', 'yunet-1', 1, 'one', 'old.jpg', 'faces', 2, "
-            "'2026-01-02T03:04:05.000006Z')",
-            "INSERT INTO found_faces (image, n, x, y, w, h, score) "
-            "VALUES (7, 0, 1, 2, 3, 4, 0.75), (7, 1, 1, 2, 3, 4, 0.5)",
-        ):
-            await connection.exec_driver_sql(statement)
-
-    catalog = await Catalog.open(catalog_url)
-
-    (row,) = await catalog.page(Filter(max_score=0.6, min_score=0.4))
-    assert (row.name, [face.score for face in row.faces]) == ("old.jpg", [0.75, 0.5])
-    assert await catalog.page(Filter(min_score=0.8)) == []
-    await catalog.close()
 
 
 async def test_a_catalog_of_a_newer_program_is_refused(catalog_url: str) -> None:

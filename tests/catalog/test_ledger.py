@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from shared.catalog import CANCELLED, Catalog, Decision, Refused
+from shared.catalog import Catalog, Decision, Refused
 from shared.errors import FacesError
-from shared.messages import SourceFailedMessage, now
+from shared.messages import Kind, Page, SourceFailedMessage, now
+from shared.reasons import Reason
 from shared.recipe import Recipe
 from tests.support.catalogs import (
     FACE,
@@ -224,6 +225,67 @@ async def test_a_row_keeps_what_the_result_said(catalog: Catalog) -> None:
     assert (row.faces[0].x, row.faces[0].y, row.faces[0].score) == (10.5, 20.25, 0.9)
 
 
+async def test_a_row_keeps_when_and_by_what_its_picture_was_taken_and_how_it_was_drawn(
+    catalog: Catalog,
+) -> None:
+    (image,) = some_images(1)
+    await catalog.queue(step_of([image], ONE))
+
+    told = {"taken_at": "2019-06-01T12:00:00+02:00", "camera": "Canon EOS 5D", "drawing": 3}
+    await catalog.commit([result_of(image, **told)])
+
+    (row,) = await catalog.show(image.id)
+    assert (row.taken_at, row.camera, row.drawing) == tuple(told.values())
+    assert (row.kind, row.pages, row.searched, row.code) == (Kind.PICTURE, 1, (), None)
+
+
+async def test_a_document_keeps_its_pages_and_the_page_of_each_face(catalog: Catalog) -> None:
+    (image,) = some_images(1)
+    pages = (
+        Page(n=1, width=640, height=480),
+        Page(n=2, reason="the page is damaged"),
+        Page(n=3, width=480, height=640),
+    )
+    faces = (FACE.model_copy(update={"page": 3}), FACE.model_copy(update={"page": 1}))
+    await catalog.queue(step_of([image], ONE))
+
+    document = {"kind": Kind.DOCUMENT, "pages": 700, "searched": pages, "annotated_page": 1}
+    await catalog.commit([result_of(image, faces=faces, **document)])
+
+    (row,) = await catalog.show(image.id)
+    assert (row.kind, row.pages, row.searched, row.annotated_page) == tuple(document.values())
+    assert [face.page for face in row.faces] == [3, 1]
+
+
+async def test_a_page_that_is_told_twice_blames_that_result(catalog: Catalog) -> None:
+    (image,) = some_images(1)
+    await catalog.queue(step_of([image], ONE))
+
+    with pytest.raises(Refused):
+        await catalog.commit([result_of(image, kind=Kind.DOCUMENT, searched=[Page(n=1)] * 2)])
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "kept"),
+    [
+        (Reason.DAMAGED, "the file is damaged", Reason.DAMAGED),
+        ("of_a_newer_program", "something new", "of_a_newer_program"),
+        (None, "not a picture", None),
+        (None, Reason.BYTES_LOST.meaning, Reason.BYTES_LOST),
+    ],
+)
+async def test_a_failed_row_has_the_code_of_its_result_or_of_its_sentence(
+    catalog: Catalog, code: str | None, reason: str, kept: str | None
+) -> None:
+    (image,) = some_images(1)
+    await catalog.queue(step_of([image], ONE))
+
+    await catalog.commit([failure(image, reason=reason, code=code)])
+
+    (row,) = await catalog.show(image.id)
+    assert (row.code, row.reason) == (kept, reason)
+
+
 @pytest.mark.parametrize(
     "name", ["a\0b.jpg", "'; DROP TABLE images; --", "ü\n😀/..\\.jpg", "\\xff"]
 )
@@ -261,7 +323,7 @@ async def test_what_a_cancelled_submission_left_is_queued_when_named_again(
 
     assert (await catalog.progress(ONE)).complete
     (row,) = await catalog.show(images[1].id)
-    assert row.reason == CANCELLED
+    assert (row.code, row.reason) == (Reason.CANCELLED, Reason.CANCELLED.meaning)
     decisions = await catalog.queue(step_of(images, TWO))
     assert decisions == [Decision(1, send=False), Decision(2, send=True)]
     assert (await catalog.commit([result_of(images[1], generation=1)])).won == 0

@@ -41,7 +41,7 @@ __all__ = ["_own_database", "empty_postgres"]
 IMAGES = [QueuedImage(f"{n:032x}", f"{n}.jpg", f"file:///{n}.jpg") for n in range(3)]
 SUBMISSIONS = ["a" * 32, "b" * 32]
 KINDS = {Status.FACES: result_of, Status.NO_FACES: nothing_found, Status.FAILED: failure}
-TABLES = "found_faces, memberships, images, parts, submissions, forgotten, recipes"
+TABLES = "pages, found_faces, memberships, images, parts, submissions, forgotten, recipes"
 
 which = st.sampled_from(range(len(IMAGES)))
 some = st.lists(which, min_size=1, max_size=3, unique=True)

@@ -17,9 +17,9 @@ from services.cli.formats.export import COLUMNS, write
 from services.cli.options import Format, make_recipe
 from services.cli.outdir.names import with_id
 from services.cli.sending.reading import BATCH_BYTES, BATCH_PICTURES, in_batches, pictures
-from shared.catalog import Catalog, FaceRow, Filter, ImageRow
+from shared.catalog import Catalog, Filter, ImageRow
 from shared.errors import SettingsError
-from shared.messages import SourceKind, SourceMessage, Status, new_token, now
+from shared.messages import Face, SourceKind, SourceMessage, Status, new_token, now
 from shared.model_table import MODELS
 from shared.recipe import Recipe
 from tests.support.entries import entries_in
@@ -204,7 +204,7 @@ def test_reading_goes_on_behind_what_cannot_be_read(tmp_path: Path) -> None:
 
 
 MOMENT = now()
-FACE = FaceRow(10, 20, 30, 40, 0.9, (1, 2, 3, 4, 5, 6, 7, 8, 9, 10))
+FACE = Face(x=10, y=20, w=30, h=40, score=0.9, landmarks=(1, 2, 3, 4, 5, 6, 7, 8, 9, 10))
 ROW = ImageRow(
     cursor=7,
     id=new_token(),
@@ -228,7 +228,7 @@ ROW = ImageRow(
     detected_at=MOMENT,
     committed_at=MOMENT,
     detect_ms=12.5,
-    faces=(FACE, replace(FACE, landmarks=())),
+    faces=(FACE, FACE.model_copy(update={"landmarks": ()})),
 )
 FAILED = replace(
     ROW, cursor=8, name="b.jpg", status=Status.FAILED, reason="empty", faces=(), face_count=0
@@ -270,7 +270,7 @@ async def test_csv_has_a_line_a_face_and_one_for_a_picture_without() -> None:
         (ROW.name, "1", "0.9"),
         ("b.jpg", "", ""),
     ]
-    assert (lines[0]["nose_x"], lines[1]["nose_x"]) == ("5", "")
+    assert (lines[0]["nose_x"], lines[1]["nose_x"]) == ("5.0", "")
 
 
 async def test_coco_is_complete_and_refers_only_to_what_is_in_it() -> None:

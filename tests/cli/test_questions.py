@@ -12,9 +12,9 @@ import pytest
 
 from services.cli.formats import parquet
 from services.cli.formats.parquet import write_parquet
-from shared.catalog import Catalog, FaceRow, ImageRow
+from shared.catalog import Catalog, ImageRow
 from shared.errors import FacesError
-from shared.messages import Status, new_token, now
+from shared.messages import Face, Status, new_token, now
 from shared.reasons import Reason
 from shared.recipe import Mode, Recipe
 from tests.cli.test_commands import FAILED, ROW
@@ -105,7 +105,7 @@ async def test_parquet_has_a_row_an_image_with_its_faces_in_it(
     first, failed, _ = table
     assert (first["status"], first["queued_at"], first["width"]) == ("faces", ROW.queued_at, 640)
     assert first["faces"][0]["landmarks"] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
-    assert FaceRow(**first["faces"][1] | {"score": 0.9, "landmarks": ()}) == ROW.faces[1]
+    assert Face(**first["faces"][1] | {"score": 0.9, "landmarks": ()}) == ROW.faces[1]
     assert (failed["faces"], failed["reason"]) == ([], "empty")
     assert pyarrow.parquet.read_table(io.BytesIO(await written())).num_rows == 0
 

@@ -10,7 +10,7 @@ import pytest
 from bench.samples import samples
 from services.cli.formats.regions import AREA, DC, DIMENSIONS, RDF, REGIONS, X, as_xmp
 from services.cli.outdir.placed import Placed, Written
-from shared.catalog import FaceRow
+from shared.messages import Face
 from tests.cli.test_commands import ROW
 from tests.cli.test_forget import Tree, tree
 from tests.support.command_here import Here, here
@@ -45,7 +45,7 @@ def boxes(packet: bytes) -> tuple[list[Box], tuple[int, int]]:
 
 
 def test_regions_are_the_faces_with_their_centres_normalised() -> None:
-    second = FaceRow(100.5, 200.25, 64, 48, 0.8, ())
+    second = Face(x=100.5, y=200.25, w=64, h=48, score=0.8)
     read, size = boxes(as_xmp(replace(ROW, faces=(ROW.faces[0], second))))
     assert size == (640, 480)
     assert read[0] == pytest.approx((10, 20, 30, 40), abs=0.01)
@@ -53,7 +53,7 @@ def test_regions_are_the_faces_with_their_centres_normalised() -> None:
 
 
 def test_a_face_that_reaches_over_the_edge_is_cut_there() -> None:
-    over = (FaceRow(-10, -20, 40, 40, 0.9, ()), FaceRow(620, 470, 40, 40, 0.9, ()))
+    over = tuple(Face(x=x, y=y, w=40, h=40, score=0.9) for x, y in ((-10, -20), (620, 470)))
     read, _ = boxes(as_xmp(replace(ROW, faces=over)))
     assert read[0] == pytest.approx((0, 0, 30, 20), abs=0.01)
     assert read[1] == pytest.approx((620, 470, 20, 10), abs=0.01)

@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 
 from shared.catalog import Catalog, QueuedImage, Step
 from shared.messages import Face, ResultMessage, Status, new_token, now
+from shared.reasons import Reason
 from shared.recipe import Recipe
 from tests.support.servers import POSTGRES_SERVER, absent
 
@@ -121,7 +122,10 @@ def nothing_found(image: QueuedImage, generation: int = 1) -> ResultMessage:
 
 
 def failure(
-    image: QueuedImage, generation: int = 1, reason: str = "not a picture"
+    image: QueuedImage,
+    generation: int = 1,
+    reason: str = "not a picture",
+    code: str | None = Reason.UNKNOWN_FORMAT,
 ) -> ResultMessage:
     """A picture that could not be searched."""
-    return result_of(image, generation, status=Status.FAILED, faces=(), reason=reason)
+    return result_of(image, generation, status=Status.FAILED, faces=(), reason=reason, code=code)

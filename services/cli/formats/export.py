@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import datetime
 from typing import TextIO
 
@@ -15,7 +15,7 @@ from shared.printing import printable
 Rows = Callable[[bool], AsyncIterator[ImageRow]]
 """Gives all rows anew at each call; the argument says whether with their faces."""
 
-INTERNAL = {"cursor", "faces"}
+INTERNAL = {"cursor", "searched", "faces"}
 COLUMNS = [field.name for field in fields(ImageRow) if field.name not in INTERNAL]
 """Columns of an image, by the names of the catalog."""
 
@@ -44,7 +44,9 @@ def as_dict(row: ImageRow) -> dict[str, object]:
     for name in COLUMNS:
         value = getattr(row, name)
         image[name] = value.isoformat() if isinstance(value, datetime) else value
-    image["faces"] = [{"n": n, **asdict(face)} for n, face in enumerate(row.faces)]
+    image["faces"] = [
+        {"n": n, **face.model_dump(exclude_none=True)} for n, face in enumerate(row.faces)
+    ]
     return image
 
 

@@ -2,12 +2,13 @@
 
 import io
 from collections.abc import AsyncIterator
-from dataclasses import asdict, fields
+from dataclasses import fields
 from types import ModuleType
 from typing import Any, BinaryIO, TextIO
 
-from shared.catalog import FaceRow, ImageRow
+from shared.catalog import ImageRow
 from shared.errors import FacesError
+from shared.messages import Face
 
 ROW_GROUP = 5_000
 """Images held in memory at a time, and written together."""
@@ -20,8 +21,12 @@ TYPES = {
     "attempts": "int32",
     "bytes": "int64",
     "detect_ms": "float64",
+    "pages": "int32",
+    "annotated_page": "int32",
+    "drawing": "int32",
+    "taken_at": "string",
 }
-"""Columns that are not text; those that end in `_at` are times."""
+"""Columns that are not text; those others that end in `_at` are times."""
 
 
 async def write_parquet(rows: AsyncIterator[ImageRow], out: TextIO) -> int:
@@ -77,19 +82,31 @@ def _pyarrow() -> tuple[ModuleType, ModuleType]:
 
 
 def _columns() -> list[str]:
-    return [field.name for field in fields(ImageRow) if field.name not in ("cursor", "faces")]
+    return [
+        field.name
+        for field in fields(ImageRow)
+        if field.name not in ("cursor", "searched", "faces")
+    ]
 
 
 def _schema(arrow: ModuleType) -> Any:  # Any: pyarrow has no types
     face = arrow.struct(
         [
-            (field.name, arrow.list_(arrow.float32()) if field.name == "landmarks" else "float32")
-            for field in fields(FaceRow)
+            (
+                name,
+                arrow.list_(arrow.float32())
+                if name == "landmarks"
+                else "int32"
+                if name == "page"
+                else "float32",
+            )
+            for name in Face.model_fields
         ]
     )
     time = arrow.timestamp("us", tz="UTC")
     columns = [
-        (name, time if name.endswith("_at") else TYPES.get(name, "string")) for name in _columns()
+        (name, TYPES.get(name) or (time if name.endswith("_at") else "string"))
+        for name in _columns()
     ]
     return arrow.schema([*columns, ("faces", arrow.list_(face))])
 
@@ -97,5 +114,5 @@ def _schema(arrow: ModuleType) -> Any:  # Any: pyarrow has no types
 def _values(row: ImageRow) -> dict[str, object]:
     values: dict[str, object] = {name: getattr(row, name) for name in _columns()}
     values["status"] = row.status.value
-    values["faces"] = [asdict(face) for face in row.faces]
+    values["faces"] = [face.model_dump() for face in row.faces]
     return values

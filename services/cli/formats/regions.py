@@ -6,7 +6,8 @@ regions): areas are normalised to the picture's size, x and y are those of the c
 
 from xml.etree import ElementTree as ET
 
-from shared.catalog import FaceRow, ImageRow
+from shared.catalog import ImageRow
+from shared.messages import Face
 from shared.printing import printable
 
 X = "adobe:ns:meta/"
@@ -63,7 +64,7 @@ def as_xmp(row: ImageRow) -> bytes:
     return (text + '<?xpacket end="w"?>\n').encode()
 
 
-def _area(face: FaceRow, width: int, height: int) -> dict[str, str]:
+def _area(face: Face, width: int, height: int) -> dict[str, str]:
     """The part of a face that is in the picture: a model may see it reach over the edge."""
     left, right = (min(max(x, 0), width) / width for x in (face.x, face.x + face.w))
     top, bottom = (min(max(y, 0), height) / height for y in (face.y, face.y + face.h))
