@@ -30,7 +30,7 @@ async def read_rows(out: Path, most: int = MOST) -> list[ImageRow]:
     """The first `most` images of the catalog: with faces, without, failed; each by name."""
     catalog = await Catalog.open(f"sqlite:///{out / 'faces.db'}")
     try:
-        rows = [row async for row in catalog.results(Filter(), limit=most, faces=False)]
+        rows = [row async for row in catalog.reader.results(Filter(), limit=most, faces=False)]
         return sorted(rows, key=lambda row: (ORDER.index(row.status), row.name))
     finally:
         await catalog.close()

@@ -50,7 +50,7 @@ async def one_image(running: Suite, picture: Path, folder: Path) -> tuple[float,
         while _rows(connection) == before:  # noqa: ASYNC110 - SQLite sets no event
             await asyncio.sleep(LOOK_SECONDS)
         passed = (time.perf_counter() - began) * 1000
-    [row] = await running.catalog.page(Filter(submission=submission))
+    [row] = await running.catalog.reader.page(Filter(submission=submission))
     return passed, row.detect_ms or 0.0
 
 

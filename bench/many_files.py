@@ -146,7 +146,7 @@ async def follow(catalog: Catalog, submission: str, began: float, services: Serv
     while True:
         services.check()
         with suppress(FacesError):
-            if (await catalog.progress(submission)).complete:
+            if (await catalog.reader.submission(submission)).complete:
                 return time.monotonic() - began
         await asyncio.sleep(LOOK_SECONDS)
 

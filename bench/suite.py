@@ -23,7 +23,7 @@ from services.cli.local.stages import Stages
 from services.cli.options import make_recipe
 from services.cli.outdir.follow import Results
 from services.cli.sending.submission import Submission
-from shared.catalog import Catalog, Filter, Progress
+from shared.catalog import Catalog, Filter, SubmissionStatus
 from shared.errors import FacesError
 from shared.logs import configure_logs
 from shared.streams.client import connect
@@ -52,19 +52,19 @@ class Suite:
         submission = Submission(self.producer, self.plan.recipe, folder.name)
         if follow:
             moment = submission.created_at
-            await self.catalog.open_submission(submission.id, submission.name, moment)
+            await self.catalog.ledger.open_submission(submission.id, submission.name, moment)
         await submission.add_path(folder)
         await submission.close()
         return submission.id
 
-    async def until_complete(self, submission: str, results: Results) -> Progress:
+    async def until_complete(self, submission: str, results: Results) -> SubmissionStatus:
         """Follow a submission to its end as `faces run` does, looking as often.
 
         Raises:
             FacesError: all of its images failed, or a folder could not be read.
         """
         follow_at = time.monotonic() + FOLLOW_SECONDS
-        while not (standing := await self.catalog.progress(submission)).complete:
+        while not (standing := await self.catalog.reader.submission(submission)).complete:
             if time.monotonic() >= follow_at:
                 await results.follow()
                 follow_at = time.monotonic() + FOLLOW_SECONDS
@@ -123,7 +123,7 @@ async def boxes_of(running: Suite, pictures: list[Path]) -> dict[str, list[list[
     """Boxes by file, read from the catalog."""
     boxes: dict[str, list[list[float]]] = {}
     names = {path.name: str(path) for path in pictures}
-    async for row in running.catalog.results(Filter()):
+    async for row in running.catalog.reader.results(Filter()):
         if row.name in names:
             boxes[names[row.name]] = [[face.x, face.y, face.w, face.h] for face in row.faces]
     return boxes

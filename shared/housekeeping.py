@@ -28,21 +28,21 @@ async def forget(
         ObjectRefused: the store does not let the objects be deleted.
     """
     if dry_run:
-        async for row in catalog.results(filter_, faces=False):
+        async for row in catalog.reader.results(filter_, faces=False):
             yield row.name
         return
     await _delete_objects(catalog, objects)
-    while rows := await catalog.forget_some(filter_, BATCH):
+    while rows := await catalog.curator.forget_some(filter_, BATCH):
         await _delete_objects(catalog, objects)
-        for _, _, name in rows:
-            yield name
+        for forgotten in rows:
+            yield forgotten.name
 
 
 async def _delete_objects(catalog: Catalog, objects: Objects) -> None:
-    while found := await catalog.uncleared(BATCH):
+    while found := await catalog.curator.uncleared(BATCH):
         for image, recipe in found:
             await objects.delete_all(await every_key(objects, PictureKeys(recipe, image)))
-        await catalog.clear(found)
+        await catalog.curator.clear(found)
 
 
 async def every_key(objects: Objects, keys: PictureKeys) -> list[str]:
@@ -81,7 +81,7 @@ async def _sweep_some(
     catalog: Catalog, objects: Objects, batch: list[tuple[str, PictureKeys]], dry_run: bool
 ) -> list[str]:
     owners = {owner for _, owner in batch}
-    rows = await catalog.objects_of(sorted((owner.image, owner.recipe) for owner in owners))
+    rows = await catalog.reader.objects_of(sorted((owner.image, owner.recipe) for owner in owners))
     keys = [
         key
         for key, owner in batch

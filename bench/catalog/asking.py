@@ -69,14 +69,14 @@ def p95(times: list[float]) -> float:
 async def timed(catalog: Catalog, filter_: Filter, after: int) -> float:
     """Milliseconds of one page."""
     begun = time.perf_counter()
-    await catalog.page(filter_, after, 50)
+    await catalog.reader.page(filter_, after, 50)
     return (time.perf_counter() - begun) * 1000
 
 
 async def timed_show(catalog: Catalog, number: int) -> float:
     """Milliseconds of one image with its history."""
     begun = time.perf_counter()
-    assert await catalog.show(identity(f"i{number}"))
+    assert await catalog.reader.show(identity(f"i{number}"))
     return (time.perf_counter() - begun) * 1000
 
 
@@ -92,7 +92,7 @@ async def explained(catalog: Catalog, connection: asyncpg.Connection, filter_: F
         return await execute(self, statement, *rest, **more)  # type: ignore[call-overload]
 
     with patch.object(AsyncConnection, "execute", listen):
-        await catalog.page(filter_, 0, 50)
+        await catalog.reader.page(filter_, 0, 50)
     for statement in seen:
         sql = statement.compile(dialect=DIALECT, compile_kwargs={"literal_binds": True})
         for (line,) in await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS, COSTS) {sql}"):

@@ -12,7 +12,7 @@ import asyncpg  # type: ignore[import-untyped]
 from bench.catalog.database import database
 from bench.servers import fresh_server, url_of
 from services.writer.service import open_stage
-from shared.catalog import Catalog, QueuedImage, Step
+from shared.catalog import Catalog, Expansion, QueuedImage
 from shared.health import Health
 from shared.messages import Face, ResultMessage, Status, new_token, now
 from shared.recipe import Recipe
@@ -70,21 +70,23 @@ async def throughput(count: int, writers: int) -> None:
         for number, images in enumerate(steps):
             after = str(number + 1) if number + 1 < len(steps) else None
             before = str(number) if number else ""
-            await catalog.queue(
-                Step(submission, "bench", moment, 0, "file:///a", RECIPE, before, after, images)
+            await catalog.ledger.queue(
+                Expansion(
+                    submission, "bench", moment, 0, "file:///a", RECIPE, before, after, images
+                )
             )
         report("queued", count, time.perf_counter() - begun)
         batches = iter([results(images, submission) for images in steps])
 
         async def write() -> None:
             for batch in batches:
-                assert (await catalog.commit(batch)).won == len(batch)
+                assert (await catalog.ledger.commit(batch)).won == len(batch)
 
         begun = time.perf_counter()
         await asyncio.gather(*(write() for _ in range(writers)))
         report(f"committed, {writers} at a time", count, time.perf_counter() - begun)
-        await catalog.seal(submission, 1)
-        assert (await catalog.progress(submission)).complete
+        await catalog.ledger.seal(submission, 1)
+        assert (await catalog.reader.submission(submission)).complete
         await catalog.close()
         await bare_insert(url)
 
@@ -133,7 +135,7 @@ async def written(settings: Settings, catalog: Catalog, submission: str) -> floa
     async with open_stage(settings, Health()) as stage:
         begun = time.perf_counter()
         running = asyncio.create_task(stage.run(stop))
-        while not (await catalog.progress(submission)).complete:
+        while not (await catalog.reader.submission(submission)).complete:
             if running.done():
                 break  # it failed, which awaiting it tells
             await asyncio.sleep(0.02)
@@ -151,10 +153,10 @@ async def fill(catalog: Catalog, producer: Producer, count: int) -> str:
             QueuedImage(new_token(), f"album/{part}/{n}.jpg", f"file:///a/{part}/{n}.jpg")
             for n in range(BATCH)
         ]
-        step = Step(submission, "bench", now(), part, None, RECIPE, "", None, images)
-        await catalog.queue(step)
+        step = Expansion(submission, "bench", now(), part, None, RECIPE, "", None, images)
+        await catalog.ledger.queue(step)
         await asyncio.gather(*(producer.add(one) for one in results(images, submission)))
-    await catalog.seal(submission, count // BATCH)
+    await catalog.ledger.seal(submission, count // BATCH)
     return submission
 
 

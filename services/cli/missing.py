@@ -61,7 +61,7 @@ async def submit_missing(settings: "Settings", *, as_json: bool) -> Exit:
 
 async def _hand_on(catalog: "Catalog", producer: "Producer") -> Found:
     found, after = Found(), 0
-    while rows := await catalog.queued(after=after):
+    while rows := await catalog.reader.queued(after=after):
         for row in rows:
             by_reference = row.image.source_uri is not None
             added = await producer.add(_image(row) if by_reference else _failure(row))
@@ -96,7 +96,7 @@ async def _unexpanded(catalog: "Catalog", client: "Redis", prefix: str) -> int:
     """Submissions whose sources were not all expanded, and never will be."""
     from shared.streams.keys import SOURCES, Keys
 
-    submissions = await catalog.submissions(limit=1000)
+    submissions = await catalog.reader.submissions(limit=1000)
     if await client.xlen(Keys(prefix).stream(SOURCES)):
         return 0  # those that wait there may be theirs
     return sum((one.parts_open > 0 or not one.sealed) and not one.cancelled for one in submissions)

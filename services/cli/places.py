@@ -90,7 +90,7 @@ async def whole_id(catalog: "Catalog", submission: str) -> str:
     """
     if TOKEN.fullmatch(submission):
         return submission
-    newest = await catalog.submissions(limit=LOOKED_AT)
+    newest = await catalog.reader.submissions(limit=LOOKED_AT)
     found = [one.id for one in newest if submission and one.id.startswith(submission)]
     if len(found) == 1:
         return found[0]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from shared.catalog import Again, Catalog, Filter, Redo
+    from shared.catalog import Catalog, Filter, Redo, Requeued
     from shared.messages import ImageMessage
     from shared.recipe import Recipe
     from shared.streams.producer import Producer
@@ -53,7 +53,7 @@ async def hand_on(
     done = Redone()
     try:
         while go_on():
-            step = await catalog.redo(request)
+            step = await catalog.curator.redo(request)
             done.lost += step.unreachable
             for one in step.images:
                 added = await producer.add(_message(one, request.submission))
@@ -63,11 +63,13 @@ async def hand_on(
                 break
             request = replace(request, after=step.after)
     finally:
-        await catalog.seal(request.submission, 0, request.submission_name, request.submitted_at)
+        await catalog.ledger.seal(
+            request.submission, 0, request.submission_name, request.submitted_at
+        )
     return done
 
 
-def _message(again: "Again", submission: str) -> "ImageMessage":
+def _message(again: "Requeued", submission: str) -> "ImageMessage":
     from shared.messages import ImageMessage
 
     return ImageMessage.of(

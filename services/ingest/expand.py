@@ -7,7 +7,7 @@ import structlog
 from services.ingest.sources.registry import Sources
 from services.ingest.sources.source import FoundImage, Listing, SourceRefused
 from shared import fields
-from shared.catalog import Catalog, Decision, Step
+from shared.catalog import Decision, Expansion, Ledger
 from shared.messages import (
     ImageMessage,
     ResultMessage,
@@ -25,8 +25,8 @@ log = structlog.get_logger()
 class Ingest:
     """Writes the rows of each step, then hands its images on."""
 
-    def __init__(self, catalog: Catalog, sources: Sources) -> None:
-        self._catalog = catalog
+    def __init__(self, ledger: Ledger, sources: Sources) -> None:
+        self._ledger = ledger
         self._sources = sources
 
     async def handle(self, works: Sequence[Work[SourceMessage]]) -> Sequence[Outcome]:
@@ -46,7 +46,7 @@ class Ingest:
         except SourceRefused as refused:
             await self._fail(message, refused.failure)
             return Done()
-        decisions = await self._catalog.queue(_ledger_step(message, listing))
+        decisions = await self._ledger.queue(_expansion(message, listing))
         outputs = [
             Output(_image_message(message, found, decision))
             for found, decision in zip(listing.images, decisions, strict=True)
@@ -66,22 +66,22 @@ class Ingest:
             reason=failure.reason.value,
         )
         await self._open(message)
-        await self._catalog.fail_part(
+        await self._ledger.fail_part(
             message.submission, message.part, message.uri, failure.sentence
         )
 
     async def _seal(self, message: SourceMessage) -> None:
         await self._open(message)
-        await self._catalog.seal(message.submission, message.part)
+        await self._ledger.seal(message.submission, message.part)
 
     async def _open(self, message: SourceMessage) -> None:
-        await self._catalog.open_submission(
+        await self._ledger.open_submission(
             message.submission, message.submission_name, message.submitted_at, None
         )
 
 
-def _ledger_step(message: SourceMessage, found: Listing) -> Step:
-    return Step(
+def _expansion(message: SourceMessage, found: Listing) -> Expansion:
+    return Expansion(
         submission=message.submission,
         submission_name=message.submission_name,
         submitted_at=message.submitted_at,

@@ -20,7 +20,7 @@ async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[
     """Ingest with its connections; closed when the block ends."""
     client = connect(settings.redis_url)
     catalog = await Catalog.open(settings.database_url.get_secret_value())
-    ingest = Ingest(catalog, Sources(settings))
+    ingest = Ingest(catalog.ledger, Sources(settings))
     spec = StageSpec(
         name="ingest",
         stream=SOURCES,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import structlog
 
 from services.writer import metrics
-from shared.catalog import Catalog, Refused
+from shared.catalog import Ledger, Refused
 from shared.messages import ResultMessage, SourceFailedMessage
 from shared.objects import Objects
 from shared.reasons import Failure, Reason
@@ -19,8 +19,8 @@ Result = ResultMessage | SourceFailedMessage
 class Committer:
     """Commits results to the catalog; collects the keys of objects that no row names."""
 
-    def __init__(self, catalog: Catalog, objects: Objects) -> None:
-        self._catalog = catalog
+    def __init__(self, ledger: Ledger, objects: Objects) -> None:
+        self._ledger = ledger
         self._objects = objects
 
     async def commit(self, batch: Sequence[Result], orphans: set[str]) -> list[Outcome]:
@@ -52,7 +52,7 @@ class Committer:
         results = [one for one in batch if isinstance(one, ResultMessage)]
         failures = [one for one in batch if isinstance(one, SourceFailedMessage)]
         with metrics.COMMIT_SECONDS.time():
-            report = await self._catalog.commit(results, failures, self._objects.uri)
+            report = await self._ledger.commit(results, failures, self._objects.uri)
         for status, count in report.won_by_status.items():
             metrics.ROWS.labels(status).inc(count)
         metrics.LATE.inc(report.late)

@@ -49,7 +49,7 @@ class Outdated:
 
     async def _awaited(self, results: Sequence[ResultMessage]) -> list[ResultMessage]:
         """Those that their rows still wait for, once each."""
-        rows = await self._catalog.objects_of([(one.id, one.recipe.id) for one in results])
+        rows = await self._catalog.reader.objects_of([(one.id, one.recipe.id) for one in results])
         awaited: dict[tuple[str, str], ResultMessage] = {}
         for result in results:
             key = (result.id, result.recipe.id)

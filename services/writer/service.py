@@ -54,7 +54,7 @@ class Writer:
             Attachments(payloads),
             Pictures(payloads, objects),
             Outdated(catalog, objects),
-            Committer(catalog, objects),
+            Committer(catalog.ledger, objects),
             objects,
         )
 

@@ -1,39 +1,47 @@
 """The catalog: what was submitted, where every image stands, and what was found."""
 
 from shared.catalog.catalog import Catalog
-from shared.catalog.curation import Again, Redo, RedoStep
-from shared.catalog.named import ObjectsOfRow
-from shared.catalog.queries import Filter
+from shared.catalog.curator import Curator
+from shared.catalog.filters import Filter
+from shared.catalog.ledger import Ledger
+from shared.catalog.reader import Reader
 from shared.catalog.values import (
-    CANCELLED,
-    PICTURE_LOST,
     CommitReport,
     Decision,
+    Expansion,
     FailedPart,
+    Forgotten,
     ImageRow,
-    Progress,
+    Member,
+    ObjectsOfRow,
     QueuedImage,
     QueuedRow,
+    Redo,
+    RedoStep,
     Refused,
-    Step,
+    Requeued,
+    SubmissionStatus,
 )
 
 __all__ = [
-    "CANCELLED",
-    "PICTURE_LOST",
-    "Again",
     "Catalog",
     "CommitReport",
+    "Curator",
     "Decision",
+    "Expansion",
     "FailedPart",
     "Filter",
+    "Forgotten",
     "ImageRow",
+    "Ledger",
+    "Member",
     "ObjectsOfRow",
-    "Progress",
     "QueuedImage",
     "QueuedRow",
+    "Reader",
     "Redo",
     "RedoStep",
     "Refused",
-    "Step",
+    "Requeued",
+    "SubmissionStatus",
 ]

@@ -1,33 +1,25 @@
 """Committing results: each row ends at most once, by the result of its own generation."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog import bulk, counters
-from shared.catalog.queueing import add_recipe, delete_pages, fail_part, submission_key
-from shared.catalog.schema import found_faces, images, memberships, pages
+from shared.catalog.locks import Key, LockedRow, lock
+from shared.catalog.queueing import add_recipe, fail_part, submission_key
+from shared.catalog.requeueing import delete_pages
+from shared.catalog.schema import forgotten, found_faces, images, memberships, pages
 from shared.catalog.texts import pack, safe
 from shared.catalog.values import CommitReport
 from shared.messages import ResultMessage, SourceFailedMessage, Status, now
 from shared.reasons import Reason
 
-KEY = [("id", "text"), ("recipe", "text")]
-
-END_COLUMNS = (
-    "pk status face_count best_score least_score bytes width height format annotated_uri reason "
-    "attempts consumer detected_at committed_at detect_ms code taken_at camera kind pages "
-    "annotated_page drawing"
-)
-"""What a result sets in its row; `pk` names the row."""
-
-NEW_COLUMNS = "id recipe generation submission_id source_uri name status queued_at"
-FACE_COLUMNS = "image n x y w h score landmarks page"
-PAGE_COLUMNS = "image n width height reason"
-
-Key = tuple[str, str]
 UriOf = Callable[[str], str]
+
+Winners = Mapping[int, ResultMessage]
+"""The results by which rows end, by the keys of the rows."""
 
 
 async def commit(
@@ -47,28 +39,21 @@ async def commit(
 async def _end_rows(
     connection: AsyncConnection, results: Sequence[ResultMessage], uri_of: UriOf
 ) -> CommitReport:
-    rows = await _lock(connection, results)
+    rows = await lock(connection, map(_key, results))
     missing = [result for result in results if _key(result) not in rows]
-    orphaned: set[Key] = set()
-    if missing:
-        orphaned = await _forgotten(connection, missing)
-        lost = {_key(result): result for result in missing if _key(result) not in orphaned}
+    buried = await _forgotten(connection, map(_key, missing)) if missing else set()
+    lost = {_key(result): result for result in missing if _key(result) not in buried}
+    if lost:
         rows |= await _restore(connection, list(lost.values()))
     winners: dict[int, ResultMessage] = {}
     for result in results:
-        pk, generation, status = rows.get(_key(result), (0, 0, ""))
-        if status == Status.QUEUED and generation == result.generation:
-            winners.setdefault(pk, result)
+        row = rows.get(_key(result))
+        if row is not None and not row.ended and row.generation == result.generation:
+            winners.setdefault(row.pk, result)
     await _write(connection, winners, uri_of)
-    orphans = {
-        key
-        for result in results
-        if _key(result) in orphaned and result.annotated
-        for key in (result.annotated, *result.crops)
-    }
     return CommitReport(
         late=len(results) - len(winners),
-        orphans=tuple(sorted(orphans)),
+        orphans=_orphans(result for result in results if _key(result) in buried),
         won_by_status=Counter(result.status.value for result in winners.values()),
     )
 
@@ -77,36 +62,42 @@ def _key(result: ResultMessage) -> Key:
     return result.id, result.recipe.id
 
 
-async def _lock(
-    connection: AsyncConnection, results: Sequence[ResultMessage]
-) -> dict[Key, tuple[int, int, str]]:
-    """Key, generation and status of the results' rows, which stay so until the commit."""
-    found = await bulk.select(
-        connection,
-        KEY,
-        sorted({_key(result) for result in results}),
-        "SELECT images.id, images.recipe, images.pk, images.generation, images.status "
-        "FROM {given} JOIN images ON images.id = given.id AND images.recipe = given.recipe "
-        "ORDER BY images.pk {lock}",
+def _orphans(results: Iterable[ResultMessage]) -> tuple[str, ...]:
+    """The keys of all objects of these results."""
+    return tuple(
+        sorted(
+            {
+                key
+                for result in results
+                if result.annotated
+                for key in (result.annotated, *result.crops)
+            }
+        )
     )
-    return {(id_, recipe): (pk, gen, status) for id_, recipe, pk, gen, status in found}
 
 
-async def _forgotten(connection: AsyncConnection, results: Sequence[ResultMessage]) -> set[Key]:
+class _Forgotten(NamedTuple):
+    id: str
+    recipe: str
+
+
+async def _forgotten(connection: AsyncConnection, keys: Iterable[Key]) -> set[Key]:
     """Which of these images were forgotten: their results must not bring them back."""
+    wanted = sorted(set(keys))
     found = await bulk.select(
         connection,
-        KEY,
-        sorted({_key(result) for result in results}),
+        forgotten,
+        {"id": [id_ for id_, _ in wanted], "recipe": [recipe for _, recipe in wanted]},
         "SELECT forgotten.id, forgotten.recipe FROM {given} JOIN forgotten "
         "ON forgotten.id = given.id AND forgotten.recipe = given.recipe",
+        _Forgotten,
     )
-    return {(id_, recipe) for id_, recipe in found}
+    return {(row.id, row.recipe) for row in found}
 
 
 async def _restore(
     connection: AsyncConnection, results: Sequence[ResultMessage]
-) -> dict[Key, tuple[int, int, str]]:
+) -> dict[Key, LockedRow]:
     """Queue rows that a database restored from a backup no longer has, so that they may end."""
     submissions: dict[str, int] = {}
     for result in results:
@@ -114,91 +105,83 @@ async def _restore(
         if result.submission not in submissions:
             key, _ = await submission_key(connection, result.submission, "", result.queued_at)
             submissions[result.submission] = key
-    rows = [
-        (
-            result.id,
-            result.recipe.id,
-            result.generation,
-            result.submission,
-            result.source_uri and safe(result.source_uri),
-            safe(result.name),
-            Status.QUEUED.value,
-            result.queued_at,
-        )
-        for result in sorted(results, key=_key)
-    ]
-    await bulk.insert(connection, images, NEW_COLUMNS, rows, conflict="ignore")
-    found = await _lock(connection, results)
+    new = sorted(results, key=_key)
+    await bulk.insert(
+        connection,
+        images,
+        {
+            "id": [result.id for result in new],
+            "recipe": [result.recipe.id for result in new],
+            "generation": [result.generation for result in new],
+            "submission_id": [result.submission for result in new],
+            "source_uri": [result.source_uri and safe(result.source_uri) for result in new],
+            "name": [safe(result.name) for result in new],
+            "status": [Status.QUEUED.value] * len(new),
+            "queued_at": [result.queued_at for result in new],
+        },
+        conflict="ignore",
+    )
+    rows = await lock(connection, map(_key, new))
     members = [
-        (submissions[result.submission], found[_key(result)][0])
-        for result in results
-        if _key(result) in found
+        counters.Membership(submissions[result.submission], rows[_key(result)].pk)
+        for result in new
+        if _key(result) in rows
     ]
-    await bulk.insert(connection, memberships, "submission image", members, conflict="ignore")
-    named = {key: counters.Change() for key in submissions.values()}
-    for key, _ in members:
-        named[key].named += 1
-    await counters.apply(connection, named)
-    return found
+    await bulk.insert(
+        connection,
+        memberships,
+        {
+            "submission": [member.submission for member in members],
+            "image": [member.image for member in members],
+        },
+    )
+    named = Counter(member.submission for member in members)
+    await counters.apply(connection, {key: counters.Change(named=n) for key, n in named.items()})
+    return rows
 
 
-async def _write(
-    connection: AsyncConnection, winners: dict[int, ResultMessage], uri_of: UriOf
-) -> None:
-    moment = now()
-    ends = [
-        (
-            pk,
-            result.status.value,
-            len(result.faces),
-            max((face.score for face in result.faces), default=None),
-            min((face.score for face in result.faces), default=None),
-            result.bytes,
-            result.width,
-            result.height,
-            safe(result.format),
-            uri_of(result.annotated) if result.annotated else None,
-            safe(result.reason),
-            result.attempts,
-            safe(result.consumer),
-            result.detected_at,
-            moment,
-            result.detect_ms,
-            _code(result),
-            result.taken_at,
-            safe(result.camera) or None,
-            result.kind.value,
-            result.pages,
-            result.annotated_page,
-            result.drawing,
-        )
-        for pk, result in winners.items()
-    ]
-    await bulk.update(connection, images, END_COLUMNS, ends)
-    faces = [
-        (pk, n, face.x, face.y, face.w, face.h, face.score, pack(face.landmarks), face.page)
-        for pk, result in winners.items()
-        for n, face in enumerate(result.faces)
-    ]
-    await bulk.insert(connection, found_faces, FACE_COLUMNS, faces)
+async def _write(connection: AsyncConnection, winners: Winners, uri_of: UriOf) -> None:
+    """Write what the winners say into their rows, and count their ends."""
+    results = list(winners.values())
+    await bulk.update(connection, images, {"pk": list(winners)} | _columns(results, uri_of))
+    await _write_faces(connection, winners)
     await _write_pages(connection, winners)
     turns = [
-        counters.Turn(pk, (Status.QUEUED, 0), (result.status, len(result.faces)))
+        counters.Turn(pk, counters.QUEUED, counters.State(result.status.value, len(result.faces)))
         for pk, result in winners.items()
     ]
     await counters.turned(connection, turns)
 
 
-async def _write_pages(connection: AsyncConnection, winners: dict[int, ResultMessage]) -> None:
-    """Write the pages of documents; what a program of the last schema left there goes first."""
-    documents = {pk: result.searched for pk, result in winners.items() if result.searched}
-    await delete_pages(connection, list(documents))
-    rows = [
-        (pk, page.n, page.width, page.height, safe(page.reason))
-        for pk, searched in documents.items()
-        for page in searched
-    ]
-    await bulk.insert(connection, pages, PAGE_COLUMNS, rows)
+def _columns(results: Sequence[ResultMessage], uri_of: UriOf) -> dict[str, Sequence[object]]:
+    """What results set in their rows: a new column is one line here."""
+    scores = [[face.score for face in result.faces] for result in results]
+    return {
+        "status": [result.status.value for result in results],
+        "face_count": [len(result.faces) for result in results],
+        "best_score": [max(of_one, default=None) for of_one in scores],
+        "least_score": [min(of_one, default=None) for of_one in scores],
+        "bytes": [result.bytes for result in results],
+        "width": [result.width for result in results],
+        "height": [result.height for result in results],
+        "format": [safe(result.format) for result in results],
+        "annotated_uri": [
+            uri_of(result.annotated) if result.annotated else None for result in results
+        ],
+        "reason": [safe(result.reason) for result in results],
+        "code": [_code(result) for result in results],
+        "attempts": [result.attempts for result in results],
+        "consumer": [safe(result.consumer) for result in results],
+        "detected_at": [result.detected_at for result in results],
+        "committed_at": [now()] * len(results),
+        "detect_ms": [result.detect_ms for result in results],
+        "taken_at": [result.taken_at for result in results],
+        "camera": [safe(result.camera) or None for result in results],
+        "kind": [result.kind.value for result in results],
+        "pages": [result.pages for result in results],
+        "annotated_page": [result.annotated_page for result in results],
+        "drawing": [result.drawing for result in results],
+    }
 
 
 def _code(result: ResultMessage) -> str | None:
@@ -207,3 +190,39 @@ def _code(result: ResultMessage) -> str | None:
         return result.code
     reason = Reason.of(None, result.reason)
     return None if reason is Reason.ERROR else reason.value
+
+
+async def _write_faces(connection: AsyncConnection, winners: Winners) -> None:
+    found = [(pk, n, face) for pk, result in winners.items() for n, face in enumerate(result.faces)]
+    await bulk.insert(
+        connection,
+        found_faces,
+        {
+            "image": [pk for pk, _, _ in found],
+            "n": [n for _, n, _ in found],
+            "x": [face.x for *_, face in found],
+            "y": [face.y for *_, face in found],
+            "w": [face.w for *_, face in found],
+            "h": [face.h for *_, face in found],
+            "score": [face.score for *_, face in found],
+            "landmarks": [pack(face.landmarks) for *_, face in found],
+            "page": [face.page for *_, face in found],
+        },
+    )
+
+
+async def _write_pages(connection: AsyncConnection, winners: Winners) -> None:
+    """Write the pages of documents; what a redo of the last version left there goes first."""
+    searched = [(pk, page) for pk, result in winners.items() for page in result.searched]
+    await delete_pages(connection, sorted({pk for pk, _ in searched}))
+    await bulk.insert(
+        connection,
+        pages,
+        {
+            "image": [pk for pk, _ in searched],
+            "n": [page.n for _, page in searched],
+            "width": [page.width for _, page in searched],
+            "height": [page.height for _, page in searched],
+            "reason": [safe(page.reason) for _, page in searched],
+        },
+    )

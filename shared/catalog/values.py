@@ -4,13 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from shared.catalog.filters import Filter
 from shared.errors import FacesError
 from shared.messages import Face, Kind, Page, Status
-from shared.reasons import Reason
 from shared.recipe import Recipe
-
-CANCELLED = Reason.CANCELLED.meaning
-PICTURE_LOST = Reason.PICTURE_LOST.meaning
 
 
 class Refused(FacesError):
@@ -32,7 +29,7 @@ class QueuedImage:
 
 
 @dataclass(frozen=True)
-class Step:
+class Expansion:
     """One step of expanding a part: at most 500 images, and the positions before and after.
 
     `next_position` of None says that the part is fully expanded.
@@ -51,7 +48,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do with one image of a step: hand it on under this generation, or leave it."""
+    """What to do with one image of an expansion: hand it on under this generation, or leave it."""
 
     generation: int
     send: bool
@@ -66,11 +63,11 @@ class FailedPart:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a submission stands. All counts are of images, but `faces` and the parts.
+class SubmissionStatus:
+    """Where a submission stands. All counts are of images, except `faces` and the parts.
 
-    `named` is how many distinct images it has named so far; `skipped` of them had already ended
-    when it named them. `failed_parts` holds the first 100.
+    `named` counts the distinct images it has named so far; `skipped` of them had ended before it
+    named them. `failed_parts` holds the first 100.
     """
 
     id: str
@@ -91,8 +88,20 @@ class Progress:
 
     @property
     def ended(self) -> int:
-        """Images that have their end."""
+        """Images that have ended."""
         return self.with_faces + self.no_faces + self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An image of a submission; `key` is its place in the order in which they were named."""
+
+    key: int
+    id: str
+    source_uri: str | None
+    status: Status
+    annotated_uri: str | None
+    recipe: str
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,11 @@ class QueuedRow:
 
 @dataclass(frozen=True)
 class CommitReport:
-    """What a commit did: rows that ended by it, results that came too late, unnamed objects."""
+    """What a commit did.
+
+    `late` results changed nothing; `orphans` are keys of objects that no row names;
+    `won_by_status` counts the rows that ended by it.
+    """
 
     late: int = 0
     orphans: tuple[str, ...] = ()
@@ -166,3 +179,67 @@ class ImageRow:
     drawing: int | None = None
     searched: tuple[Page, ...] = ()
     faces: tuple[Face, ...] = ()
+
+
+@dataclass(frozen=True)
+class ObjectsOfRow:
+    """Which objects a row's picture has.
+
+    Attributes:
+        generation: of the row.
+        awaited: the row is queued; its result may bring any objects.
+        annotated: whether the row names an annotated picture.
+        crops: how many there are at most: one a face.
+    """
+
+    generation: int
+    awaited: bool
+    annotated: bool
+    crops: int
+
+
+@dataclass(frozen=True)
+class Redo:
+    """One step of doing images again. `recipe` of None: each under its own, once more.
+
+    The images get a submission of their own, whose status says how far they are.
+    """
+
+    submission: str
+    submission_name: str
+    submitted_at: datetime
+    filter: Filter
+    recipe: Recipe | None = None
+    after: int = 0
+    limit: int = 500
+
+
+@dataclass(frozen=True)
+class Requeued:
+    """An image to be handed on, under this recipe and generation."""
+
+    image: QueuedImage
+    recipe: Recipe
+    generation: int
+
+
+@dataclass(frozen=True)
+class RedoStep:
+    """What one step of a redo queued; the next begins behind `after`, unless that is None.
+
+    `unreachable` were sent along with their bytes, which nobody kept: only who has them can send
+    them again.
+    """
+
+    images: tuple[Requeued, ...]
+    unreachable: int
+    after: int | None
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """An image whose row was deleted."""
+
+    id: str
+    recipe: str
+    name: str

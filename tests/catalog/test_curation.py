@@ -52,44 +52,44 @@ def key_of(image: QueuedImage) -> str:
 
 async def test_cancelling_ends_what_waits_and_keeps_what_ended(catalog: Catalog) -> None:
     images = some_images(3)
-    await catalog.queue(step_of(images, ONE, after="3"))
-    await catalog.commit([result_of(images[0])])
+    await catalog.ledger.queue(step_of(images, ONE, after="3"))
+    await catalog.ledger.commit([result_of(images[0])])
 
-    assert await catalog.cancel(ONE) == 2
-    assert await catalog.cancel(ONE) == 0
+    assert await catalog.curator.cancel(ONE) == 2
+    assert await catalog.curator.cancel(ONE) == 0
 
-    progress = await catalog.progress(ONE)
+    progress = await catalog.reader.submission(ONE)
     assert (progress.cancelled, progress.complete) == (True, True)
     assert (progress.with_faces, progress.failed, progress.queued) == (1, 2, 0)
-    assert (await catalog.commit([result_of(images[1])])).won == 0
+    assert (await catalog.ledger.commit([result_of(images[1])])).won == 0
 
 
 async def test_cancelling_leaves_what_another_submission_waits_for(catalog: Catalog) -> None:
     images = some_images(3)
-    await catalog.queue(step_of(images, ONE))
-    await catalog.queue(step_of(images[:1], TWO))
+    await catalog.ledger.queue(step_of(images, ONE))
+    await catalog.ledger.queue(step_of(images[:1], TWO))
 
-    assert await catalog.cancel(ONE) == 2
+    assert await catalog.curator.cancel(ONE) == 2
 
-    assert (await catalog.progress(TWO)).queued == 1
-    assert (await catalog.commit([result_of(images[0])])).won == 1
+    assert (await catalog.reader.submission(TWO)).queued == 1
+    assert (await catalog.ledger.commit([result_of(images[0])])).won == 1
 
 
 async def test_nothing_more_is_queued_for_a_cancelled_submission(catalog: Catalog) -> None:
     images = some_images(2)
-    await catalog.queue(step_of(images[:1], ONE, after="1"))
-    await catalog.cancel(ONE)
+    await catalog.ledger.queue(step_of(images[:1], ONE, after="1"))
+    await catalog.curator.cancel(ONE)
 
-    decisions = await catalog.queue(step_of(images[1:], ONE, before="1", after="2"))
+    decisions = await catalog.ledger.queue(step_of(images[1:], ONE, before="1", after="2"))
 
     assert [decision.send for decision in decisions] == [False]
-    progress = await catalog.progress(ONE)
+    progress = await catalog.reader.submission(ONE)
     assert (progress.named, progress.parts_open) == (1, 0)
 
 
 async def test_cancelling_what_is_not_there_is_an_error_for_people(catalog: Catalog) -> None:
     with pytest.raises(FacesError, match="no submission"):
-        await catalog.cancel(ONE)
+        await catalog.curator.cancel(ONE)
 
 
 def redo(filter_: Filter, **more: object) -> Redo:
@@ -100,32 +100,32 @@ async def test_a_redo_queues_under_the_next_generation_and_has_its_own_progress(
     catalog: Catalog,
 ) -> None:
     images = some_images(3)
-    await catalog.queue(step_of(images, ONE))
-    await catalog.seal(ONE, 1)
-    await catalog.commit([result_of(images[0]), failure(images[1]), failure(images[2])])
+    await catalog.ledger.queue(step_of(images, ONE))
+    await catalog.ledger.seal(ONE, 1)
+    await catalog.ledger.commit([result_of(images[0]), failure(images[1]), failure(images[2])])
 
-    step = await catalog.redo(redo(Filter(statuses=(Status.FAILED,))))
+    step = await catalog.curator.redo(redo(Filter(statuses=(Status.FAILED,))))
 
     assert step.after is None
     assert [(one.image.id, one.generation, one.recipe) for one in step.images] == [
         (image.id, 2, RECIPE) for image in images[1:]
     ]
-    progress = await catalog.progress(AGAIN)
+    progress = await catalog.reader.submission(AGAIN)
     assert (progress.named, progress.queued, progress.skipped) == (2, 2, 0)
-    assert not (await catalog.progress(ONE)).complete
-    assert (await catalog.commit([result_of(images[1], generation=1)])).won == 0
-    report = await catalog.commit([result_of(image, generation=2) for image in images[1:]])
+    assert not (await catalog.reader.submission(ONE)).complete
+    assert (await catalog.ledger.commit([result_of(images[1], generation=1)])).won == 0
+    report = await catalog.ledger.commit([result_of(image, generation=2) for image in images[1:]])
     assert report.won == 2
     for submission in (ONE, AGAIN):
-        assert (await catalog.progress(submission)).complete
-    assert (await catalog.progress(ONE)).faces == 6
+        assert (await catalog.reader.submission(submission)).complete
+    assert (await catalog.reader.submission(ONE)).faces == 6
 
 
 async def test_a_redo_leaves_nothing_of_what_was_found_before(catalog: Catalog) -> None:
     (image,) = some_images(1)
-    await catalog.queue(step_of([image], ONE))
-    (before,) = await catalog.show(image.id)
-    await catalog.commit(
+    await catalog.ledger.queue(step_of([image], ONE))
+    (before,) = await catalog.reader.show(image.id)
+    await catalog.ledger.commit(
         [
             result_of(
                 image,
@@ -142,53 +142,55 @@ async def test_a_redo_leaves_nothing_of_what_was_found_before(catalog: Catalog) 
         ]
     )
 
-    await catalog.redo(redo(Filter()))
+    await catalog.curator.redo(redo(Filter()))
 
-    (row,) = await catalog.show(image.id)
+    (row,) = await catalog.reader.show(image.id)
     kept = {"generation": 2, "queued_at": row.queued_at, "width": 640, "height": 480}
     assert row == replace(before, **kept, format="JPEG", bytes=None)
 
 
 async def test_a_repeated_redo_step_hands_on_the_same_images_once_raised(catalog: Catalog) -> None:
     images = some_images(5)
-    await catalog.queue(step_of(images, ONE))
-    await catalog.commit([failure(image) for image in images])
+    await catalog.ledger.queue(step_of(images, ONE))
+    await catalog.ledger.commit([failure(image) for image in images])
     request = redo(Filter(statuses=(Status.FAILED,)), limit=3)
 
-    first = await catalog.redo(request)
-    assert await catalog.redo(request) == first
-    await catalog.commit([result_of(first.images[0].image, generation=2)])
-    assert (await catalog.redo(request)).images == first.images[1:]
+    first = await catalog.curator.redo(request)
+    assert await catalog.curator.redo(request) == first
+    await catalog.ledger.commit([result_of(first.images[0].image, generation=2)])
+    assert (await catalog.curator.redo(request)).images == first.images[1:]
 
     assert first.after is not None
-    rest = await catalog.redo(redo(Filter(statuses=(Status.FAILED,)), limit=3, after=first.after))
+    rest = await catalog.curator.redo(
+        redo(Filter(statuses=(Status.FAILED,)), limit=3, after=first.after)
+    )
     assert len(rest.images) == 2
     assert {one.generation for one in (*first.images, *rest.images)} == {2}
-    assert (await catalog.progress(AGAIN)).named == 5
+    assert (await catalog.reader.submission(AGAIN)).named == 5
 
 
 async def test_a_redo_under_another_recipe_keeps_the_old_rows(catalog: Catalog) -> None:
     images = some_images(2)
     better = Recipe(model="yunet", model_version="test", accurate=True)
-    await catalog.queue(step_of(images, ONE))
-    await catalog.commit([result_of(images[0]), nothing_found(images[1])])
+    await catalog.ledger.queue(step_of(images, ONE))
+    await catalog.ledger.commit([result_of(images[0]), nothing_found(images[1])])
 
-    step = await catalog.redo(redo(Filter(), recipe=better))
+    step = await catalog.curator.redo(redo(Filter(), recipe=better))
 
     assert [(one.recipe, one.generation) for one in step.images] == [(better, 1)] * 2
-    assert (await catalog.progress(ONE)).ended == 2
-    assert len(await catalog.show(images[0].id)) == 2
+    assert (await catalog.reader.submission(ONE)).ended == 2
+    assert len(await catalog.reader.show(images[0].id)) == 2
 
 
 async def test_a_redo_says_how_many_have_no_source(catalog: Catalog) -> None:
     sent = QueuedImage("f" * 32, "sent.jpg")
-    await catalog.queue(step_of([sent], ONE))
-    await catalog.commit([failure(sent)])
+    await catalog.ledger.queue(step_of([sent], ONE))
+    await catalog.ledger.commit([failure(sent)])
 
-    step = await catalog.redo(redo(Filter()))
+    step = await catalog.curator.redo(redo(Filter()))
 
     assert (step.images, step.unreachable) == ((), 1)
-    assert (await catalog.progress(ONE)).failed == 1
+    assert (await catalog.reader.submission(ONE)).failed == 1
 
 
 def crops_in_every_form(image: QueuedImage) -> list[str]:
@@ -201,9 +203,9 @@ async def test_forgetting_deletes_rows_faces_and_objects_and_nothing_else(
     catalog: Catalog, objects: Objects
 ) -> None:
     images = some_images(2)
-    await catalog.queue(step_of(images, ONE))
-    await catalog.seal(ONE, 1)
-    await catalog.commit([result_of(image, annotated=key_of(image)) for image in images])
+    await catalog.ledger.queue(step_of(images, ONE))
+    await catalog.ledger.seal(ONE, 1)
+    await catalog.ledger.commit([result_of(image, annotated=key_of(image)) for image in images])
     for image in images:
         await objects.put(key_of(image), b"x")
     for key in crops_in_every_form(images[0]):
@@ -215,9 +217,9 @@ async def test_forgetting_deletes_rows_faces_and_objects_and_nothing_else(
     assert await listed(forget(catalog, objects, wanted)) == [images[0].name]
     assert await listed(forget(catalog, objects, wanted)) == []
 
-    assert await catalog.show(images[0].id) == []
+    assert await catalog.reader.show(images[0].id) == []
     assert await keys_of(objects) == [key_of(images[1])]
-    progress = await catalog.progress(ONE)
+    progress = await catalog.reader.submission(ONE)
     assert (progress.named, progress.faces, progress.complete) == (1, 2, True)
 
 
@@ -225,33 +227,33 @@ async def test_what_is_forgotten_stays_so_for_what_was_under_way(catalog: Catalo
     (image,) = some_images(1)
     submitted = now()
     step = step_of([image], ONE, at=submitted)
-    await catalog.queue(step)
-    await catalog.forget_some(Filter(image=image.id))
+    await catalog.ledger.queue(step)
+    await catalog.curator.forget_some(Filter(image=image.id))
 
-    report = await catalog.commit([result_of(image, annotated=key_of(image))])
+    report = await catalog.ledger.commit([result_of(image, annotated=key_of(image))])
 
     assert (report.won, report.orphans) == (0, (key_of(image),))
-    assert [decision.send for decision in await catalog.queue(step)] == [False]
-    assert (await catalog.progress(ONE)).named == 0
+    assert [decision.send for decision in await catalog.ledger.queue(step)] == [False]
+    assert (await catalog.reader.submission(ONE)).named == 0
 
 
 async def test_who_submits_a_forgotten_picture_anew_gets_it(catalog: Catalog) -> None:
     (image,) = some_images(1)
-    await catalog.queue(step_of([image], ONE, at=now() - timedelta(hours=1)))
-    await catalog.forget_some(Filter(image=image.id))
+    await catalog.ledger.queue(step_of([image], ONE, at=now() - timedelta(hours=1)))
+    await catalog.curator.forget_some(Filter(image=image.id))
 
-    (decision,) = await catalog.queue(step_of([image], TWO, at=now() + timedelta(seconds=1)))
+    (decision,) = await catalog.ledger.queue(step_of([image], TWO, at=now() + timedelta(seconds=1)))
 
     assert (decision.send, decision.generation) == (True, 2)
-    assert (await catalog.commit([result_of(image, generation=1)])).won == 0
-    assert (await catalog.commit([result_of(image, generation=2)])).won == 1
+    assert (await catalog.ledger.commit([result_of(image, generation=1)])).won == 0
+    assert (await catalog.ledger.commit([result_of(image, generation=2)])).won == 1
 
 
 async def test_forgetting_that_was_cut_off_before_the_objects_is_finished_by_the_next(
     catalog: Catalog, objects: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (image,) = some_images(1)
-    await catalog.queue(step_of([image], ONE))
+    await catalog.ledger.queue(step_of([image], ONE))
     await objects.put(key_of(image), b"x")
 
     async def away(*_: object) -> None:
@@ -272,8 +274,8 @@ async def test_a_sweep_deletes_old_objects_that_no_row_names(
     catalog: Catalog, objects: Objects
 ) -> None:
     named, waiting, failed, unknown = some_images(4)
-    await catalog.queue(step_of([named, waiting, failed], ONE))
-    await catalog.commit([result_of(named, annotated=key_of(named)), failure(failed)])
+    await catalog.ledger.queue(step_of([named, waiting, failed], ONE))
+    await catalog.ledger.commit([result_of(named, annotated=key_of(named)), failure(failed)])
     for image in (named, waiting, failed, unknown):
         await objects.put(key_of(image), b"x")
     await objects.put("somebody/elses.jpg", b"x")

@@ -45,10 +45,10 @@ async def test_many_starting_at_once_on_an_empty_database_make_it_once(catalog_u
 
     images = some_images(40)
     await asyncio.gather(
-        *(catalog.queue(step_of(images, ONE, part=n)) for n, catalog in enumerate(catalogs))
+        *(catalog.ledger.queue(step_of(images, ONE, part=n)) for n, catalog in enumerate(catalogs))
     )
 
-    assert (await catalogs[0].progress(ONE)).named == 40
+    assert (await catalogs[0].reader.submission(ONE)).named == 40
     await asyncio.gather(*(catalog.close() for catalog in catalogs))
 
 
@@ -77,17 +77,19 @@ async def test_writers_of_the_same_rows_in_any_order_do_not_block_each_other(
     for round_ in range(5):
         batch = images[round_ * 40 : (round_ + 1) * 40]
         await asyncio.gather(
-            first.queue(step_of(batch, ONE, part=round_)),
-            second.queue(step_of(batch[::-1], "2" * 32, part=round_)),
+            first.ledger.queue(step_of(batch, ONE, part=round_)),
+            second.ledger.queue(step_of(batch[::-1], "2" * 32, part=round_)),
         )
         results = [result_of(image) for image in batch]
         reports = await asyncio.gather(
-            first.commit(results), second.commit(results[::-1]), first.commit(results[10:30])
+            first.ledger.commit(results),
+            second.ledger.commit(results[::-1]),
+            first.ledger.commit(results[10:30]),
         )
         assert sum(report.won for report in reports) == 40
 
     for submission in (ONE, "2" * 32):
-        progress = await first.progress(submission)
+        progress = await first.reader.submission(submission)
         assert (progress.named, progress.with_faces, progress.faces) == (200, 200, 400)
     await first.close()
     await second.close()
@@ -119,7 +121,7 @@ async def test_a_database_that_does_not_exist_names_the_setting(empty_postgres: 
 async def test_a_connection_that_the_server_ends_is_replaced(empty_postgres: str) -> None:
     catalog = await Catalog.open(empty_postgres)
     (image,) = some_images(1)
-    await catalog.queue(step_of([image], ONE))
+    await catalog.ledger.queue(step_of([image], ONE))
 
     await run_sql(
         empty_postgres,
@@ -128,8 +130,8 @@ async def test_a_connection_that_the_server_ends_is_replaced(empty_postgres: str
     )
 
     with pytest.raises(Unreachable):
-        await catalog.commit([result_of(image)])
-    assert (await catalog.commit([result_of(image)])).won == 1
+        await catalog.ledger.commit([result_of(image)])
+    assert (await catalog.ledger.commit([result_of(image)])).won == 1
     await catalog.close()
 
 
@@ -138,7 +140,7 @@ async def test_a_lock_that_is_never_given_up_is_waited_for_and_not_blamed_on_the
 ) -> None:
     catalog = await Catalog.open(empty_postgres)
     (image,) = some_images(1)
-    await catalog.queue(step_of([image], ONE))
+    await catalog.ledger.queue(step_of([image], ONE))
     await catalog.close()
     impatient = await Catalog.open(empty_postgres)
     event.listen(impatient._database.engine.sync_engine, "connect", _wait_for_locks_briefly)
@@ -148,9 +150,9 @@ async def test_a_lock_that_is_never_given_up_is_waited_for_and_not_blamed_on_the
     async with blocker.transaction():
         await blocker.execute("SELECT * FROM images FOR UPDATE")
         with pytest.raises(Unreachable, match="lock timeout"):
-            await impatient.commit([result_of(image)])
+            await impatient.ledger.commit([result_of(image)])
 
-    assert (await impatient.commit([result_of(image)])).won == 1
+    assert (await impatient.ledger.commit([result_of(image)])).won == 1
     await blocker.close()
     await impatient.close()
 
@@ -181,9 +183,9 @@ async def test_a_full_disk_is_waited_for_and_then_gone_on_with(tmp_path: Path) -
 
     async with limited_to_its_size(database):
         with pytest.raises(Unreachable, match="full"):
-            await catalog.queue(step)
+            await catalog.ledger.queue(step)
 
-    assert len(await catalog.queue(step)) == 500
+    assert len(await catalog.ledger.queue(step)) == 500
     await catalog.close()
 
 
@@ -210,15 +212,15 @@ async def limited_to_its_size(database: Database) -> AsyncIterator[None]:
 async def test_sqlite_keeps_readers_reading_while_another_process_writes(tmp_path: Path) -> None:
     path = tmp_path / "faces.db"
     catalog = await Catalog.open(f"sqlite:///{path}")
-    await catalog.queue(step_of(some_images(3), ONE))
+    await catalog.ledger.queue(step_of(some_images(3), ONE))
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     writer.execute("UPDATE submissions SET name = 'changed'")
 
-    assert (await catalog.progress(ONE)).name == "holiday"
+    assert (await catalog.reader.submission(ONE)).name == "holiday"
 
     writer.execute("COMMIT")
-    assert (await catalog.progress(ONE)).name == "changed"
+    assert (await catalog.reader.submission(ONE)).name == "changed"
     writer.close()
     await catalog.close()
 
@@ -234,7 +236,7 @@ async def test_a_killed_writer_leaves_a_readable_file_with_all_it_committed(
         "async def main():\n"
         "    catalog = await Catalog.open(sys.argv[1])\n"
         "    for part in range(10**6):\n"
-        "        await catalog.queue(step_of(some_images(100), '1' * 32, part=part))\n"
+        "        await catalog.ledger.queue(step_of(some_images(100), '1' * 32, part=part))\n"
         "        print(part, flush=True)\n"
         "asyncio.run(main())\n"
     )
@@ -249,7 +251,7 @@ async def test_a_killed_writer_leaves_a_readable_file_with_all_it_committed(
     await process.wait()
 
     catalog = await Catalog.open(url)
-    named = (await catalog.progress(ONE)).named
+    named = (await catalog.reader.submission(ONE)).named
     assert named >= 100 * len(told)
     assert named % 100 == 0
     with sqlite3.connect(tmp_path / "faces.db") as connection:

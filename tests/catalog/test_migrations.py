@@ -99,9 +99,9 @@ async def test_scores_are_gathered_from_the_faces_of_a_catalog_without_them(
 
     catalog = await Catalog.open(catalog_url)
 
-    (row,) = await catalog.page(Filter(max_score=0.6, min_score=0.4))
+    (row,) = await catalog.reader.page(Filter(max_score=0.6, min_score=0.4))
     assert (row.name, [face.score for face in row.faces]) == ("old.jpg", [0.75, 0.5])
-    assert await catalog.page(Filter(min_score=0.8)) == []
+    assert await catalog.reader.page(Filter(min_score=0.8)) == []
     await catalog.close()
 
 
@@ -118,7 +118,7 @@ async def test_rows_of_before_are_pictures_of_one_page_drawn_by_nobody_knows_who
 
     catalog = await Catalog.open(catalog_url)
 
-    (row,) = await catalog.page(Filter())
+    (row,) = await catalog.reader.page(Filter())
     assert (row.kind, row.pages, row.searched, row.annotated_page) == ("picture", 1, (), None)
     assert (row.code, row.taken_at, row.camera, row.drawing) == (None, None, None, None)
     assert [(face.score, face.page) for face in row.faces] == [(0.75, None)]
@@ -142,7 +142,7 @@ async def test_old_failures_get_the_code_of_their_sentence(catalog_url: str) -> 
 
     catalog = await Catalog.open(catalog_url)
 
-    found = {row.reason: row.code async for row in catalog.results(Filter())}
+    found = {row.reason: row.code async for row in catalog.reader.results(Filter())}
     assert found == OLD_SENTENCES
     await catalog.close()
 
@@ -156,7 +156,7 @@ async def test_a_crash_between_two_steps_is_gone_on_from(catalog_url: str) -> No
 
     catalog = await Catalog.open(catalog_url)
 
-    assert (await catalog.progress("1" * 32)).named == 0
+    assert (await catalog.reader.submission("1" * 32)).named == 0
     await catalog.close()
 
 
@@ -254,13 +254,13 @@ async def test_statements_of_the_last_version_go_on_while_and_after_the_schema_c
         for statements in every[:3]:
             await run(statements)
 
-        (row,) = await catalog.show(image)
+        (row,) = await catalog.reader.show(image)
         assert (row.status, row.face_count, len(row.faces)) == (Status.FACES, 1, 1)
         assert (row.code, row.kind, row.pages, row.drawing) == (None, "picture", 1, None)
 
         for statements in every[3:]:
             await run(statements)
-        assert await catalog.show(image) == []
+        assert await catalog.reader.show(image) == []
         await catalog.close()
 
 
@@ -268,14 +268,14 @@ async def test_pages_that_a_redo_of_the_last_version_left_do_not_stay(catalog_ur
     catalog = await Catalog.open(catalog_url)
     (image,) = some_images(1)
     pages = tuple(Page(n=n, width=640, height=480) for n in (1, 2, 3))
-    await catalog.queue(step_of([image]))
+    await catalog.ledger.queue(step_of([image]))
     document = {"kind": Kind.DOCUMENT, "pages": 3}
-    await catalog.commit([result_of(image, searched=pages, **document)])
+    await catalog.ledger.commit([result_of(image, searched=pages, **document)])
 
     async with last_version(catalog_url) as run:
         await run(of_before(REQUEUE_OF_BEFORE, image.id))
-    await catalog.commit([result_of(image, generation=2, searched=pages[:1], **document)])
+    await catalog.ledger.commit([result_of(image, generation=2, searched=pages[:1], **document)])
 
-    (row,) = await catalog.show(image.id)
+    (row,) = await catalog.reader.show(image.id)
     assert row.searched == pages[:1]
     await catalog.close()

@@ -31,15 +31,15 @@ def image(name: str) -> QueuedImage:
 
 async def names(catalog: Catalog, **wanted: object) -> list[str]:
     filter_ = Filter(**wanted)  # type: ignore[arg-type]  # each test gives fields of a filter
-    return [row.name async for row in catalog.results(filter_)]
+    return [row.name async for row in catalog.reader.results(filter_)]
 
 
 async def with_results(catalog: Catalog) -> None:
     """Pictures of all statuses: none.jpg, one.jpg, two.jpg, bad.jpg, and waiting.jpg."""
     images = {name: image(f"{name}.jpg") for name in ("none", "one", "two", "bad", "waiting")}
     faces = [Face(x=1, y=2, w=3, h=4, score=score) for score in (0.95, 0.75)]
-    await catalog.queue(step_of(list(images.values()), ONE))
-    await catalog.commit(
+    await catalog.ledger.queue(step_of(list(images.values()), ONE))
+    await catalog.ledger.commit(
         [
             nothing_found(images["none"]),
             result_of(images["one"], faces=faces[1:]),
@@ -113,7 +113,7 @@ async def test_a_name_pattern_is_a_shell_s(
 ) -> None:
     folders = ["a/IMG_1.jpg", "a/IMG_2.jpg", "a/é.png", "b/IMG-1.jpg", "b/100%.jpg"]
     everything = [*folders, "[x].jpg", "c:\\d.bmp"]
-    await catalog.queue(step_of([image(name) for name in everything], ONE))
+    await catalog.ledger.queue(step_of([image(name) for name in everything], ONE))
 
     assert sorted(await names(catalog, name=pattern)) == sorted(found)
 
@@ -139,68 +139,68 @@ def test_the_sets_of_a_pattern_are_written_out_as_beginnings(
 async def test_pages_and_limits_follow_each_other_without_gap_or_repeat(catalog: Catalog) -> None:
     images = some_images(1234)
     for part, start in enumerate(range(0, 1234, 500)):
-        await catalog.queue(step_of(images[start : start + 500], ONE, part=part))
+        await catalog.ledger.queue(step_of(images[start : start + 500], ONE, part=part))
 
-    everything = [row.name async for row in catalog.results(Filter())]
+    everything = [row.name async for row in catalog.reader.results(Filter())]
 
     assert everything == [image.name for image in images]
-    first = await catalog.page(Filter(submission=ONE), limit=700)
-    second = await catalog.page(Filter(submission=ONE), after=first[-1].cursor, limit=700)
+    first = await catalog.reader.page(Filter(submission=ONE), limit=700)
+    second = await catalog.reader.page(Filter(submission=ONE), after=first[-1].cursor, limit=700)
     assert [row.name for row in (*first, *second)] == everything
-    limited = [row.name async for row in catalog.results(Filter(name="*.jpg"), limit=600)]
+    limited = [row.name async for row in catalog.reader.results(Filter(name="*.jpg"), limit=600)]
     assert limited == everything[:600]
 
 
 async def test_a_picture_s_history_is_found_by_name_and_by_identity(catalog: Catalog) -> None:
     (one,) = some_images(1)
     other = Recipe(model="yunet", model_version="test", detect_size=1024)
-    await catalog.queue(step_of([one], ONE))
-    await catalog.commit([result_of(one)])
-    await catalog.queue(step_of([one], TWO, recipe=other))
+    await catalog.ledger.queue(step_of([one], ONE))
+    await catalog.ledger.commit([result_of(one)])
+    await catalog.ledger.queue(step_of([one], TWO, recipe=other))
 
-    by_name = await catalog.show(one.name)
+    by_name = await catalog.reader.show(one.name)
 
     assert [(row.recipe, row.status) for row in by_name] == [
         (RECIPE.id, Status.FACES),
         (other.id, Status.QUEUED),
     ]
-    assert await catalog.show(one.id) == by_name
-    assert await catalog.show(one.id, other.id) == by_name[1:]
-    assert await catalog.show("no such picture") == []
+    assert await catalog.reader.show(one.id) == by_name
+    assert await catalog.reader.show(one.id, other.id) == by_name[1:]
+    assert await catalog.reader.show("no such picture") == []
 
 
 async def test_what_is_queued_can_be_handed_on_again(catalog: Catalog) -> None:
     first, second, third = some_images(3)
-    await catalog.queue(step_of([first, second], ONE))
-    await catalog.queue(step_of([third], TWO))
-    await catalog.commit([result_of(first)])
+    await catalog.ledger.queue(step_of([first, second], ONE))
+    await catalog.ledger.queue(step_of([third], TWO))
+    await catalog.ledger.commit([result_of(first)])
 
-    (waiting,) = await catalog.queued(ONE)
+    (waiting,) = await catalog.reader.queued(ONE)
 
     assert (waiting.image, waiting.recipe, waiting.generation) == (second, RECIPE, 1)
-    everything = await catalog.queued()
+    everything = await catalog.reader.queued()
     assert [row.image for row in everything] == [second, third]
-    assert await catalog.queued(after=everything[-1].cursor) == []
+    assert await catalog.reader.queued(after=everything[-1].cursor) == []
 
 
 async def test_submissions_are_listed_newest_first_with_their_progress(catalog: Catalog) -> None:
     moment = now()
-    await catalog.queue(step_of(some_images(2), ONE, at=moment - timedelta(hours=1)))
-    await catalog.queue(step_of(some_images(3), TWO, at=moment))
+    await catalog.ledger.queue(step_of(some_images(2), ONE, at=moment - timedelta(hours=1)))
+    await catalog.ledger.queue(step_of(some_images(3), TWO, at=moment))
 
-    listed = await catalog.submissions()
+    listed = await catalog.reader.submissions()
 
     assert [(one.id, one.named) for one in listed] == [(TWO, 3), (ONE, 2)]
-    assert [one.id for one in await catalog.submissions(before=moment)] == [ONE]
-    assert [one.id for one in await catalog.submissions(limit=1)] == [TWO]
+    assert [one.id for one in await catalog.reader.submissions(before=moment)] == [ONE]
+    assert [one.id for one in await catalog.reader.submissions(limit=1)] == [TWO]
 
 
 async def test_the_pace_is_what_ended_lately(catalog: Catalog) -> None:
     images = some_images(10)
-    await catalog.queue(step_of(images, ONE))
-    assert await catalog.pace(ONE) == 0
+    await catalog.ledger.queue(step_of(images, ONE))
+    assert await catalog.reader.pace(ONE) == 0
 
-    await catalog.commit([nothing_found(image) for image in images])
+    await catalog.ledger.commit([nothing_found(image) for image in images])
 
-    assert await catalog.pace(ONE) > 0
-    assert await catalog.pace(TWO) == 0
+    assert await catalog.reader.pace(ONE) > 0
+    assert await catalog.reader.pace(TWO) == 0

@@ -23,8 +23,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from shared.catalog import CANCELLED, Catalog, Filter, QueuedImage, Redo
+from shared.catalog import Catalog, Filter, QueuedImage, Redo
 from shared.messages import Status, new_token, now
+from shared.reasons import Reason
 from tests.support.catalogs import (
     RECIPE,
     _own_database,
@@ -69,7 +70,7 @@ class Ledger(RuleBasedStateMachine):
         self.members: dict[str, set[int]] = {}
         self.created: dict[str, datetime] = {}
         self.cancelled: set[str] = set()
-        self.graves: dict[int, tuple[int, datetime]] = {}
+        self.tombstones: dict[int, tuple[int, datetime]] = {}
 
     def run(self, call: Awaitable[Any]) -> Any:  # Any: whatever the call answers
         async def wait() -> Any:
@@ -97,11 +98,11 @@ class Ledger(RuleBasedStateMachine):
     def submit(self, submission: str, images: list[int]) -> None:
         at = self.created.setdefault(submission, now())
         step = step_of([IMAGES[n] for n in images], submission, at=at)
-        decisions = self.run(self.catalog.queue(step))
-        assert self.run(self.catalog.queue(step)) == decisions
+        decisions = self.run(self.catalog.ledger.queue(step))
+        assert self.run(self.catalog.ledger.queue(step)) == decisions
         members = self.members.setdefault(submission, set())
         for n, decision in zip(images, decisions, strict=True):
-            generation, forgotten_at = self.graves.get(n, (0, None))
+            generation, forgotten_at = self.tombstones.get(n, (0, None))
             barred = forgotten_at is not None and forgotten_at >= at
             if submission in self.cancelled or barred:
                 assert not decision.send
@@ -118,12 +119,12 @@ class Ledger(RuleBasedStateMachine):
     @rule(image=which, back=st.integers(-1, 2), status=st.sampled_from(sorted(KINDS)))
     def result_arrives(self, image: int, back: int, status: Status) -> None:
         row = self.rows.get(image)
-        known = row.generation if row else self.graves.get(image, (0, None))[0]
+        known = row.generation if row else self.tombstones.get(image, (0, None))[0]
         generation = known - back
         if not known or generation < 1:
             return
         result = KINDS[status](IMAGES[image], generation)
-        report = self.run(self.catalog.commit([result, result]))
+        report = self.run(self.catalog.ledger.commit([result, result]))
         wins = row is not None and row.status is Status.QUEUED and back == 0
         assert report.won == wins
         if row is not None and wins:
@@ -133,8 +134,8 @@ class Ledger(RuleBasedStateMachine):
     def redo(self, image: int) -> None:
         submission = new_token()
         request = Redo(submission, "again", now(), Filter(image=IMAGES[image].id))
-        first = self.run(self.catalog.redo(request))
-        assert self.run(self.catalog.redo(request)) == first
+        first = self.run(self.catalog.curator.redo(request))
+        assert self.run(self.catalog.curator.redo(request)) == first
         self.created[submission] = request.submitted_at
         self.members[submission] = set()
         row = self.rows.get(image)
@@ -149,7 +150,7 @@ class Ledger(RuleBasedStateMachine):
     def cancel(self, submission: str) -> None:
         if submission not in self.created:
             return
-        self.run(self.catalog.cancel(submission))
+        self.run(self.catalog.curator.cancel(submission))
         self.cancelled.add(submission)
         for n in self.members[submission]:
             wanted = any(
@@ -162,18 +163,19 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(image=which)
     def forget(self, image: int) -> None:
-        self.run(self.catalog.forget_some(Filter(image=IMAGES[image].id)))
+        self.run(self.catalog.curator.forget_some(Filter(image=IMAGES[image].id)))
         row = self.rows.pop(image, None)
         if row is not None:
-            self.graves[image] = (row.generation, now())
+            self.tombstones[image] = (row.generation, now())
         for members in self.members.values():
             members.discard(image)
 
     @invariant()
     def rows_are_those_of_the_model(self) -> None:
-        found = {int(row.id, 16): row for row in self.run(self.catalog.page(Filter()))}
+        found = {int(row.id, 16): row for row in self.run(self.catalog.reader.page(Filter()))}
         assert {
-            n: (row.generation, row.status, row.reason == CANCELLED) for n, row in found.items()
+            n: (row.generation, row.status, row.code == Reason.CANCELLED)
+            for n, row in found.items()
         } == {n: (row.generation, row.status, row.cancelled) for n, row in self.rows.items()}
         for row in found.values():
             assert len(row.faces) == row.face_count == (2 if row.status is Status.FACES else 0)
@@ -182,7 +184,7 @@ class Ledger(RuleBasedStateMachine):
     @invariant()
     def counters_are_what_counting_gives(self) -> None:
         for submission, members in self.members.items():
-            progress = self.run(self.catalog.progress(submission))
+            progress = self.run(self.catalog.reader.submission(submission))
             counted = Counter(self.rows[n].status for n in members)
             assert progress.named == len(members)
             assert progress.queued == counted[Status.QUEUED]

@@ -221,7 +221,9 @@ class Chaos:
 
             async def complete() -> bool:
                 try:
-                    return all([(await catalog.progress(one)).complete for one in submissions])
+                    return all(
+                        [(await catalog.reader.submission(one)).complete for one in submissions]
+                    )
                 except Unreachable:
                     return False
 

@@ -298,7 +298,7 @@ async def test_results_reads_a_catalog_by_folder_or_url(faces: Faces, tmp_path: 
     out = tmp_path / "out"
     out.mkdir()
     catalog = await Catalog.open(f"sqlite:///{out}/faces.db")
-    assert [row async for row in catalog.results(Filter())] == []
+    assert [row async for row in catalog.reader.results(Filter())] == []
     await catalog.close()
     assert faces("results", "-o", out, "--format", "json").stdout == "[]\n"
     url = f"sqlite:///{out}/faces.db"

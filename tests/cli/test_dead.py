@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from shared.catalog import Catalog, QueuedImage, Step
+from shared.catalog import Catalog, Expansion, QueuedImage
 from shared.messages import ImageMessage, Payload, ResultMessage, Status, new_token, now
 from shared.recipe import Recipe
 from tests.support.entries import only_entry_in
@@ -56,8 +56,8 @@ class Suite:
         catalog, message = await self.open_catalog(), self.message
         queued = QueuedImage(message.id, message.name)
         moment = now()
-        await catalog.queue(
-            Step(message.submission, "", moment, 0, None, RECIPE, "", None, [queued])
+        await catalog.ledger.queue(
+            Expansion(message.submission, "", moment, 0, None, RECIPE, "", None, [queued])
         )
         failed = ResultMessage(
             submission=message.submission,
@@ -68,12 +68,12 @@ class Suite:
             status=Status.FAILED,
             reason="no end after 60 s",
         )
-        await catalog.commit([failed])
+        await catalog.ledger.commit([failed])
         await catalog.close()
 
     async def row(self) -> tuple[Status, int]:
         catalog = await self.open_catalog()
-        (row,) = await catalog.show(self.message.id)
+        (row,) = await catalog.reader.show(self.message.id)
         await catalog.close()
         return row.status, row.generation
 

@@ -88,14 +88,14 @@ async def test_flushall_while_running_and_resubmitting_completes_the_set(
         o.push_async_callback(Running(stage).drain)
         async with running(suite, pass_on, batch=20):
             await wait_until(suite.all_streams_empty, "all have an end")
-        rows: list[ImageRow] = [row async for row in catalog.results(Filter())]
+        rows: list[ImageRow] = [row async for row in catalog.reader.results(Filter())]
         assert {row.generation for row in rows} == {1}
         done = [row for row in rows if row.status is Status.NO_FACES]
         lost = [row for row in rows if row.status is Status.FAILED]
         assert (len(done), len(lost)) == (20, 3)
         assert {row.reason for row in lost} == {Reason.BYTES_LOST.meaning}
-        assert (await catalog.progress(named)).complete
-        assert (await catalog.progress(sent)).complete
+        assert (await catalog.reader.submission(named)).complete
+        assert (await catalog.reader.submission(sent)).complete
         assert not await suite.client.exists(suite.keys.in_flight), "nothing is left"
 
         again = Submission(suite.producer, RECIPE, "again")

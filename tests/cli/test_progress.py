@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from services.cli.local.progress import Pace, Plain, duration, last_line
-from shared.catalog import Progress
+from shared.catalog import SubmissionStatus
 from shared.messages import new_token, now
 
-STANDING = Progress(
+STANDING = SubmissionStatus(
     id=new_token(),
     name="",
     created_at=now(),

@@ -142,7 +142,7 @@ def test_show_has_every_recipe_and_version_also_as_json(here: Here) -> None:
     here.queue([old, new])
     here.end(failure(old, reason="too\nlate"))
     blurred = Recipe(model="yunet", model_version="test", mode=Mode.BLUR)
-    here.ask(lambda catalog: catalog.queue(step_of([new], part=1, recipe=blurred)))
+    here.ask(lambda catalog: catalog.ledger.queue(step_of([new], part=1, recipe=blurred)))
     told = json.loads(here.on("show", "same.jpg", "--json").out)
     assert [(one["id"], one["recipe"]) for one in told] == [
         (old.id, RECIPE.id),
@@ -191,7 +191,7 @@ def test_watching_ends_with_the_submission(here: Here, monkeypatch: pytest.Monke
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
         catalog = await Catalog.open(here.url)
-        await catalog.commit([nothing_found(image)])
+        await catalog.ledger.commit([nothing_found(image)])
         await catalog.close()
 
     monkeypatch.setattr("services.cli.commands.status.asyncio.sleep", sleep)

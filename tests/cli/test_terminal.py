@@ -63,9 +63,9 @@ async def test_results_are_shown_without_escape_sequences_of_names(
     catalog = await Catalog.open(f"sqlite:///{tmp_path}/faces.db")
     (one,) = some_images(1)
     odd = type(one)(one.id, HOSTILE, one.source_uri)
-    await catalog.queue(step_of([odd], recipe=RECIPE))
-    await catalog.commit([failure(odd, reason=HOSTILE)])
-    (row,) = await catalog.show(one.id)
+    await catalog.ledger.queue(step_of([odd], recipe=RECIPE))
+    await catalog.ledger.commit([failure(odd, reason=HOSTILE)])
+    (row,) = await catalog.reader.show(one.id)
     assert row.status is Status.FAILED
     await catalog.close()
     table = faces("results", "--database", f"sqlite:///{tmp_path}/faces.db")

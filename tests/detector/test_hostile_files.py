@@ -47,7 +47,7 @@ async def test_a_path_too_long_to_be_written_out_stops_no_other_picture(
         assert len(names) == 3
         assert max(map(len, names)) <= 4096
         assert [name for name in names if name.endswith("\\xff/deep.jpg")]
-        standing = await catalog.progress(submission)
+        standing = await catalog.reader.submission(submission)
         assert (standing.named, standing.failed_parts) == (3, ())
 
 
@@ -71,7 +71,7 @@ async def test_a_reference_with_a_nul_byte_or_of_another_kind_is_refused_in_word
         for uri, reason in told.items():
             submission = await submit_uri(suite, uri)
             await wait_until(lambda: settled(suite), "refused")
-            (part,) = (await catalog.progress(submission)).failed_parts
+            (part,) = (await catalog.reader.submission(submission)).failed_parts
             assert reason in part.reason
 
 

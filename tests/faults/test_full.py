@@ -98,10 +98,10 @@ async def test_disk_or_bucket_refuses(
             await suite.add_all([fine])
             async with writing(suite):
                 await all_ended(suite, catalog, 2)
-            (row,) = await catalog.show(refused)
+            (row,) = await catalog.reader.show(refused)
             assert (row.status, row.attempts) == (Status.FAILED, 2)
             assert ("403 Forbidden" if store == "bucket" else "Not a directory") in row.reason
-            assert [row.status for row in await catalog.show(fine.id)] == [Status.NO_FACES]
+            assert [row.status for row in await catalog.reader.show(fine.id)] == [Status.NO_FACES]
             assert await suite.length(DEAD) == 1
 
 

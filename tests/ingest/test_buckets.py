@@ -152,12 +152,12 @@ async def test_the_whole_way_of_a_bucket_passes_no_pixels_through_redis(
 
             async def complete() -> bool:
                 try:
-                    return (await catalog.progress(message.submission)).complete
+                    return (await catalog.reader.submission(message.submission)).complete
                 except FacesError:  # not known yet
                     return False
 
             await wait_until(complete, "all pictures have their end", 60)
-            rows = {row.name: row async for row in catalog.results(Filter())}
+            rows = {row.name: row async for row in catalog.reader.results(Filter())}
             await catalog.close()
             assert await suite.client.keys(suite.keys.payload("*").replace("{", "[{]")) == []
             await asyncio.gather(*(run.drain() for run in running))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from services.ingest.service import open_stage
-from shared.catalog import Catalog, Progress
+from shared.catalog import Catalog, SubmissionStatus
 from shared.health import Health
 from shared.identity import inline_id
 from shared.messages import (
@@ -77,8 +77,8 @@ def make_pictures(folder: Path, count: int) -> None:
         (folder / f"{number:06}.jpg").write_bytes(b"picture")
 
 
-async def progress(catalog: Catalog, submission: str) -> Progress:
-    found = await catalog.progress(submission)
+async def progress(catalog: Catalog, submission: str) -> SubmissionStatus:
+    found = await catalog.reader.submission(submission)
     assert found is not None
     return found
 

@@ -207,7 +207,7 @@ async def test_a_catalog_through_tls(
 ) -> None:
     url = f"postgresql://postgres:hush@localhost:{tls_postgres}/postgres?" + options
     catalog = await Catalog.open(url.format(ca=certificates.authority))
-    assert await catalog.submissions() == []
+    assert await catalog.reader.submissions() == []
     await catalog.close()
 
 

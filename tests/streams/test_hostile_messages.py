@@ -185,7 +185,7 @@ async def test_hand_made_bad_messages_each_end_as_a_dead_letter_and_the_services
             assert len(letter[b"reason"]) < 300, "and does not repeat what it was given"
         catalog = await Catalog.open(suite.settings.database_url.get_secret_value())
         for one in good:
-            (row,) = await catalog.show(one.id)
+            (row,) = await catalog.reader.show(one.id)
             assert row.status is Status.NO_FACES
         await catalog.close()
 

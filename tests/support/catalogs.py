@@ -11,7 +11,7 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy.engine import make_url
 
-from shared.catalog import Catalog, QueuedImage, Step
+from shared.catalog import Catalog, Expansion, QueuedImage
 from shared.messages import Face, ResultMessage, Status, new_token, now
 from shared.reasons import Reason
 from shared.recipe import Recipe
@@ -86,9 +86,9 @@ def step_of(
     after: str | None = None,
     at: datetime | None = None,
     recipe: Recipe = RECIPE,
-) -> Step:
+) -> Expansion:
     """A step of an expansion; by default the only one of its part."""
-    return Step(
+    return Expansion(
         submission, "holiday", at or now(), part, "file:///holiday", recipe, before, after, images
     )
 

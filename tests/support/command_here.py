@@ -67,7 +67,7 @@ class Here:
 
     def show(self, name: str) -> list[ImageRow]:
         """The rows of a picture."""
-        return self.ask(lambda catalog: catalog.show(name))
+        return self.ask(lambda catalog: catalog.reader.show(name))
 
     def queue(
         self, images: list[QueuedImage], submission: str = "5" * 32, *, sealed: bool = True
@@ -75,9 +75,9 @@ class Here:
         """A submission of these images."""
 
         async def work(catalog: Catalog) -> None:
-            await catalog.queue(step_of(images, submission))
+            await catalog.ledger.queue(step_of(images, submission))
             if sealed:
-                await catalog.seal(submission, 1)
+                await catalog.ledger.seal(submission, 1)
 
         self.ask(work)
 
@@ -86,7 +86,7 @@ class Here:
 
         async def work(catalog: Catalog) -> None:
             folder = (self.out / "objects").as_uri()
-            await catalog.commit(results, uri_of=lambda key: f"{folder}/{key}")
+            await catalog.ledger.commit(results, uri_of=lambda key: f"{folder}/{key}")
 
         self.ask(work)
 

@@ -128,7 +128,7 @@ async def add_pictures(suite: Suite, contents: Sequence[bytes]) -> None:
 
 
 async def rows_of(catalog: Catalog) -> list[ImageRow]:
-    return [row async for row in catalog.results(Filter())]
+    return [row async for row in catalog.reader.results(Filter())]
 
 
 async def all_ended(suite: Suite, catalog: Catalog, count: int) -> None:

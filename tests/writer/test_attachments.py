@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from services.writer.service import Writer
-from shared.catalog import PICTURE_LOST, Catalog, ImageRow
+from shared.catalog import Catalog, ImageRow
 from shared.messages import (
     FACES_LIMIT,
     Attachment,
@@ -18,6 +18,7 @@ from shared.messages import (
     pack_faces,
 )
 from shared.objects import Objects
+from shared.reasons import Reason
 from shared.streams.keys import RESULTS
 from shared.streams.outcome import Done
 from tests.support.catalogs import (
@@ -109,7 +110,7 @@ async def test_faces_lost_with_redis_end_as_failed_and_are_done_again_when_named
     writer: Writer, catalog: Catalog, objects: Objects, payloads: PayloadsInMemory
 ) -> None:
     lost, kept = some_images(2)
-    await catalog.queue(step_of([lost, kept]))
+    await catalog.ledger.queue(step_of([lost, kept]))
     message = result_of(
         lost,
         faces=(),
@@ -119,10 +120,10 @@ async def test_faces_lost_with_redis_end_as_failed_and_are_done_again_when_named
 
     assert await writer.handle(works([message, nothing_found(kept)])) == [Done(), Done()]
 
-    (row,) = await catalog.show(lost.id)
-    assert (row.status, row.reason, row.annotated_uri) == (Status.FAILED, PICTURE_LOST, None)
+    (row,) = await catalog.reader.show(lost.id)
+    assert (row.status, row.code, row.annotated_uri) == (Status.FAILED, Reason.PICTURE_LOST, None)
     assert await keys_of(objects) == set(), "no picture is stored for a row that names none"
-    (decision, _) = await catalog.queue(step_of([lost, kept], "6" * 32))
+    (decision, _) = await catalog.ledger.queue(step_of([lost, kept], "6" * 32))
     assert (decision.send, decision.generation) == (True, 2)
 
 
@@ -134,7 +135,7 @@ async def test_an_attachment_that_is_not_what_it_says_costs_only_its_own_result(
     content: bytes, writer: Writer, catalog: Catalog, payloads: PayloadsInMemory
 ) -> None:
     wrong, right, without = some_images(3)
-    await catalog.queue(step_of([wrong, right, without]))
+    await catalog.ledger.queue(step_of([wrong, right, without]))
     batch: list[ResultMessage] = [
         result_of(wrong, faces=(), attachments=attached(payloads.add(content))),
         result_of(right, faces=(), attachments=attached(payloads.add(pack_faces(CROWD)))),
@@ -143,10 +144,10 @@ async def test_an_attachment_that_is_not_what_it_says_costs_only_its_own_result(
 
     assert await writer.handle(works(batch)) == [Done()] * 3
 
-    (row,) = await catalog.show(wrong.id)
+    (row,) = await catalog.reader.show(wrong.id)
     assert (row.status, row.faces) == (Status.FAILED, ())
     assert row.reason.startswith("attached faces: ")
-    (row,) = await catalog.show(right.id)
+    (row,) = await catalog.reader.show(right.id)
     assert_crowd(row)
-    progress = await catalog.progress(row.submission_id)
+    progress = await catalog.reader.submission(row.submission_id)
     assert (progress.with_faces, progress.no_faces, progress.failed) == (1, 1, 1)

@@ -57,7 +57,7 @@ def found(
 
 
 async def redo(catalog: Catalog) -> None:
-    await catalog.redo(Redo("8" * 32, "again", now(), Filter()))
+    await catalog.curator.redo(Redo("8" * 32, "again", now(), Filter()))
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ async def image(
 ) -> QueuedImage:
     """A picture with three faces, queued again; the store also has crops in their old form."""
     (image,) = some_images(1)
-    await catalog.queue(step_of([image]))
+    await catalog.ledger.queue(step_of([image]))
     await writer.handle(works([found(image, payloads, 3)]))
     await redo(catalog)
     for n in range(2):
@@ -171,7 +171,7 @@ async def test_a_store_that_does_not_delete_is_left_to_the_sweep_and_the_row_is_
 
     assert outcomes == [Done()]
 
-    (row,) = await catalog.show(image.id)
+    (row,) = await catalog.reader.show(image.id)
     assert row.face_count == 1
     said = capsys.readouterr().out
     assert "until a sweep" in said
@@ -191,7 +191,7 @@ async def test_the_first_generation_looks_for_no_earlier_objects(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (image,) = some_images(1)
-    await catalog.queue(step_of([image]))
+    await catalog.ledger.queue(step_of([image]))
     stray = keys_for(image).crops(3)[2]
     await objects.put(stray, b"of nobody")
 

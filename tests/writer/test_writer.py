@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from services.writer.service import Writer, failed
-from shared.catalog import PICTURE_LOST, Catalog, Filter
+from shared.catalog import Catalog, Filter
 from shared.errors import Unreachable
 from shared.messages import (
     Attachment,
@@ -68,7 +68,7 @@ async def test_a_result_becomes_an_object_and_a_row_that_names_it(
     writer: Writer, catalog: Catalog, objects: Objects, payloads: PayloadsInMemory
 ) -> None:
     (image,) = some_images(1)
-    await catalog.queue(step_of([image]))
+    await catalog.ledger.queue(step_of([image]))
     result = result_of(
         image,
         payload=payloads.add(b"highlighted"),
@@ -78,7 +78,7 @@ async def test_a_result_becomes_an_object_and_a_row_that_names_it(
 
     assert await writer.handle(works([result])) == [Done()]
 
-    (row,) = await catalog.show(image.id)
+    (row,) = await catalog.reader.show(image.id)
     key = f"{RECIPE.id}/{image.id}.jpg"
     assert (row.status, row.annotated_uri) == (Status.FACES, objects.uri(key))
     assert await objects.get(key) == b"highlighted"
@@ -90,12 +90,12 @@ async def test_a_picture_that_the_detector_stored_is_only_named(
 ) -> None:
     (image,) = some_images(1)
     key = f"{RECIPE.id}/{image.id}.jpg"
-    await catalog.queue(step_of([image]))
+    await catalog.ledger.queue(step_of([image]))
     await objects.put(key, b"by the detector")
 
     assert await writer.handle(works([result_of(image, annotated=key)])) == [Done()]
 
-    (row,) = await catalog.show(image.id)
+    (row,) = await catalog.reader.show(image.id)
     assert row.annotated_uri == objects.uri(key)
     assert await objects.get(key) == b"by the detector"
 
@@ -112,7 +112,7 @@ async def test_dying_at_any_point_ends_as_one_row_and_one_object(
     when: str,
 ) -> None:
     images = some_images(3)
-    await catalog.queue(step_of(images))
+    await catalog.ledger.queue(step_of(images))
     results = [result_of(image, payload=payloads.add(b"highlighted")) for image in images]
     results[1] = result_of(
         images[1],
@@ -137,17 +137,17 @@ async def test_dying_at_any_point_ends_as_one_row_and_one_object(
 
     assert await restarted.handle(works(results)) == [Done()] * 3
 
-    rows = [row async for row in catalog.results(Filter())]
+    rows = [row async for row in catalog.reader.results(Filter())]
     assert [(row.status, len(row.faces)) for row in rows] == [(Status.FACES, 2)] * 3
     assert await keys_of(objects) == {f"{RECIPE.id}/{image.id}.jpg" for image in images}
-    assert (await catalog.progress(ONE)).with_faces == 3
+    assert (await catalog.reader.submission(ONE)).with_faces == 3
 
 
 async def test_the_culprit_of_a_refused_batch_ends_alone_with_the_reason(
     writer: Writer, catalog: Catalog
 ) -> None:
     images = some_images(20)
-    await catalog.queue(step_of(images))
+    await catalog.ledger.queue(step_of(images))
     results = [nothing_found(image) for image in images]
     for position in (0, 7, 8):
         results[position] = result_of(images[position]).model_copy(update={"bytes": 1 << 70})
@@ -155,9 +155,9 @@ async def test_the_culprit_of_a_refused_batch_ends_alone_with_the_reason(
     outcomes = await writer.handle(works(results))
 
     assert outcomes == [Done()] * 20
-    progress = await catalog.progress(ONE)
+    progress = await catalog.reader.submission(ONE)
     assert (progress.no_faces, progress.failed, progress.queued) == (17, 3, 0)
-    (row,) = await catalog.show(images[7].id)
+    (row,) = await catalog.reader.show(images[7].id)
     assert "refuses" in row.reason
 
 
@@ -165,7 +165,7 @@ async def test_what_cannot_even_fail_is_a_dead_letter_and_its_neighbours_are_com
     writer: Writer, catalog: Catalog
 ) -> None:
     images = some_images(2)
-    await catalog.queue(step_of(images))
+    await catalog.ledger.queue(step_of(images))
     hopeless = SourceFailedMessage(
         submission=ONE, trace="7" * 32, recipe=RECIPE, part=0, reason="no such folder"
     ).model_copy(update={"part": 1 << 70})
@@ -173,23 +173,23 @@ async def test_what_cannot_even_fail_is_a_dead_letter_and_its_neighbours_are_com
     outcomes = await writer.handle(works([result_of(images[0]), hopeless, result_of(images[1])]))
 
     assert [type(outcome) for outcome in outcomes] == [Done, Dead, Done]
-    assert (await catalog.progress(ONE)).with_faces == 2
+    assert (await catalog.reader.submission(ONE)).with_faces == 2
 
 
 async def test_a_picture_lost_with_redis_ends_as_failed_and_is_done_again_when_named(
     writer: Writer, catalog: Catalog
 ) -> None:
     lost, kept = some_images(2)
-    await catalog.queue(step_of([lost, kept]))
+    await catalog.ledger.queue(step_of([lost, kept]))
 
     outcomes = await writer.handle(
         works([result_of(lost, payload=Payload.of(b"gone")), nothing_found(kept)])
     )
 
     assert outcomes == [Done(), Done()]
-    (row,) = await catalog.show(lost.id)
-    assert (row.status, row.reason, row.annotated_uri) == (Status.FAILED, PICTURE_LOST, None)
-    decisions = await catalog.queue(step_of([lost, kept], "6" * 32))
+    (row,) = await catalog.reader.show(lost.id)
+    assert (row.status, row.code, row.annotated_uri) == (Status.FAILED, Reason.PICTURE_LOST, None)
+    decisions = await catalog.ledger.queue(step_of([lost, kept], "6" * 32))
     assert [(decision.send, decision.generation) for decision in decisions] == [
         (True, 2),
         (False, 1),
@@ -204,7 +204,7 @@ async def test_an_object_that_the_store_refuses_is_tried_again_and_then_fails_wi
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     refused, fine = some_images(2)
-    await catalog.queue(step_of([refused, fine]))
+    await catalog.ledger.queue(step_of([refused, fine]))
     put = objects.put
 
     async def refuse(key: str, content: bytes) -> None:
@@ -221,11 +221,11 @@ async def test_an_object_that_the_store_refuses_is_tried_again_and_then_fails_wi
         Retry("object store file:///full refuses: 403 Forbidden", Reason.STORE_REFUSED),
         Done(),
     ]
-    assert (await catalog.progress(ONE)).queued == 1
+    assert (await catalog.reader.submission(ONE)).queued == 1
     last = failed(results[0], Failure(Reason.STORE_REFUSED, "403 Forbidden"), 3, "writer-1")
     assert isinstance(last, ResultMessage)
     assert await writer.handle(works([last])) == [Done()]
-    (row,) = await catalog.show(refused.id)
+    (row,) = await catalog.reader.show(refused.id)
     assert (row.status, row.reason, row.attempts) == (Status.FAILED, "403 Forbidden", 3)
     assert failed(last, Failure(Reason.ERROR, "again"), 3, "writer-1") is None
 
@@ -238,7 +238,7 @@ async def test_an_unreachable_database_keeps_the_batch_and_stores_its_pictures_o
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (image,) = some_images(1)
-    await catalog.queue(step_of([image]))
+    await catalog.ledger.queue(step_of([image]))
     puts: list[str] = []
     put = objects.put
 
@@ -265,12 +265,12 @@ async def test_a_late_result_of_a_forgotten_picture_leaves_neither_row_nor_objec
     writer: Writer, catalog: Catalog, objects: Objects, payloads: PayloadsInMemory
 ) -> None:
     (image,) = some_images(1)
-    await catalog.queue(step_of([image]))
-    await catalog.forget_some(Filter(image=image.id))
+    await catalog.ledger.queue(step_of([image]))
+    await catalog.curator.forget_some(Filter(image=image.id))
 
     assert await writer.handle(works([result_of(image, payload=payloads.add(b"x"))])) == [Done()]
 
-    assert await catalog.show(image.id) == []
+    assert await catalog.reader.show(image.id) == []
     assert await keys_of(objects) == set()
 
 
@@ -278,16 +278,16 @@ async def test_a_failed_part_and_results_are_committed_together(
     writer: Writer, catalog: Catalog
 ) -> None:
     images = some_images(2)
-    await catalog.queue(step_of(images))
+    await catalog.ledger.queue(step_of(images))
     gone = SourceFailedMessage(
         submission=ONE, trace="7" * 32, recipe=RECIPE, part=1, uri="file:///gone", reason="gone"
     )
-    await catalog.seal(ONE, 2, "", now())
+    await catalog.ledger.seal(ONE, 2, "", now())
 
     outcomes = await writer.handle(works([result_of(images[0]), gone, failure(images[1])]))
 
     assert outcomes == [Done()] * 3
-    progress = await catalog.progress(ONE)
+    progress = await catalog.reader.submission(ONE)
     assert progress.complete
     assert progress.failed_parts[0].reason == "gone"
 
@@ -297,7 +297,7 @@ async def test_payloads_are_held_in_memory_only_a_few_at_a_time(
 ) -> None:
     monkeypatch.setattr("services.writer.payloads.BYTES_AT_ONCE", 1000)
     images = some_images(12)
-    await catalog.queue(step_of(images))
+    await catalog.ledger.queue(step_of(images))
     results = [result_of(image, payload=payloads.add(b"x" * 300)) for image in images]
 
     assert await writer.handle(works(results)) == [Done()] * 12
@@ -309,10 +309,10 @@ async def test_thousands_of_faces_in_one_picture_are_all_kept(
     writer: Writer, catalog: Catalog
 ) -> None:
     (image,) = some_images(1)
-    await catalog.queue(step_of([image]))
+    await catalog.ledger.queue(step_of([image]))
     crowd = tuple(Face(x=n, y=n, w=5, h=5, score=0.8) for n in range(2000))
 
     assert await writer.handle(works([result_of(image, faces=crowd)])) == [Done()]
 
-    (row,) = await catalog.show(image.id)
+    (row,) = await catalog.reader.show(image.id)
     assert (row.face_count, len(row.faces), row.faces[1999].x) == (2000, 2000, 1999)

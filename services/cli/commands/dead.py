@@ -202,7 +202,7 @@ async def _renewed(letter: "DeadLetter", catalog: "Catalog") -> "Message | None"
         return None
     if not isinstance(message, ImageMessage | ResultMessage):
         return message
-    generation = await catalog.revive(message.id, message.recipe.id)
+    generation = await catalog.curator.revive(message.id, message.recipe.id)
     if generation is None:
         print(f"{letter.id}: the catalog has no row of it any more; left", file=sys.stderr)
         return None

@@ -128,7 +128,7 @@ async def _look(
     """
     number = 0
     known: set[str] = {objects.place}
-    async for row in catalog.results(filter_, faces=False):
+    async for row in catalog.reader.results(filter_, faces=False):
         number += 1
         told = f"{printable(row.name)}  ({row.recipe})"
         if everything:
@@ -158,7 +158,7 @@ async def _forget_placed(out: Path, catalog: "Catalog", filter_: "Filter") -> in
         return 0
     removed = 0
     with Placed(out) as placed:
-        async for row in catalog.results(filter_, faces=False):
+        async for row in catalog.reader.results(filter_, faces=False):
             removed += placed.forget([f"{row.recipe}/{row.id}.jpg"])
     return removed
 
@@ -200,7 +200,9 @@ async def _belongs(catalog: "Catalog", objects: "Objects") -> None:
     from shared.catalog import Filter
     from shared.messages import Status
 
-    async for row in catalog.results(Filter(statuses=(Status.FACES,)), LOOKED_AT, faces=False):
+    async for row in catalog.reader.results(
+        Filter(statuses=(Status.FACES,)), LOOKED_AT, faces=False
+    ):
         if row.annotated_uri is None:
             continue
         key = f"{row.recipe}/{row.id}.jpg"

@@ -197,7 +197,7 @@ async def _first(url: str, filter_: "Filter") -> tuple[str | None, "Filter"]:
     try:
         if filter_.submission is not None:
             filter_ = replace(filter_, submission=await whole_id(catalog, filter_.submission))
-        rows = await catalog.page(filter_, limit=1, faces=False)
+        rows = await catalog.reader.page(filter_, limit=1, faces=False)
         return (rows[0].recipe if rows else None), filter_
     finally:
         await catalog.close()

@@ -118,11 +118,11 @@ async def _print(
 
         async def rows(faces: bool) -> "AsyncIterator[ImageRow]":
             nonlocal last
-            async for row in catalog.results(filter_, limit, faces, after):
+            async for row in catalog.reader.results(filter_, limit, faces, after):
                 last = row.cursor
                 yield row
 
         await write(form, rows, sys.stdout)
-        if limit is not None and await catalog.page(filter_, last, 1, faces=False):
+        if limit is not None and await catalog.reader.page(filter_, last, 1, faces=False):
             sys.stdout.flush()
             print(f"there are more: the same with --after {last}", file=sys.stderr)

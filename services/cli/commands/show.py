@@ -40,8 +40,8 @@ async def _show(
     from services.cli.places import opened_catalog
 
     async with opened_catalog(out, database) as catalog:
-        rows = await catalog.show(name, recipe)
-        recipes = {id_: await catalog.recipe(id_) for id_ in {row.recipe for row in rows}}
+        rows = await catalog.reader.show(name, recipe)
+        recipes = {id_: await catalog.reader.recipe(id_) for id_ in {row.recipe for row in rows}}
     if not rows:
         pattern = name if any(letter in name for letter in "*?[") else f"*{name}*"
         raise FacesError(

@@ -13,7 +13,7 @@ import typer
 from services.cli.options import AsJson, DatabaseUrl, Out
 
 if TYPE_CHECKING:
-    from shared.catalog import Catalog, Progress
+    from shared.catalog import Catalog, SubmissionStatus
 
 WATCH_SECONDS = 1.0
 
@@ -64,16 +64,16 @@ def cancel(
 class Standing:
     """A submission's progress, and how it moves: images a second, and seconds that are left."""
 
-    progress: "Progress"
+    progress: "SubmissionStatus"
     rate: float
     eta: float | None
 
     @classmethod
-    async def of(cls, catalog: "Catalog", progress: "Progress") -> "Standing":
+    async def of(cls, catalog: "Catalog", progress: "SubmissionStatus") -> "Standing":
         """Measured by what ended lately; an estimate needs every part to be expanded."""
         from services.cli.local.progress import Pace
 
-        rate = 0.0 if progress.complete else await catalog.pace(progress.id)
+        rate = 0.0 if progress.complete else await catalog.reader.pace(progress.id)
         named_all = progress.sealed and progress.parts_open == 0
         known = named_all and progress.queued
         return cls(progress, rate, Pace.left(progress.queued, rate) if known else None)
@@ -124,7 +124,11 @@ async def _status(
     async with opened_catalog(out, database) as catalog:
         one = await whole_id(catalog, submission) if submission else None
         while True:
-            found = [await catalog.progress(one)] if one else await catalog.submissions(limit)
+            found = (
+                [await catalog.reader.submission(one)]
+                if one
+                else await catalog.reader.submissions(limit)
+            )
             standings = [await Standing.of(catalog, progress) for progress in found]
             if watch and sys.stdout.isatty() and not as_json:
                 print("\x1b[H\x1b[2J", end="")  # home, and clear
@@ -196,10 +200,10 @@ async def _cancel(
 
     async with opened_catalog(out, database) as catalog:
         one = await whole_id(catalog, submission)
-        before = await catalog.progress(one)
+        before = await catalog.reader.submission(one)
         over = before.complete
-        number = 0 if over else await catalog.cancel(one)
-        after = await catalog.progress(one)
+        number = 0 if over else await catalog.curator.cancel(one)
+        after = await catalog.reader.submission(one)
     if as_json:
         told = {"submission": one, "cancelled": number, "queued": after.queued, "was_over": over}
         print(json.dumps(told))

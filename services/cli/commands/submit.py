@@ -25,7 +25,7 @@ from shared.printing import printable
 
 if TYPE_CHECKING:
     from services.cli.sending.submission import Submission
-    from shared.catalog import Progress
+    from shared.catalog import SubmissionStatus
     from shared.recipe import Recipe
     from shared.settings import Settings
 
@@ -190,7 +190,7 @@ class _Sender:
             print(f"{start}{self.sent:,} {what}{cut}", file=sys.stderr)
         print(submission, flush=True)
 
-    async def _wait(self, submission: str, *, as_json: bool) -> "Progress | None":
+    async def _wait(self, submission: str, *, as_json: bool) -> "SubmissionStatus | None":
         """Follow the submission in the catalog until it is complete, or somebody interrupts."""
         from services.cli.local.progress import Pace, last_line, reporter
         from shared.catalog import Catalog
@@ -201,7 +201,7 @@ class _Sender:
         try:
             while not self._stop.is_set():
                 try:
-                    standing = await catalog.progress(submission)
+                    standing = await catalog.reader.submission(submission)
                 except Unreachable as error:
                     shown.note(f"waiting: {error}")
                 except FacesError:

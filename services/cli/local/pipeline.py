@@ -24,7 +24,7 @@ from services.cli.outdir.follow import Results
 from services.cli.redoing import hand_on
 from services.cli.sending.submission import Submission
 from services.detector.slots import Slots
-from shared.catalog import Catalog, Progress, Redo
+from shared.catalog import Catalog, Redo, SubmissionStatus
 from shared.errors import Exit, FacesError, Unreachable
 from shared.streams.client import check, connect
 from shared.streams.keys import RESULTS, Keys
@@ -37,7 +37,7 @@ time from the detectors; often near the end and at the start."""
 FEW_LEFT = 50
 
 
-def pause_before_next_look(standing: Progress) -> float:
+def pause_before_next_look(standing: SubmissionStatus) -> float:
     """Seconds until the ledger is worth asking again."""
     return SHOW_SECONDS if standing.queued > FEW_LEFT else SHOW_SOON_SECONDS
 
@@ -64,7 +64,7 @@ class ResultsRefused(FacesError):
 class Ending:
     """How a run ended. `seconds` is all of it, `working_seconds` since every service was ready."""
 
-    standing: Progress
+    standing: SubmissionStatus
     seconds: float
     working_seconds: float
     interrupted: bool
@@ -138,7 +138,9 @@ class _Course:
         self, tasks: asyncio.TaskGroup, began: float, slots: asyncio.Task[Slots]
     ) -> Ending:
         submission = self._submission
-        await self._catalog.open_submission(submission.id, submission.name, submission.created_at)
+        await self._catalog.ledger.open_submission(
+            submission.id, submission.name, submission.created_at
+        )
         stages = Stages(self._plan.settings, tasks, slots)
         submitting = tasks.create_task(self._submit())
         timing = tasks.create_task(self._note_start(stages))
@@ -149,7 +151,7 @@ class _Course:
             for task in (submitting, timing):
                 task.cancel()
             await stages.drain(self._no_results)
-            standing = await self._catalog.progress(submission.id)
+            standing = await self._catalog.reader.submission(submission.id)
             await self._follow(results)
             self._reporter.show(standing)
         finally:
@@ -184,7 +186,7 @@ class _Course:
         pause = SHOW_SOON_SECONDS
         while not self._interrupted.is_set():
             with suppress(Unreachable):  # the services wait for it too, and say so
-                standing = await self._catalog.progress(self._submission.id)
+                standing = await self._catalog.reader.submission(self._submission.id)
                 self._reporter.show(standing)
                 if standing.complete:
                     return

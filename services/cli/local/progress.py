@@ -11,13 +11,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Column
 
 if TYPE_CHECKING:
-    from shared.catalog.values import Progress as Standing
+    from shared.catalog import SubmissionStatus
 
 PLAIN_SECONDS = 5.0
 RATE_WINDOW_SECONDS = 10.0
 
 
-def last_line(standing: "Standing", rate: float) -> str:
+def last_line(standing: "SubmissionStatus", rate: float) -> str:
     """What a run prints last, always of this form; `rate` in images a second of this run."""
     return (
         f"{standing.ended:,} images  {standing.with_faces:,} with faces  "
@@ -61,7 +61,7 @@ class Pace:
 class Reporter(Protocol):
     """Shows where a submission stands, and notes in between."""
 
-    def show(self, standing: "Standing") -> None:
+    def show(self, standing: "SubmissionStatus") -> None:
         """Called several times a second."""
 
     def note(self, text: str) -> None:
@@ -77,7 +77,7 @@ class Quiet:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def show(self, standing: "Standing") -> None:
+    def show(self, standing: "SubmissionStatus") -> None:
         """Nothing."""
 
     def note(self, text: str) -> None:
@@ -97,7 +97,7 @@ class Plain(Quiet):
         self._pace = Pace(clock)
         self._due = clock() + PLAIN_SECONDS
 
-    def show(self, standing: "Standing") -> None:
+    def show(self, standing: "SubmissionStatus") -> None:
         """Print a line when one is due."""
         rate = self._pace.at(standing.ended - standing.skipped)
         if self._clock() < self._due:
@@ -127,7 +127,7 @@ class Bar:
         self._task = self._progress.add_task("", total=None, count="starting", found="")
         self._progress.start()
 
-    def show(self, standing: "Standing") -> None:
+    def show(self, standing: "SubmissionStatus") -> None:
         """Redraw."""
         done = standing.ended
         rate = self._pace.at(done - standing.skipped)
@@ -159,11 +159,11 @@ def reporter(*, quiet: bool, stream: TextIO | None = None) -> Reporter:
     return Bar(stream) if stream.isatty() else Plain(stream)
 
 
-def _named_all(standing: "Standing") -> bool:
+def _named_all(standing: "SubmissionStatus") -> bool:
     return standing.sealed and standing.parts_open == 0
 
 
-def _left(standing: "Standing", rate: float) -> str:
+def _left(standing: "SubmissionStatus", rate: float) -> str:
     seconds = Pace.left(standing.queued, rate)
     if seconds is None or not _named_all(standing) or standing.queued == 0:
         return ""

@@ -12,8 +12,7 @@ import structlog
 from services.cli.local.plan import Plan
 from services.cli.outdir.layout import Finished, Layout, Roots
 from services.cli.outdir.names import with_id
-from shared.catalog import Catalog
-from shared.catalog.feed import Member
+from shared.catalog import Catalog, Member
 from shared.identity import file_version, reference_id
 from shared.messages import Status
 
@@ -49,7 +48,7 @@ class Results:
         has not ended is read again at the next call, until a page holds nothing that ended.
         """
         after, unbroken = self._after, True
-        while page := await self._catalog.members(self._submission, after, PAGE):
+        while page := await self._catalog.reader.members(self._submission, after, PAGE):
             ended = [member for member in page if member.status is not Status.QUEUED]
             fresh = [member for member in ended if member.key not in self._seen]
             await asyncio.to_thread(self._take, fresh)

@@ -65,7 +65,7 @@ async def write_sidecars(
     done: Counter[Written] = Counter()
     with Placed(out) as placed:
         try:
-            async for row in catalog.results(filter_):
+            async for row in catalog.reader.results(filter_):
                 if row.annotated_uri is None or row.source_uri is None or not row.faces:
                     continue
                 target = placed.target(row.source_uri, f"{row.recipe}/{row.id}.jpg")

@@ -1,19 +1,22 @@
 """Where submissions stand: read off their counters, whatever their size."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog.schema import images, memberships, parts, submissions
-from shared.catalog.values import FailedPart, Progress
+from shared.catalog.values import FailedPart, Member, SubmissionStatus
 from shared.errors import FacesError
+from shared.messages import Status, now
 
 FAILED_PARTS_SHOWN = 100
-RECENT_AT_MOST = 20_000
 
-# Asked every second: put together once.
+RECENT_ENDS = 20_000
+"""The pace is that of the last so many images: an estimate needs no more."""
+
+# Asked every second: built once.
 _SUBMISSION = select(submissions).where(submissions.c.id == bindparam("wanted"))
 _FAILED_PARTS = (
     select(parts.c.uri, parts.c.reason)
@@ -21,9 +24,10 @@ _FAILED_PARTS = (
     .order_by(parts.c.part)
     .limit(FAILED_PARTS_SHOWN)
 )
+_STATUSES = {status.value: status for status in Status}
 
 
-async def progress(connection: AsyncConnection, submission: str) -> Progress:
+async def status_of(connection: AsyncConnection, submission: str) -> SubmissionStatus:
     """Where one submission stands.
 
     Raises:
@@ -33,33 +37,54 @@ async def progress(connection: AsyncConnection, submission: str) -> Progress:
     row = found.one_or_none()
     if row is None:
         raise FacesError(f"the catalog knows no submission {submission}")
-    return as_progress(row, await _failed_parts(connection, row.pk))
+    return await _as_status(connection, row)
 
 
-async def list_submissions(
+async def newest(
     connection: AsyncConnection, limit: int, before: datetime | None
-) -> list[Progress]:
-    """The newest submissions, those created before `before` if that is given."""
+) -> list[SubmissionStatus]:
+    """The newest submissions, of those created before `before` if that is given."""
     query = select(submissions).order_by(submissions.c.created_at.desc(), submissions.c.pk.desc())
     if before is not None:
         query = query.where(submissions.c.created_at < before)
     rows = (await connection.execute(query.limit(limit))).all()
-    return [as_progress(row, await _failed_parts(connection, row.pk)) for row in rows]
+    return [await _as_status(connection, row) for row in rows]
 
 
-async def recent_ends(
-    connection: AsyncConnection, submission: str, since: datetime
-) -> tuple[int, datetime | None]:
-    """How many images of a submission ended since then, and when the first of them did.
+async def members(
+    connection: AsyncConnection, submission: str, after: int, limit: int
+) -> list[Member]:
+    """A page of the images of a submission, ended or not, in the order in which they were named."""
+    found = await connection.execute(
+        select(
+            memberships.c.image,
+            images.c.id,
+            images.c.source_uri,
+            images.c.status,
+            images.c.annotated_uri,
+            images.c.recipe,
+        )
+        .join(images, images.c.pk == memberships.c.image)
+        .join(submissions, submissions.c.pk == memberships.c.submission)
+        .where(submissions.c.id == submission, memberships.c.image > after)
+        .order_by(memberships.c.image)
+        .limit(limit)
+    )
+    return [
+        Member(key, id_, source_uri, _STATUSES[status], annotated_uri, recipe)
+        for key, id_, source_uri, status, annotated_uri, recipe in found
+    ]
 
-    Looks at no more than the last `RECENT_AT_MOST`: an estimate needs no more.
-    """
+
+async def pace(connection: AsyncConnection, submission: str, seconds: float) -> float:
+    """Images of a submission that ended each second, over the last `seconds`."""
+    moment = now()
     key = select(submissions.c.pk).where(submissions.c.id == submission).scalar_subquery()
     recent = (
         select(images.c.pk, images.c.committed_at)
-        .where(images.c.committed_at >= since)
+        .where(images.c.committed_at >= moment - timedelta(seconds=seconds))
         .order_by(images.c.committed_at.desc())
-        .limit(RECENT_AT_MOST)
+        .limit(RECENT_ENDS)
         .subquery()
     )
     query = select(func.count(), func.min(recent.c.committed_at)).select_from(
@@ -67,18 +92,16 @@ async def recent_ends(
     )
     found = await connection.execute(query.where(memberships.c.submission == key))
     number, first = found.one()
-    return number, first
+    return number / max(0.1, (moment - first).total_seconds()) if first else 0.0
 
 
-async def _failed_parts(connection: AsyncConnection, key: int) -> tuple[FailedPart, ...]:
-    found = await connection.execute(_FAILED_PARTS, {"key": key})
-    return tuple(FailedPart(uri, reason) for uri, reason in found)
-
-
-def as_progress(row: Row[Any], failed_parts: tuple[FailedPart, ...]) -> Progress:
-    """A row of `submissions` as what it means. (Any: a row mixes types.)"""
+async def _as_status(
+    connection: AsyncConnection,
+    row: Row[Any],  # Any: a row mixes the types of its columns
+) -> SubmissionStatus:
+    failed_parts = await connection.execute(_FAILED_PARTS, {"key": row.pk})
     queued = row.named - row.with_faces - row.no_faces - row.failed
-    return Progress(
+    return SubmissionStatus(
         id=row.id,
         name=row.name,
         created_at=row.created_at,
@@ -91,7 +114,7 @@ def as_progress(row: Row[Any], failed_parts: tuple[FailedPart, ...]) -> Progress
         skipped=row.skipped,
         parts_open=max(row.parts_opened, row.parts or 0) - row.parts_closed,
         sealed=row.parts is not None,
-        failed_parts=failed_parts,
+        failed_parts=tuple(FailedPart(uri, reason) for uri, reason in failed_parts),
         cancelled=row.cancelled_at is not None,
         complete=queued == 0 and (row.closed_at is not None or row.cancelled_at is not None),
     )
