@@ -145,8 +145,15 @@ async def test_a_redo_leaves_nothing_of_what_was_found_before(catalog: Catalog) 
     await catalog.curator.redo(redo(Filter()))
 
     (row,) = await catalog.reader.show(image.id)
-    kept = {"generation": 2, "queued_at": row.queued_at, "width": 640, "height": 480}
-    assert row == replace(before, **kept, format="JPEG", bytes=None)
+    assert row == replace(
+        before,
+        generation=2,
+        queued_at=row.queued_at,
+        width=640,
+        height=480,
+        format="JPEG",
+        bytes=None,
+    )
 
 
 async def test_a_repeated_redo_step_hands_on_the_same_images_once_raised(catalog: Catalog) -> None:

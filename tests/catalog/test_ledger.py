@@ -1,6 +1,7 @@
 """The ledger: what is queued ends once, by its own result, and is counted once."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -235,7 +236,11 @@ async def test_a_row_keeps_when_and_by_what_its_picture_was_taken_and_how_it_was
     (image,) = some_images(1)
     await catalog.ledger.queue(step_of([image], ONE))
 
-    told = {"taken_at": "2019-06-01T12:00:00+02:00", "camera": "Canon EOS 5D", "drawing": 3}
+    told: dict[str, Any] = {  # fields of a result
+        "taken_at": "2019-06-01T12:00:00+02:00",
+        "camera": "Canon EOS 5D",
+        "drawing": 3,
+    }
     await catalog.ledger.commit([result_of(image, **told)])
 
     (row,) = await catalog.reader.show(image.id)
@@ -253,7 +258,12 @@ async def test_a_document_keeps_its_pages_and_the_page_of_each_face(catalog: Cat
     faces = (FACE.model_copy(update={"page": 3}), FACE.model_copy(update={"page": 1}))
     await catalog.ledger.queue(step_of([image], ONE))
 
-    document = {"kind": Kind.DOCUMENT, "pages": 700, "searched": pages, "annotated_page": 1}
+    document: dict[str, Any] = {  # fields of a result
+        "kind": Kind.DOCUMENT,
+        "pages": 700,
+        "searched": pages,
+        "annotated_page": 1,
+    }
     await catalog.ledger.commit([result_of(image, faces=faces, **document)])
 
     (row,) = await catalog.reader.show(image.id)

@@ -269,12 +269,12 @@ async def test_pages_that_a_redo_of_the_last_version_left_do_not_stay(catalog_ur
     (image,) = some_images(1)
     pages = tuple(Page(n=n, width=640, height=480) for n in (1, 2, 3))
     await catalog.ledger.queue(step_of([image]))
-    document = {"kind": Kind.DOCUMENT, "pages": 3}
-    await catalog.ledger.commit([result_of(image, searched=pages, **document)])
+    first = result_of(image, kind=Kind.DOCUMENT, pages=3, searched=pages)
+    await catalog.ledger.commit([first])
 
     async with last_version(catalog_url) as run:
         await run(of_before(REQUEUE_OF_BEFORE, image.id))
-    await catalog.ledger.commit([result_of(image, generation=2, searched=pages[:1], **document)])
+    await catalog.ledger.commit([first.model_copy(update={"generation": 2, "searched": pages[:1]})])
 
     (row,) = await catalog.reader.show(image.id)
     assert row.searched == pages[:1]

@@ -252,7 +252,7 @@ async def test_an_unreachable_database_keeps_the_batch_and_stores_its_pictures_o
     monkeypatch.setattr(objects, "put", counted)
     batch = works([result_of(image, payload=payloads.add(b"x"))])
     with monkeypatch.context() as patch:
-        patch.setattr(catalog, "commit", away)
+        patch.setattr(catalog.ledger, "commit", away)
         for _ in range(3):
             with pytest.raises(Unreachable):
                 await writer.handle(batch)
