@@ -4,9 +4,10 @@ It travels in each message, so that all detectors agree, and its identity is par
 """
 
 import hashlib
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property, lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -53,6 +54,12 @@ class Recipe(BaseModel):
     def id(self) -> str:
         """Short name, safe in paths: the model and 10 hex digits of a hash over the rest."""
         return _identity(tuple(self.__dict__.values()))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, with other values for some fields (Any: of their own types); its id is its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("id", None)
+        return copied
 
 
 @lru_cache(maxsize=64)

@@ -5,8 +5,9 @@ service opens) or in a *payload*, a Redis key of its own that the message names.
 """
 
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
@@ -102,6 +103,13 @@ class Message(Part):
                 f"recipe {message.recipe_id}; this program reads {message.recipe.id}"
             )
         return message
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, with other values for some fields (Any: of their own types); with another recipe
+        it has that one's id."""
+        if update and "recipe" in update:
+            update = {"recipe_id": update["recipe"].id, **update}
+        return super().model_copy(update=update, deep=deep)
 
     @property
     def payloads(self) -> tuple[Payload, ...]:

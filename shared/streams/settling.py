@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Generic
@@ -83,6 +83,7 @@ class Settling(Generic[M]):
             return
         outcomes = await self._handle(read)
         done: list[Item] = []
+        put_off: list[Awaitable[None]] = []
         for one, outcome in zip(read, outcomes, strict=True):
             match outcome:
                 case Done():
@@ -92,7 +93,8 @@ class Settling(Generic[M]):
                 case Dead():
                     await self._fail(one.delivery, one.message, outcome.failure, final=True)
                 case Later(seconds, key):
-                    await self._put_off(one.delivery, key, seconds)
+                    put_off.append(self._put_off(one.delivery, key, seconds))
+        await asyncio.gather(*put_off)
         await self._hand_off(done)
 
     async def _read(self, deliveries: Sequence[Delivery]) -> list[_Read[M]]:
