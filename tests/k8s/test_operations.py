@@ -12,6 +12,7 @@ from typer.main import get_command
 
 from services.cli.app import app
 from tests.support.manifests import ROOT, every_object
+from tests.support.project import MAKEFILES, make_targets
 from tests.support.servers import absent
 
 pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
@@ -107,10 +108,9 @@ def test_faces_commands_are_parsed_by_the_program_itself() -> None:
 
 
 def test_make_targets_exist() -> None:
-    makefiles = "".join(path.read_text() for path in (ROOT / "Makefile", *ROOT.glob("*.mk")))
-    targets = set(re.findall(r"^([a-z-]+):", makefiles, re.MULTILINE))
+    makefiles = "".join(path.read_text() for path in MAKEFILES)
     used = {words[1] for words in COMMANDS if words[0] == "make"}
-    assert used and used <= targets
+    assert used and used <= make_targets()
     for words in COMMANDS:
         for variable in (word.partition("=")[0] for word in words[2:] if words[0] == "make"):
             assert f"\n{variable} ?=" in makefiles, f"{variable} is no variable of the Makefile"

@@ -13,8 +13,10 @@ VERSION: str = PYPROJECT["project"]["version"]
 """The one source of the version; whatever repeats it is compared with this."""
 
 
+MAKEFILES = [PROJECT / "Makefile", *PROJECT.glob("*.mk"), *PROJECT.glob("*/*.mk")]
+
+
 def make_targets() -> set[str]:
     """Every target that somebody may type after `make`."""
-    files = [PROJECT / "Makefile", *PROJECT.glob("*.mk"), *PROJECT.glob("*/*.mk")]
-    rules = [line.partition(":")[0] for path in files for line in path.read_text().splitlines()]
+    rules = [line.partition(":")[0] for path in MAKEFILES for line in path.read_text().splitlines()]
     return {rule for rule in rules if rule and set(rule) <= set("abcdefghijklmnopqrstuvwxyz-")}

@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 
 
 async def wait_until(
-    condition: Callable[[], bool | Awaitable[bool]],
+    condition: Callable[[], int | Awaitable[int]],
     description: str,
     timeout: float = 60,  # noqa: ASYNC109 - a plain deadline; the caller has no scope of its own
 ) -> None:
-    """Return as soon as `condition` holds; fail the test with `description` if it never does."""
+    """Return as soon as `condition` is true, or a number above 0; fail the test with `description`
+    if it never is."""
     deadline = time.monotonic() + timeout
     while True:
         held = condition()
