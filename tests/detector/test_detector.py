@@ -19,12 +19,13 @@ from shared.health import Health
 from shared.messages import Face, ImageMessage, Payload, ResultMessage, Status
 from shared.model_table import MODELS
 from shared.reasons import Failure, Reason
+from shared.recipe import Recipe
 from shared.settings import PicturesBy, Settings
 from shared.streams.keys import DEAD, IMAGES
 from shared.streams.outcome import Done, Output, Retry, Work
 from shared.urls import file_uri
 from tests.support.processes import children
-from tests.support.stages import RECIPE, Running, Suite, image, suite_on
+from tests.support.stages import Running, Suite, image, suite_on
 from tests.support.waiting import wait_until
 
 FACE = Face(x=1, y=2, w=3, h=4, score=0.9)
@@ -270,7 +271,7 @@ async def test_a_real_picture_goes_through_by_reference_and_inline(
     redis_url: str, sample_data: Path, sample_models: Path
 ) -> None:
     picture = sorted((sample_data / "photos").glob("*.jpg"))[0]
-    recipe = RECIPE.model_copy(update={"model": "yunet", "model_version": MODELS["yunet"].version})
+    recipe = Recipe(model="yunet", model_version=MODELS["yunet"].version)
     settings = {"models_dir": sample_models, "source_roots": (sample_data,), "slots": 1}
     async with suite_on(redis_url, **settings) as suite:
         payload = Payload.of(picture.read_bytes())
