@@ -56,7 +56,7 @@ class Recipe(BaseModel):
         return _identity(tuple(self.__dict__.values()))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy, with other values for some fields (Any: of their own types); its id is its own."""
+        """A copy, with other values for some fields (Any: of their types) and an id of its own."""
         copied = super().model_copy(update=update, deep=deep)
         copied.__dict__.pop("id", None)
         return copied
