@@ -41,19 +41,8 @@ async def forget(
 async def _delete_objects(catalog: Catalog, objects: Objects) -> None:
     while found := await catalog.curator.uncleared(BATCH):
         for image, recipe in found:
-            await objects.delete_all(await every_key(objects, PictureKeys(recipe, image)))
+            await objects.delete_all(await objects.keys_of(PictureKeys(recipe, image)))
         await catalog.curator.clear(found)
-
-
-async def every_key(objects: Objects, keys: PictureKeys) -> list[str]:
-    """The keys under which the store may hold anything of a picture, whatever made it."""
-    found = [keys.annotated]
-    found += [one.key async for one in objects.list(keys.folder)]
-    for key in keys.old_crops():
-        if not await objects.exists(key):
-            break
-        found.append(key)
-    return found
 
 
 async def sweep(

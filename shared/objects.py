@@ -15,6 +15,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore
 
 from shared.errors import FacesError, SettingsError
+from shared.picture_keys import PictureKeys
 from shared.stores import (
     ObjectRefused,
     absent,
@@ -162,6 +163,16 @@ class Objects:
         except (BaseError, OSError) as error:
             if not absent(error):
                 raise self._explain(error, "list objects") from None
+
+    async def keys_of(self, picture: PictureKeys) -> set[str]:
+        """The keys under which the store may hold anything of a picture, whatever made it."""
+        keys = {picture.annotated}
+        keys |= {found.key async for found in self.list(picture.folder)}
+        for key in picture.old_crops():
+            if not await self.exists(key):
+                break
+            keys.add(key)
+        return keys
 
     def _attributes(self, key: str) -> dict[str, str] | None:
         """The content type, for browsers; a folder cannot hold one."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import structlog
 
 from shared.catalog import Catalog
-from shared.housekeeping import every_key
 from shared.messages import ResultMessage
 from shared.objects import ObjectRefused, Objects
 
@@ -63,7 +62,7 @@ class Outdated:
 
         async def unnamed(result: ResultMessage) -> set[str]:
             async with gate:
-                found = await every_key(self._objects, result.keys)
+                found = await self._objects.keys_of(result.keys)
             pictures = {
                 key for key in found if key == result.keys.annotated or result.keys.is_crop(key)
             }

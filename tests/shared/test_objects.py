@@ -15,6 +15,7 @@ from obstore.exceptions import GenericError
 
 from shared.errors import FacesError, SettingsError, Unreachable
 from shared.objects import ObjectRefused, Objects
+from shared.picture_keys import PictureKeys
 
 SECRET = "not-to-be-seen-anywhere"
 
@@ -74,6 +75,15 @@ async def test_what_was_put_is_there_until_it_is_deleted(objects: Objects) -> No
     await objects.delete_all(["recipe/1.jpg", "recipe/1/crop-0.jpg"])
     assert await objects.get("recipe/1.jpg") is None
     assert not await objects.exists("recipe/1.jpg")
+
+
+async def test_all_of_a_picture_is_found_and_nothing_of_another(objects: Objects) -> None:
+    one, other = PictureKeys("recipe", "a" * 32), PictureKeys("recipe", "a" * 31 + "b")
+    own = {one.annotated, *one.crops(2), f"{one.folder}-0.jpg", f"{one.folder}-1.jpg"}
+    for key in (*own, other.annotated, *other.crops(1), f"{other.folder}-0.jpg"):
+        await objects.put(key, b"picture")
+
+    assert await objects.keys_of(one) == own
 
 
 async def test_an_empty_store_lists_nothing(objects: Objects) -> None:
