@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from services.ingest.service import open_stage
 from shared.catalog import Catalog, SubmissionStatus
 from shared.health import Health
@@ -174,7 +176,7 @@ async def test_a_folder_outside_the_roots_is_refused_and_the_submission_ends(
 
 
 async def test_a_path_that_is_not_there_ends_its_part_with_the_reason(
-    redis_url: str, tmp_path: Path
+    redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with ingesting(redis_url, tmp_path) as (suite, catalog):
         submission = await submit(suite, tmp_path / "gone")
@@ -182,6 +184,10 @@ async def test_a_path_that_is_not_there_ends_its_part_with_the_reason(
         standing = await progress(catalog, submission)
         assert standing.complete
         assert standing.failed_parts[0].reason.endswith("gone: No such file or directory")
+    said = capsys.readouterr().out
+    assert "source refused" in said
+    assert Reason.GONE in said
+    assert str(tmp_path / "gone") not in said, "logs name no files"
 
 
 async def test_a_broken_link_gets_a_failed_result(redis_url: str, tmp_path: Path) -> None:
