@@ -33,7 +33,7 @@ from bench.measuring import say
 from services.detector.decode import decode, reduction
 from services.detector.fuse import suppress
 from services.detector.header import read_header
-from services.detector.models import Detections, Model, Picture, load
+from services.detector.models import Detections, Model, Pixels, load
 from services.detector.models.network import blob
 from services.detector.picture import Limits, process
 from services.detector.search import scaled_down, search
@@ -55,7 +55,7 @@ class OpenCV:
             str(weights), "", (320, 320), MIN_SCORE, self.overlap
         )
 
-    def detect(self, picture: Picture, min_score: float) -> Detections:
+    def detect(self, picture: Pixels, min_score: float) -> Detections:
         """See `services.detector.models.Model`."""
         self._detector.setScoreThreshold(min_score)
         self._detector.setInputSize((picture.shape[1], picture.shape[0]))
@@ -112,7 +112,7 @@ class Difference:
         self.score = max(self.score, float(scores.max(initial=0)))
 
 
-def prepared(content: bytes, size: int) -> tuple[Picture, tuple[int, int]]:
+def prepared(content: bytes, size: int) -> tuple[Pixels, tuple[int, int]]:
     """The pixels to search, and their width and height, to which boxes refer."""
     header = read_header(content, LIMITS.max_pixels)
     small = scaled_down(decode(content, header, reduction(header, size)), size)
@@ -157,7 +157,7 @@ def compare(contents: list[bytes], ours: Model, theirs: Model, size: int, rounds
     )
 
 
-def padded_blob(picture: Picture) -> object:
+def padded_blob(picture: Pixels) -> object:
     """What OpenCV's own detector does before it runs its network."""
     below, right = -picture.shape[0] % 32, -picture.shape[1] % 32
     return cv2.dnn.blobFromImage(

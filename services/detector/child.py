@@ -22,7 +22,7 @@ from services.detector.frames import (
     Reply,
     Request,
     read_frame,
-    write_beckon,
+    write_credit,
     write_frame,
 )
 from services.detector.models import Model
@@ -50,14 +50,14 @@ REASON_LIMIT = 1000
 class Worker:
     """Answers requests with one process function, its models and its object store."""
 
-    def __init__(self, config: Config, beckon: Callable[[], None] = nothing) -> None:
-        """Load everything that pictures need. `beckon` asks for the next request.
+    def __init__(self, config: Config, grant_credit: Callable[[], None] = nothing) -> None:
+        """Load everything that pictures need. `grant_credit` asks for one more request.
 
         Raises:
             FacesError: the model is missing, or a setting cannot be used.
         """
         self._config = config
-        self._beckon = beckon
+        self._grant_credit = grant_credit
         self._process: Process = _named(config.process)
         self._load = _named(config.load)
         self._rules = Rules(config.source_roots, config.max_file_bytes, config.source_buckets)
@@ -94,7 +94,7 @@ class Worker:
             content = open_reference(request.source_uri, request.source_version, self._rules)
             steps["open"] = _since(start)
         model = self._model_of(request.recipe)
-        processed = self._process(content, request.recipe, model, self._limits, self._beckon)
+        processed = self._process(content, request.recipe, model, self._limits, self._grant_credit)
         steps |= processed.steps_ms
         annotated = () if processed.annotated is None else (processed.annotated,)
         pictures = (*annotated, *processed.crops)
@@ -172,9 +172,9 @@ def _lacks_memory(error: Exception) -> bool:
     return "bad_alloc" in str(error) or "Failed to allocate memory" in str(error)
 
 
-def _start(config: Config, beckon: Callable[[], None]) -> tuple[Worker | None, Ready]:
+def _start(config: Config, grant_credit: Callable[[], None]) -> tuple[Worker | None, Ready]:
     try:
-        worker = Worker(config, beckon)
+        worker = Worker(config, grant_credit)
     except FacesError as error:
         return None, Ready(refused=str(error), model_missing=isinstance(error, ModelMissing))
     held = confine.address_space()
@@ -192,7 +192,7 @@ def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
     first = read_frame(incoming, Config)
     if first is None:
         return
-    worker, ready = _start(first[0], partial(write_beckon, outgoing))
+    worker, ready = _start(first[0], partial(write_credit, outgoing))
     write_frame(outgoing, ready)
     while worker is not None and (frame := read_frame(incoming, Request)) is not None:
         reply, pictures = worker.answer(*frame)

@@ -8,7 +8,7 @@ import numpy as np
 import simplejpeg
 
 from services.detector.header import BadPicture, Header
-from services.detector.models.model import Picture
+from services.detector.models.model import Pixels
 
 _REDUCED = {
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -27,7 +27,7 @@ def reduction(header: Header, longest: int) -> int:
     return max((by for by in (1, 2, 4, 8) if side >= by * longest), default=1)
 
 
-def decode(content: bytes, header: Header, reduced: int = 1) -> Picture:
+def decode(content: bytes, header: Header, reduced: int = 1) -> Pixels:
     """Pixels as stored (not yet upright), BGR, 8 bits; sides divided by `reduced`, rounded up.
 
     Grey becomes three channels, alpha is dropped, 16 bits become 8, of an animation the first
@@ -41,7 +41,7 @@ def decode(content: bytes, header: Header, reduced: int = 1) -> Picture:
     return _by_opencv(content, header, reduced) if whole is None else whole
 
 
-def _flawless(content: bytes, header: Header) -> Picture | None:
+def _flawless(content: bytes, header: Header) -> Pixels | None:
     """A JPEG of the usual kind in which no error is found; of all others OpenCV shall judge.
 
     Both are libjpeg-turbo, but OpenCV always interpolates between samples of colour. An annotated
@@ -57,7 +57,7 @@ def _flawless(content: bytes, header: Header) -> Picture | None:
         return None
 
 
-def _by_opencv(content: bytes, header: Header, reduced: int) -> Picture:
+def _by_opencv(content: bytes, header: Header, reduced: int) -> Pixels:
     flags = _REDUCED.get(reduced, cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), flags)

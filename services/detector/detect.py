@@ -7,7 +7,7 @@ from typing import Protocol
 
 from services.detector import metrics
 from services.detector.frames import Reply, Request
-from services.detector.process import Answer, SlotCrashed
+from services.detector.process import SlotAnswer, SlotCrashed
 from services.detector.slots import Slots
 from shared.errors import Unreachable
 from shared.messages import ImageMessage, Payload, ResultMessage, Status
@@ -72,7 +72,7 @@ class Detector:
             case "done":
                 return Done((self._output(work, answer),))
 
-    def _output(self, work: Work[ImageMessage], answer: Answer) -> Output:
+    def _output(self, work: Work[ImageMessage], answer: SlotAnswer) -> Output:
         """The result, with its pictures as payloads where the writer puts them."""
         reply = answer.reply
         for picture in answer.pictures:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 
 from services.detector.hide import area, hide
-from services.detector.models.model import Picture
+from services.detector.models.model import Pixels
 from shared.messages import Face
 from shared.recipe import Mode, Recipe
 
@@ -14,7 +14,7 @@ WHITE = (255, 255, 255)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def draw(picture: Picture, faces: Sequence[Face], recipe: Recipe) -> None:
+def draw(picture: Pixels, faces: Sequence[Face], recipe: Recipe) -> None:
     """Draw on (or hide) every face as the recipe says, into the picture."""
     if recipe.mode is Mode.BOX:
         draw_boxes(picture, faces)
@@ -29,7 +29,7 @@ def line_width(width: int, height: int) -> int:
     return max(2, round(max(width, height) / 400))
 
 
-def draw_boxes(picture: Picture, faces: Sequence[Face]) -> None:
+def draw_boxes(picture: Pixels, faces: Sequence[Face]) -> None:
     """Draw a red rectangle round each face."""
     line = line_width(picture.shape[1], picture.shape[0])
     for face in faces:
@@ -38,7 +38,7 @@ def draw_boxes(picture: Picture, faces: Sequence[Face]) -> None:
         cv2.rectangle(picture, near, far, RED, line)
 
 
-def draw_labels(picture: Picture, faces: Sequence[Face]) -> None:
+def draw_labels(picture: Pixels, faces: Sequence[Face]) -> None:
     """Write each score above its face (below where there is no room), white on red."""
     height, width = picture.shape[:2]
     line = max(1, line_width(width, height) // 2)
@@ -56,7 +56,7 @@ def draw_labels(picture: Picture, faces: Sequence[Face]) -> None:
         )
 
 
-def crop(picture: Picture, face: Face, margin: float) -> Picture:
+def crop(picture: Pixels, face: Face, margin: float) -> Pixels:
     """The pixels of one face with its margin; a view, so draw only afterwards on a copy."""
     cut = area(face, margin, picture.shape[1], picture.shape[0])
     return picture[cut.top : cut.bottom, cut.left : cut.right]

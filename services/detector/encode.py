@@ -4,7 +4,7 @@ import numpy as np
 import simplejpeg
 
 from services.detector.header import BadPicture
-from services.detector.models.model import Picture
+from services.detector.models.model import Pixels
 
 LONGEST_SIDE = 65_500
 """What libjpeg writes at most (its JPEG_MAX_DIMENSION)."""
@@ -15,7 +15,7 @@ _SEGMENT = 65_533
 _ICC = b"ICC_PROFILE\0"
 
 
-def encode_jpeg(picture: Picture, quality: int, exif: bytes = b"", icc: bytes = b"") -> bytes:
+def encode_jpeg(picture: Pixels, quality: int, exif: bytes = b"", icc: bytes = b"") -> bytes:
     """A baseline JPEG of a BGR picture, its colours at half the resolution (4:2:0).
 
     Raises:

@@ -1,10 +1,10 @@
-"""What the detector and its child processes say to each other: JSON headers and raw bytes.
+"""The frames between the detector and its child processes: JSON headers and raw bytes.
 
 A frame is two lengths (big endian: 4 bytes for the header, 8 for the payload), a JSON header and
-a payload. The parent sends a `Config`, the child answers `Ready`; from then on each `Request` is
-answered by one `Reply`, before which an empty frame may come: a *beckon* for the next request. A
-child works on pictures from strangers, so what it says is validated like any other message, and its
-sizes are bounded.
+a payload. The parent sends a `Config`, the child answers `Ready`. From then on each `Request` is
+answered by one `Reply`. Before it an empty frame may come: a *credit* for one more request. A
+child works on pictures from strangers, so what it says is validated and bounded. Both ends are of
+one program: frames have no version.
 """
 
 import asyncio
@@ -30,10 +30,9 @@ PAYLOAD_LIMIT_BYTES = 1 << 30
 PIPE_BYTES = 1 << 20
 """Room asked for in each pipe, so that a typical picture passes in one piece."""
 
-
-BECKON = PREFIX.pack(0, 0)
-"""The child has decoded its picture: what is left is its own bounded work, and the next request
-may wait in its pipe. Sent ahead, so that no child idles while its parent handles an answer."""
+CREDIT = PREFIX.pack(0, 0)
+"""A credit: the child has decoded its picture, what is left is its own bounded work, and one more
+request may wait in its pipe. So no child idles while its parent handles an answer."""
 
 
 class ProtocolError(Exception):
@@ -152,17 +151,17 @@ def _parse(kind: type[H], header: bytes) -> H:
 
 
 async def receive(
-    reader: asyncio.StreamReader, kind: type[H], beckoned: Callable[[], None] | None = None
+    reader: asyncio.StreamReader, kind: type[H], credited: Callable[[], None] | None = None
 ) -> tuple[H, bytes]:
-    """The next frame, in the parent; calls `beckoned` for a beckon before it, where one may come.
+    """The next frame, in the parent. A credit before it, where one may come, calls `credited`.
 
     Raises:
         asyncio.IncompleteReadError: the child is gone.
         ProtocolError: it sent something else.
     """
     prefix = await reader.readexactly(PREFIX.size)
-    if prefix == BECKON and beckoned is not None:
-        beckoned()
+    if prefix == CREDIT and credited is not None:
+        credited()
         prefix = await reader.readexactly(PREFIX.size)
     header, payload = _sizes(prefix)
     parsed = _parse(kind, await reader.readexactly(header))
@@ -177,9 +176,9 @@ def write_frame(stream: BinaryIO, header: BaseModel, payloads: Sequence[bytes] =
     stream.flush()
 
 
-def write_beckon(stream: BinaryIO) -> None:
-    """Ask for the next request ahead of the answer, in the child."""
-    stream.write(BECKON)
+def write_credit(stream: BinaryIO) -> None:
+    """Grant a credit ahead of the answer, in the child."""
+    stream.write(CREDIT)
     stream.flush()
 
 

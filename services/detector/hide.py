@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.detector.models.model import Floats, Picture
+from services.detector.models.model import Floats, Pixels
 from shared.messages import Face
 from shared.recipe import Mode
 
@@ -57,7 +57,7 @@ def area(face: Face, margin: float, width: int, height: int) -> Area:
 
 
 def hide(
-    picture: Picture, faces: Sequence[Face], mode: Mode, margin: float, strength: float
+    picture: Pixels, faces: Sequence[Face], mode: Mode, margin: float, strength: float
 ) -> None:
     """Paint over every face, in the picture.
 
@@ -77,9 +77,7 @@ def hide(
         )
 
 
-def _surroundings(
-    picture: Picture, hidden: Area, areas: Sequence[Area], strength: float
-) -> Picture:
+def _surroundings(picture: Pixels, hidden: Area, areas: Sequence[Area], strength: float) -> Pixels:
     """Colours that continue what lies round an area into it, as a small picture of the area.
 
     A normalised convolution: samples inside any hidden area have no weight.
@@ -112,7 +110,7 @@ def _spread(values: Floats, sigma: float) -> Floats:
     return np.asarray(spread, np.float32)
 
 
-def _mosaic(around: Picture, strength: float) -> Picture:
+def _mosaic(around: Pixels, strength: float) -> Pixels:
     """A few cells, of uneven brightness so that they look like a mosaic; always the same ones."""
     cells = round(FINEST_MOSAIC + (COARSEST_MOSAIC - FINEST_MOSAIC) * strength)
     coarse = cv2.resize(around, (cells, cells), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -120,7 +118,7 @@ def _mosaic(around: Picture, strength: float) -> Picture:
     return np.clip(coarse + jitter, 0, 255).astype(np.uint8)
 
 
-def _stretched(painted: Picture, hidden: Area, *, smooth: bool) -> Picture:
+def _stretched(painted: Pixels, hidden: Area, *, smooth: bool) -> Pixels:
     size = hidden.right - hidden.left, hidden.bottom - hidden.top
     how = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
     return np.asarray(cv2.resize(painted, size, interpolation=how), np.uint8).reshape(

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from services.detector.models.model import Picture
+from services.detector.models.model import Pixels
 
 
 def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
@@ -11,7 +11,7 @@ def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
     return (height, width) if orientation >= 5 else (width, height)
 
 
-def upright(picture: Picture, orientation: int) -> Picture:
+def upright(picture: Pixels, orientation: int) -> Pixels:
     """The picture turned and mirrored so that it stands as it was taken; 1 is not copied."""
     match orientation:
         case 2:

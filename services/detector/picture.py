@@ -11,7 +11,7 @@ from services.detector.draw import crop, draw
 from services.detector.encode import encode_jpeg
 from services.detector.header import BadPicture, Header, read_header
 from services.detector.metadata import kept_exif, kept_icc
-from services.detector.models.model import Detections, Model, Picture
+from services.detector.models.model import Detections, Model, Pixels
 from services.detector.orient import upright, upright_size
 from services.detector.search import scaled_down, search, sizes
 from shared.messages import FACES_LIMIT, Face
@@ -132,7 +132,7 @@ def _searched(
 
 
 def _shown(
-    picture: Picture, faces: tuple[Face, ...], header: Header, recipe: Recipe, steps: Steps
+    picture: Pixels, faces: tuple[Face, ...], header: Header, recipe: Recipe, steps: Steps
 ) -> tuple[bytes | None, tuple[bytes, ...]]:
     """The annotated picture and the crops, as the recipe asks for them."""
     icc = kept_icc(header)

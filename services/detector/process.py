@@ -26,6 +26,9 @@ Cause = Literal["crash", "memory", "timeout", "protocol", "cancelled", "idle", "
 START_SECONDS = 60
 """A child that has not loaded its model by then is given up."""
 
+GRACE_SECONDS = 2.0
+"""A child whose pipe is closed and that has not ended by then is killed."""
+
 LAST_WORDS_BYTES = 4096
 STREAM_LIMIT_BYTES = 1 << 20
 
@@ -53,8 +56,8 @@ class NotBegun(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A reply and its pictures: the annotated one (where there is one), then the crops."""
+class SlotAnswer:
+    """A reply and its pictures, as files: the annotated one (where there is one), then the crops."""
 
     reply: Reply
     pictures: tuple[bytes, ...]
@@ -63,8 +66,8 @@ class Answer:
 class ChildProcess:
     """A fresh interpreter with a pipe; it answers one request at a time.
 
-    When it beckons, one more request may be sent, which waits in the pipe. Whatever ends the
-    process is blamed on the picture at work alone.
+    Once it has granted a credit, one more request may be sent, which waits in the pipe. Whatever
+    ends the process is blamed on the picture at work alone.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, config: Config) -> None:
@@ -137,11 +140,11 @@ class ChildProcess:
         frame: bytes,
         content: bytes,
         timeout: float,  # noqa: ASYNC109
-        free: Callable[[], None],
-    ) -> Answer:
+        credited: Callable[[], None],
+    ) -> SlotAnswer:
         """One picture's answer, within `timeout` seconds of its turn; `frame` is of `frame_start`.
 
-        `free` is called when the child beckons: another may then ask, beside this one.
+        `credited` is called when the child grants a credit: another may then ask, beside this one.
 
         Raises:
             SlotCrashed: this picture cost the process; it is gone, with no one else to blame.
@@ -161,20 +164,20 @@ class ChildProcess:
         try:
             if self.spent:
                 raise NotBegun
-            return await self._answer(timeout, free)
+            return await self._answer(timeout, credited)
         finally:
             if self.spent:
                 self.kill("cancelled")
             self._turn.release()
 
-    async def _answer(self, timeout: float, free: Callable[[], None]) -> Answer:  # noqa: ASYNC109
+    async def _answer(self, timeout: float, credited: Callable[[], None]) -> SlotAnswer:  # noqa: ASYNC109
         """The answer of the picture at work; whatever goes wrong now is its doing."""
         self.at_work = True
         try:
             async with asyncio.timeout(timeout):
                 await self._stdin.drain()
-                reply, payload = await receive(self._stdout, Reply, free)
-            answer = Answer(reply, reply.split(payload))
+                reply, payload = await receive(self._stdout, Reply, credited)
+            answer = SlotAnswer(reply, reply.split(payload))
         except TimeoutError:
             self._spend("timeout")
             raise SlotCrashed(f"took longer than {timeout:g} s", "timeout") from None
@@ -206,8 +209,9 @@ class ChildProcess:
             self._process.kill()
         self.gone.set()
 
-    async def close(self, grace: float = 2.0) -> None:
+    async def close(self) -> None:
         """Close its pipe, which ends it when it is idle; kill it if it is not gone soon."""
+        grace = GRACE_SECONDS
         self._stdin.close()
         try:
             await asyncio.wait_for(self._process.wait(), grace)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from services.detector.fuse import fuse, suppress, voted
-from services.detector.models.model import Detections, Model, Picture
+from services.detector.models.model import Detections, Model, Pixels
 
 ACCURATE_SCALES = (0.75, 1.5)
 """The two sizes of an accurate search, as parts of the size asked for: 480 and 960 for 640.
@@ -35,7 +35,7 @@ def sizes(detect_size: int, accurate: bool, longest: int) -> tuple[int, ...]:
 
 def search(
     model: Model,
-    picture: Picture,
+    picture: Pixels,
     size: tuple[int, int],
     wanted: tuple[int, ...],
     *,
@@ -58,8 +58,8 @@ def search(
 
 
 def _at(
-    model: Model, picture: Picture, size: tuple[int, int], longest: int, min_score: float
-) -> tuple[Detections, float, Picture]:
+    model: Model, picture: Pixels, size: tuple[int, int], longest: int, min_score: float
+) -> tuple[Detections, float, Pixels]:
     """The candidates at one size, its scale against the full picture, and the pixels searched."""
     small = scaled_down(picture, longest)
     found = model.detect(small, min_score)
@@ -67,7 +67,7 @@ def _at(
     return found.scaled(size[0] / width, size[1] / height), width / size[0], small
 
 
-def scaled_down(picture: Picture, longest: int) -> Picture:
+def scaled_down(picture: Pixels, longest: int) -> Pixels:
     """The picture with its longest side at most `longest`.
 
     Down to a half, bilinear interpolation reads every pixel; further down it would skip some, so
@@ -85,7 +85,7 @@ def scaled_down(picture: Picture, longest: int) -> Picture:
     return _resized(picture, max(1, round(width * factor)), max(1, round(height * factor)))
 
 
-def _resized(picture: Picture, width: int, height: int) -> Picture:
+def _resized(picture: Pixels, width: int, height: int) -> Pixels:
     return np.asarray(
         cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8
     )

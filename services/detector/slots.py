@@ -15,7 +15,7 @@ import structlog
 from services.detector import metrics
 from services.detector.environment import child_environment
 from services.detector.frames import Config, Request, frame_start
-from services.detector.process import Answer, ChildProcess, NotBegun
+from services.detector.process import SlotAnswer, ChildProcess, NotBegun
 from shared.backoff import backoff
 from shared.errors import FacesError, Unreachable
 
@@ -43,7 +43,7 @@ class Slots:
         }
         self._live: set[ChildProcess] = set()
         self._idle: list[ChildProcess] = []
-        self._beckoning: list[ChildProcess] = []
+        self._credits: list[ChildProcess] = []
         self._waiting: deque[asyncio.Future[ChildProcess]] = deque()
         self._ended: set[ChildProcess] = set()
         self._failed_starts = 0
@@ -62,9 +62,9 @@ class Slots:
         return sum(child.at_work for child in self._live)
 
     @property
-    def beckoning(self) -> int:
-        """Children at work of which each would take one more request."""
-        return len(self._beckoning)
+    def credits(self) -> int:
+        """Children at work that each take one more request."""
+        return len(self._credits)
 
     def wrong(self) -> str | None:
         """What is wrong for good: no child is alive and none can be started; else None."""
@@ -72,7 +72,7 @@ class Slots:
             return None
         return f"no detector process can be started: {self._failure}"
 
-    async def ask(self, request: Request, content: bytes = b"") -> Answer:
+    async def ask(self, request: Request, content: bytes = b"") -> SlotAnswer:
         """One picture's answer, from the next free slot.
 
         Raises:
@@ -82,28 +82,28 @@ class Slots:
         frame = frame_start(request, len(content))  # while all slots are busy, not while one waits
         while True:
             child = await self._take()
-            beckoned = False
+            granted = False
 
-            def free(child: ChildProcess = child) -> None:
-                nonlocal beckoned
-                beckoned = True
-                self._give(child, self._beckoning)
+            def credited(child: ChildProcess = child) -> None:
+                nonlocal granted
+                granted = True
+                self._give(child, self._credits)
 
             try:
-                return await child.ask(frame, content, self._task_timeout, free)
+                return await child.ask(frame, content, self._task_timeout, credited)
             except NotBegun:
                 continue
             finally:
-                if not beckoned:
+                if not granted:
                     self._give(child, self._idle)
-                elif child in self._beckoning:  # nobody came
-                    self._beckoning.remove(child)
+                elif child in self._credits:  # nobody used it
+                    self._credits.remove(child)
                     self._idle.append(child)
 
     async def _take(self) -> ChildProcess:
-        """A child that is alive and idle, or that beckons; those who wait are served in turn."""
+        """A child that is idle, else one with a credit; those who wait are served in turn."""
         while True:
-            for free in (self._idle, self._beckoning):
+            for free in (self._idle, self._credits):
                 while free:
                     child = free.pop()  # the last one back: its memory is warm
                     if not child.gone.is_set():
@@ -117,7 +117,7 @@ class Slots:
             except asyncio.CancelledError:
                 if turn.done() and not turn.cancelled() and turn.exception() is None:
                     child = turn.result()
-                    self._give(child, self._beckoning if child.at_work else self._idle)
+                    self._give(child, self._credits if child.at_work else self._idle)
                 raise
             if not child.gone.is_set():
                 return child

@@ -10,7 +10,7 @@ import pytest
 from services.detector import starting
 from services.detector.detect import Detector, failed
 from services.detector.frames import Reply, Request
-from services.detector.process import Answer, SlotCrashed
+from services.detector.process import SlotAnswer, SlotCrashed
 from services.detector.service import open_stage
 from services.detector.slots import Slots
 from services.detector.starting import slot_config, starting_slots
@@ -48,11 +48,11 @@ FOUND = Reply(
 class FakeSlots:
     """Slots that answer what they are told to."""
 
-    def __init__(self, answer: Answer | Exception) -> None:
+    def __init__(self, answer: SlotAnswer | Exception) -> None:
         self.answer = answer
         self.asked: list[tuple[Request, bytes]] = []
 
-    async def ask(self, request: Request, content: bytes = b"") -> Answer:
+    async def ask(self, request: Request, content: bytes = b"") -> SlotAnswer:
         self.asked.append((request, content))
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -87,7 +87,7 @@ def result_in(output: Output) -> ResultMessage:
 
 
 async def test_a_result_says_all_that_was_found_and_whose_it_is() -> None:
-    slots = FakeSlots(Answer(FOUND, (b"annotated", b"one", b"two")))
+    slots = FakeSlots(SlotAnswer(FOUND, (b"annotated", b"one", b"two")))
     message = image("some/a.png", source_version="1-2", generation=3)
     output = await handled(detector_of(slots), message)
     result = result_in(output)
@@ -102,7 +102,7 @@ async def test_a_result_says_all_that_was_found_and_whose_it_is() -> None:
 
 
 async def test_for_the_writer_pictures_travel_as_bodies() -> None:
-    slots = FakeSlots(Answer(FOUND, (b"annotated", b"one", b"two")))
+    slots = FakeSlots(SlotAnswer(FOUND, (b"annotated", b"one", b"two")))
     message = image()
     output = await handled(detector_of(slots, pictures_by=PicturesBy.WRITER), message)
     result = result_in(output)
@@ -116,12 +116,12 @@ async def test_for_the_writer_pictures_travel_as_bodies() -> None:
 
 
 async def test_equal_crops_are_still_two_bodies() -> None:
-    slots = FakeSlots(Answer(FOUND, (b"annotated", b"same", b"same")))
+    slots = FakeSlots(SlotAnswer(FOUND, (b"annotated", b"same", b"same")))
     assert len(result_in(await handled(detector_of(slots), image())).crop_payloads) == 2
 
 
 async def test_a_detector_that_puts_pictures_itself_sends_none() -> None:
-    slots = FakeSlots(Answer(FOUND, ()))
+    slots = FakeSlots(SlotAnswer(FOUND, ()))
     message = image()
     output = await handled(detector_of(slots, pictures_by=PicturesBy.DETECTOR), message)
     result = result_in(output)
@@ -133,7 +133,7 @@ async def test_a_detector_that_puts_pictures_itself_sends_none() -> None:
 
 
 async def test_an_annotated_picture_too_large_for_redis_fails_with_the_setting() -> None:
-    slots = FakeSlots(Answer(FOUND, (b"x" * 101, b"one", b"two")))
+    slots = FakeSlots(SlotAnswer(FOUND, (b"x" * 101, b"one", b"two")))
     output = await handled(detector_of(slots, inline_limit_bytes=100), image())
     result = result_in(output)
     assert result.status is Status.FAILED
@@ -143,7 +143,7 @@ async def test_an_annotated_picture_too_large_for_redis_fails_with_the_setting()
 
 
 async def test_an_inline_picture_is_sent_to_the_slot() -> None:
-    slots = FakeSlots(Answer(Reply(kind="done", status=Status.NO_FACES), ()))
+    slots = FakeSlots(SlotAnswer(Reply(kind="done", status=Status.NO_FACES), ()))
     payload = Payload.of(b"pixels")
     output = await handled(
         detector_of(slots, FakeBodies({payload.id: b"pixels"})), image(payload=payload)
@@ -162,7 +162,7 @@ async def test_bytes_lost_with_redis_are_a_clear_failure_without_a_slot() -> Non
 
 
 async def test_a_bad_picture_is_a_result_and_not_a_retry() -> None:
-    slots = FakeSlots(Answer(Reply(kind="done", reason="it is truncated", size=3), ()))
+    slots = FakeSlots(SlotAnswer(Reply(kind="done", reason="it is truncated", size=3), ()))
     result = result_in(await handled(detector_of(slots), image()))
     assert (result.status, result.reason) == (Status.FAILED, "it is truncated")
     assert (result.width, result.annotated, result.crops) == (None, None, ())
@@ -175,21 +175,21 @@ async def test_a_bad_picture_is_a_result_and_not_a_retry() -> None:
             SlotCrashed("took longer than 60 s", "timeout"),
             Retry("took longer than 60 s", Reason.TIMEOUT),
         ),
-        (Answer(Reply(kind="retry", reason="storage failed"), ()), Retry("storage failed")),
+        (SlotAnswer(Reply(kind="retry", reason="storage failed"), ()), Retry("storage failed")),
     ],
 )
-async def test_what_may_pass_is_tried_again(answer: Answer | Exception, outcome: Retry) -> None:
+async def test_what_may_pass_is_tried_again(answer: SlotAnswer | Exception, outcome: Retry) -> None:
     assert await detector_of(FakeSlots(answer)).handle([Work(image(), 1, "me")]) == [outcome]
 
 
 async def test_a_store_that_is_away_is_nobodys_fault() -> None:
-    slots = FakeSlots(Answer(Reply(kind="away", reason="disk full"), ()))
+    slots = FakeSlots(SlotAnswer(Reply(kind="away", reason="disk full"), ()))
     with pytest.raises(Unreachable, match="disk full"):
         await detector_of(slots).handle([Work(image(), 1, "me")])
 
 
 async def test_outcomes_are_in_the_order_of_the_messages() -> None:
-    slots = FakeSlots(Answer(Reply(kind="done", status=Status.NO_FACES), ()))
+    slots = FakeSlots(SlotAnswer(Reply(kind="done", status=Status.NO_FACES), ()))
     messages = [image("a"), image("b"), image("c")]
     outcomes = await detector_of(slots).handle([Work(one, 1, "me") for one in messages])
     ids = [

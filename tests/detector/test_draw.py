@@ -14,7 +14,7 @@ from services.detector.encode import encode_jpeg
 from services.detector.header import BadPicture, Header, read_header
 from services.detector.hide import Area, area, hide
 from services.detector.metadata import kept_exif, kept_icc
-from services.detector.models import Detections, Model, Picture, load
+from services.detector.models import Detections, Model, Pixels, load
 from services.detector.picture import process
 from shared.messages import Face
 from shared.recipe import Mode
@@ -25,7 +25,7 @@ FACE = Face(x=170.5, y=60.25, w=96.0, h=110.5, score=0.91)
 
 
 @pytest.fixture
-def picture() -> Picture:
+def picture() -> Pixels:
     return np.ascontiguousarray(np.asarray(astronaut())[:, :, ::-1])
 
 
@@ -38,7 +38,7 @@ class Fixed:
     def __init__(self, *faces: tuple[float, float, float, float]) -> None:
         self._boxes = np.array(faces, np.float32).reshape(-1, 4)
 
-    def detect(self, picture: Picture, min_score: float) -> Detections:
+    def detect(self, picture: Pixels, min_score: float) -> Detections:
         scores = np.full(len(self._boxes), 0.9, np.float32)
         return Detections(self._boxes, scores, np.zeros((len(scores), 0), np.float32))
 
@@ -51,7 +51,7 @@ def inside(hidden: Area) -> tuple[slice, slice]:
 @pytest.mark.parametrize("strength", [0.01, 0.5, 1.0])
 @pytest.mark.parametrize("margin", [0.0, 0.1, 1.0])
 def test_no_hidden_pixel_of_the_original_has_any_influence_on_the_result(
-    mode: Mode, strength: float, margin: float, picture: Picture
+    mode: Mode, strength: float, margin: float, picture: Pixels
 ) -> None:
     """Whoever had the result could not tell one original from another that differs in the face."""
     neighbour = Face(x=FACE.x + 40, y=FACE.y + 60, w=80, h=90, score=0.8)  # overlaps the first
@@ -73,7 +73,7 @@ def test_no_hidden_pixel_of_the_original_has_any_influence_on_the_result(
 
 
 @pytest.mark.parametrize("mode", HIDING)
-def test_only_the_face_and_its_margin_are_painted_over(mode: Mode, picture: Picture) -> None:
+def test_only_the_face_and_its_margin_are_painted_over(mode: Mode, picture: Pixels) -> None:
     before = picture.copy()
     hide(picture, [FACE], mode, 0.1, 0.5)
 
@@ -102,7 +102,7 @@ def test_only_the_face_and_its_margin_are_painted_over(mode: Mode, picture: Pict
     ids=["whole picture", "top left", "bottom right", "tiny", "outside"],
 )
 def test_faces_at_the_edges_and_of_odd_sizes_are_hidden(
-    mode: Mode, face: Face, picture: Picture
+    mode: Mode, face: Face, picture: Pixels
 ) -> None:
     hide(picture, [face], mode, 0.2, 0.5)
     assert picture.shape == (400, 512, 3)
@@ -120,7 +120,7 @@ def test_a_detector_finds_no_face_where_one_was_hidden(mode: Mode) -> None:
     assert process(done.annotated, recipe(), haar, LIMITS).status == "no_faces"
 
 
-def test_a_stronger_mosaic_is_coarser(picture: Picture) -> None:
+def test_a_stronger_mosaic_is_coarser(picture: Pixels) -> None:
     fine, coarse = picture.copy(), picture.copy()
     hide(fine, [FACE], Mode.PIXELATE, 0.1, 0.01)
     hide(coarse, [FACE], Mode.PIXELATE, 0.1, 1.0)
@@ -130,7 +130,7 @@ def test_a_stronger_mosaic_is_coarser(picture: Picture) -> None:
     assert colours[1] == 9, "3 x 3 cells"
 
 
-def test_boxes_are_red_and_as_wide_as_the_picture_asks(picture: Picture) -> None:
+def test_boxes_are_red_and_as_wide_as_the_picture_asks(picture: Pixels) -> None:
     draw(picture, [FACE], recipe(mode="box"))
     assert picture[60, 200].tolist() == [0, 0, 255]
     assert picture[115, 170].tolist() == [0, 0, 255]
@@ -139,7 +139,7 @@ def test_boxes_are_red_and_as_wide_as_the_picture_asks(picture: Picture) -> None
 
 
 @pytest.mark.parametrize("y", [60.0, 1.0], ids=["above", "no room above"])
-def test_labels_tell_the_score_beside_the_face(y: float, picture: Picture) -> None:
+def test_labels_tell_the_score_beside_the_face(y: float, picture: Pixels) -> None:
     plain = picture.copy()
     face = FACE.model_copy(update={"y": y})
     draw(plain, [face], recipe(mode="box"))
@@ -174,7 +174,7 @@ def test_a_large_jpeg_is_decoded_whole_only_where_faces_are_to_be_shown(
 ) -> None:
     decoded = []
 
-    def noted(content: bytes, header: Header, reduced: int = 1) -> Picture:
+    def noted(content: bytes, header: Header, reduced: int = 1) -> Pixels:
         decoded.append(reduced)
         return decode(content, header, reduced)
 

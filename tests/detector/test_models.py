@@ -10,7 +10,7 @@ import pytest
 from bench.average_precision import Found, Labels, average_precisions, curve, read_labels
 from services.detector import fuse as fusing
 from services.detector.fuse import fuse, overlaps, suppress, voted
-from services.detector.models import Detections, Model, Picture, load
+from services.detector.models import Detections, Model, Pixels, load
 from services.detector.models.haar import tutorial
 from services.detector.models.heads import joined
 from services.detector.models.network import blob, session
@@ -22,7 +22,7 @@ from tests.support.pictures import LIMITS, astronaut, encoded, recipe
 
 
 @pytest.fixture
-def picture() -> Picture:
+def picture() -> Pixels:
     return np.ascontiguousarray(np.asarray(astronaut())[:, :, ::-1])
 
 
@@ -31,7 +31,7 @@ def yunet(sample_models: Path) -> Model:
     return load("yunet", sample_models)
 
 
-def best(model: Model, picture: Picture, min_score: float = 0.6) -> Detections:
+def best(model: Model, picture: Pixels, min_score: float = 0.6) -> Detections:
     return suppress(model.detect(picture, min_score), min_score, model.overlap)
 
 
@@ -61,7 +61,7 @@ def test_a_model_that_does_not_exist_is_answered_with_those_that_do(tmp_path: Pa
     "name", ["haar", *(pytest.param(n, marks=pytest.mark.shared) for n in MODELS if n != "haar")]
 )
 def test_each_model_finds_the_astronaut(
-    name: str, picture: Picture, request: pytest.FixtureRequest
+    name: str, picture: Pixels, request: pytest.FixtureRequest
 ) -> None:
     folder = Path()
     if name != "haar":
@@ -87,7 +87,7 @@ def test_each_model_finds_the_astronaut(
 
 
 def test_yunet_finds_what_opencv_finds_with_the_same_network(
-    picture: Picture, yunet: Model, sample_models: Path
+    picture: Pixels, yunet: Model, sample_models: Path
 ) -> None:
     height, width = 384, 512  # multiples of 32: OpenCV pads otherwise as we do, but says so not
     same = np.ascontiguousarray(picture[:height, :width])
@@ -102,7 +102,7 @@ def test_yunet_finds_what_opencv_finds_with_the_same_network(
     assert ours.scores == pytest.approx(theirs[:, 14], abs=0.01)
 
 
-def test_yunet_s_joined_heads_are_those_of_its_file(picture: Picture, sample_models: Path) -> None:
+def test_yunet_s_joined_heads_are_those_of_its_file(picture: Pixels, sample_models: Path) -> None:
     weights = sample_models / MODELS["yunet"].file
     strides, heads = (8, 16, 32), ("cls", "obj", "bbox", "kps")
     given = {"input": blob(picture, rgb=False)}
@@ -129,7 +129,7 @@ def test_sides_that_no_stride_divides_are_padded_not_stretched(
     assert len(yunet.detect(grey, 0.5)) == 0
 
 
-def test_the_blob_is_what_opencv_makes(picture: Picture) -> None:
+def test_the_blob_is_what_opencv_makes(picture: Pixels) -> None:
     even = np.ascontiguousarray(picture[:384])
     for rgb in (False, True):
         assert np.array_equal(blob(even, rgb=rgb), cv2.dnn.blobFromImage(even, swapRB=rgb))
@@ -154,7 +154,7 @@ def test_a_picture_of_a_single_row_is_scaled_down_along_it() -> None:
     assert scaled_down(np.full((1, 5000, 3), 9, np.uint8), 640).shape == (1, 640, 3)
 
 
-def test_the_tutorial_takes_no_face_smaller_than_50_pixels(picture: Picture) -> None:
+def test_the_tutorial_takes_no_face_smaller_than_50_pixels(picture: Pixels) -> None:
     small = scaled_down(picture, 200)
     assert len(load("haar", Path()).detect(small, 0.5)) > 0
     assert all(tutorial().detect(small, 0.5).boxes[:, 2] >= 50)
@@ -177,7 +177,7 @@ def test_no_size_is_larger_than_the_picture(
     assert sizes(detect_size, accurate, longest) == expected
 
 
-def test_boxes_are_in_pixels_of_the_full_picture(picture: Picture) -> None:
+def test_boxes_are_in_pixels_of_the_full_picture(picture: Pixels) -> None:
     haar = load("haar", Path())
     found = search(haar, picture, (512, 400), (400,), accurate=False, min_score=0.6)
     doubled = search(haar, picture, (1024, 800), (400,), accurate=False, min_score=0.6)

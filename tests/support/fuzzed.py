@@ -7,7 +7,7 @@ from functools import cache
 
 from PIL import Image
 
-from services.detector.models import Detections, Picture
+from services.detector.models import Detections, Pixels
 from tests.support.pictures import astronaut, encoded
 
 
@@ -93,5 +93,5 @@ class NoFaces:
     name = "none"
     overlap = 0.5
 
-    def detect(self, picture: Picture, min_score: float) -> Detections:
+    def detect(self, picture: Pixels, min_score: float) -> Detections:
         return Detections.none()

@@ -3,12 +3,12 @@
 import hashlib
 from pathlib import Path
 
-from services.detector.models.model import Detections, Model, Picture
+from services.detector.models.model import Detections, Model, Pixels
 from services.detector.models.pull import pull
 from shared.errors import ModelMissing, SettingsError
 from shared.model_table import MODELS, ModelEntry
 
-__all__ = ["Detections", "Model", "Picture", "load", "pull"]
+__all__ = ["Detections", "Model", "Pixels", "load", "pull"]
 
 
 def load(name: str, models_dir: Path) -> Model:

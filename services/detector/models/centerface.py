@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from services.detector.models.model import Detections, Picture
+from services.detector.models.model import Detections, Pixels
 from services.detector.models.network import blob, session
 
 INPUT = "input.1"
@@ -27,7 +27,7 @@ class CenterFace:
     def __init__(self, weights: Path) -> None:
         self._session = session(_dynamic(weights))
 
-    def detect(self, picture: Picture, min_score: float) -> Detections:
+    def detect(self, picture: Pixels, min_score: float) -> Detections:
         """See `Model.detect`."""
         heat, sizes, offsets, points = (
             head[0] for head in self._session.run(OUTPUTS, {INPUT: blob(picture, rgb=True)})

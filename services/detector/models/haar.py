@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from services.detector.models.model import Detections, Picture
+from services.detector.models.model import Detections, Pixels
 from shared.errors import ModelMissing
 from shared.model_table import MODELS
 
@@ -33,7 +33,7 @@ class Haar:
         self._cascade = cv2.CascadeClassifier(str(file))
         self._least_side = least_side
 
-    def detect(self, picture: Picture, min_score: float) -> Detections:
+    def detect(self, picture: Pixels, min_score: float) -> Detections:
         """See `Model.detect`."""
         grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
         boxes, neighbours = self._cascade.detectMultiScale2(

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 """BGR pixels, shape (height, width, 3), upright."""
 
 Floats = NDArray[np.float32]
@@ -66,6 +66,6 @@ class Model(Protocol):
         """Intersection over union above which two of its boxes are one face."""
         ...
 
-    def detect(self, picture: Picture, min_score: float) -> Detections:
+    def detect(self, picture: Pixels, min_score: float) -> Detections:
         """Every candidate that scores at least `min_score`; one face may have several."""
         ...

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import onnxruntime as ort
 
-from services.detector.models.model import Floats, Picture
+from services.detector.models.model import Floats, Pixels
 
 SIDE_MULTIPLE = 32
 """The coarsest stride of both networks: sides are padded (never scaled) up to a multiple of it."""
@@ -31,7 +31,7 @@ def session(model: Path | bytes) -> ort.InferenceSession:
     )
 
 
-def blob(picture: Picture, *, rgb: bool) -> Floats:
+def blob(picture: Pixels, *, rgb: bool) -> Floats:
     """The picture as float32 0..255, shape (1, 3, height, width), padded right and below with 0.
 
     Plane by plane into an array that is already padded: one pass, and no padded copy.

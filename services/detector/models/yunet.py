@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from services.detector.models.heads import joined
-from services.detector.models.model import Detections, Floats, Picture
+from services.detector.models.model import Detections, Floats, Pixels
 from services.detector.models.network import blob, session
 
 STRIDES = (8, 16, 32)
@@ -25,7 +25,7 @@ class YuNet:
         self._outputs = [f"heads_{stride}" for stride in STRIDES]
         self._session = session(joined(weights, self._outputs))
 
-    def detect(self, picture: Picture, min_score: float) -> Detections:
+    def detect(self, picture: Pixels, min_score: float) -> Detections:
         """See `Model.detect`."""
         heads = self._session.run(self._outputs, {"input": blob(picture, rgb=False)})
         levels = [

@@ -1,4 +1,4 @@
-"""A child that has decoded its picture beckons: one more request waits in its pipe meanwhile."""
+"""A child that has decoded its picture grants a credit: one more request waits in its pipe."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.detector.frames import Config, Request
-from services.detector.process import Answer, SlotCrashed
+from services.detector.process import SlotAnswer, SlotCrashed
 from services.detector.slots import Slots, open_slots
 from shared.messages import Status
 from shared.model_table import MODELS
@@ -39,7 +39,7 @@ class Gate:
 
     @property
     def decoded(self) -> bytes:
-        """Beckons, then waits."""
+        """Grants a credit, then waits."""
         return b"decoded " + self.picture
 
     def open(self, action: str) -> None:
@@ -59,16 +59,16 @@ def second(tmp_path: Path) -> Gate:
     return Gate(tmp_path, "second")
 
 
-def asked(slots: Slots, picture: bytes) -> "asyncio.Task[Answer]":
+def asked(slots: Slots, picture: bytes) -> "asyncio.Task[SlotAnswer]":
     return asyncio.create_task(slots.ask(REQUEST, picture))
 
 
-async def until_beckoned(slots: Slots) -> None:
-    await wait_until(lambda: slots.beckoning == 1, "the child beckons")
+async def until_granted(slots: Slots) -> None:
+    await wait_until(lambda: slots.credits == 1, "the child grants a credit")
 
 
 async def until_taken(slots: Slots) -> None:
-    await wait_until(lambda: slots.beckoning == 0, "the next request is in its pipe")
+    await wait_until(lambda: slots.credits == 0, "the next request is in its pipe")
 
 
 async def test_the_next_picture_waits_in_the_pipe_and_both_get_their_own_answer(
@@ -77,7 +77,7 @@ async def test_the_next_picture_waits_in_the_pipe_and_both_get_their_own_answer(
     async with open_slots(config, 1, 60) as slots:
         before = slots.pids
         at_work = asked(slots, first.decoded)
-        await until_beckoned(slots)
+        await until_granted(slots)
         waits = asked(slots, b"faces")
         await until_taken(slots)
         assert slots.busy == 1
@@ -85,13 +85,13 @@ async def test_the_next_picture_waits_in_the_pipe_and_both_get_their_own_answer(
         assert (await at_work).reply.reason == "first"
         assert (await waits).reply.status is Status.FACES
         assert slots.pids == before
-        assert (slots.busy, slots.beckoning) == (0, 0)
+        assert (slots.busy, slots.credits) == (0, 0)
 
 
 async def test_no_more_than_one_waits_in_a_pipe(config: Config, first: Gate, second: Gate) -> None:
     async with open_slots(config, 2, 60) as slots:
         works = [asked(slots, first.decoded), asked(slots, second.picture)]
-        await until_beckoned(slots)
+        await until_granted(slots)
         waits = [asked(slots, b"ok") for _ in range(2)]
         await until_taken(slots)
         second.open("ok")
@@ -101,10 +101,10 @@ async def test_no_more_than_one_waits_in_a_pipe(config: Config, first: Gate, sec
         await asyncio.gather(*works, *waits)
 
 
-async def test_an_idle_child_is_asked_before_one_that_beckons(config: Config, first: Gate) -> None:
+async def test_an_idle_child_is_asked_before_one_with_a_credit(config: Config, first: Gate) -> None:
     async with open_slots(config, 2, 60) as slots:
         at_work = asked(slots, first.decoded)
-        await until_beckoned(slots)
+        await until_granted(slots)
         for _ in range(10):
             assert (await slots.ask(REQUEST, b"ok")).reply.status is Status.NO_FACES
         first.open("ok")
@@ -117,7 +117,7 @@ async def test_a_picture_that_costs_its_process_costs_the_one_behind_it_nothing(
 ) -> None:
     async with open_slots(config, 1, 1000) as slots:
         at_work = asked(slots, first.decoded)
-        await until_beckoned(slots)
+        await until_granted(slots)
         waits = [asked(slots, b"damaged behind") for _ in range(3)]
         await until_taken(slots)
         first.open(end)
@@ -134,7 +134,7 @@ async def test_a_picture_that_waited_in_the_pipe_is_blamed_for_what_it_does_in_i
 ) -> None:
     async with open_slots(config, 1, 60) as slots:
         at_work = asked(slots, first.decoded)
-        await until_beckoned(slots)
+        await until_granted(slots)
         waits = asked(slots, end.encode())
         await until_taken(slots)
         first.open("damaged first")
@@ -148,14 +148,14 @@ async def test_the_time_limit_of_a_picture_begins_with_its_turn(
 ) -> None:
     async with open_slots(config, 1, 1000) as slots:
         at_work = asked(slots, first.decoded)
-        await until_beckoned(slots)
+        await until_granted(slots)
         waits = asked(slots, second.decoded)
         await until_taken(slots)
         clock.pass_by(600)
         first.open("ok")
         await at_work
         clock.pass_by(600)  # 1200 since it was sent, 600 since its turn came
-        await until_beckoned(slots)
+        await until_granted(slots)
         assert not waits.done()
         clock.pass_by(400)
         with pytest.raises(SlotCrashed, match="took longer than 1000 s"):
@@ -168,7 +168,7 @@ async def test_a_request_that_is_given_up_in_the_pipe_leaves_the_one_before_it_a
     async with open_slots(config, 1, 60) as slots:
         before = slots.pids
         at_work = asked(slots, first.decoded)
-        await until_beckoned(slots)
+        await until_granted(slots)
         waits = asked(slots, b"ok")
         await until_taken(slots)
         waits.cancel()
@@ -182,14 +182,14 @@ async def test_a_request_that_is_given_up_in_the_pipe_leaves_the_one_before_it_a
 async def test_a_request_that_is_given_up_as_its_turn_comes_costs_no_slot(
     config: Config, first: Gate
 ) -> None:
-    async def ask_and_give_up_the_next() -> Answer:
+    async def ask_and_give_up_the_next() -> SlotAnswer:
         answer = await slots.ask(REQUEST, first.decoded)
         waits.cancel()  # it has the turn since this very step of the loop, and has not run yet
         return answer
 
     async with open_slots(config, 1, 60) as slots:
         at_work = asyncio.create_task(ask_and_give_up_the_next())
-        await until_beckoned(slots)
+        await until_granted(slots)
         waits = asked(slots, b"ok")
         await until_taken(slots)
         first.open("damaged first")
