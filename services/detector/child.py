@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import cv2
 
@@ -26,13 +26,14 @@ from services.detector.frames import (
     write_frame,
 )
 from services.detector.models import Model
-from services.detector.opening import Refused, Rules, TryAgain, open_reference
 from services.detector.picture import Limits, Processed, nothing
+from services.detector.references import Refused, Rules, TryAgain, open_reference
 from shared.errors import FacesError, ModelMissing, Unreachable
 from shared.messages import Status
 from shared.model_table import MODELS
-from shared.objects import Objects
+from shared.objects import ObjectRefused, Objects
 from shared.picture_keys import PictureKeys
+from shared.reasons import Reason
 from shared.recipe import Recipe
 
 Process = Callable[[bytes, Recipe, Model, Limits, Callable[[], None]], Processed]
@@ -61,7 +62,7 @@ class Worker:
         self._process: Process = _named(config.process)
         self._load = _named(config.load)
         self._rules = Rules(config.source_roots, config.max_file_bytes, config.source_buckets)
-        self._limits = Limits(config.max_pixels)
+        self._limits = Limits(config.max_pixels, config.pages_seconds)
         self._objects = Objects.open(config.objects_url) if config.objects_url else None
         self._models: dict[str, Model] = {}
         self._model(config.model)
@@ -72,19 +73,25 @@ class Worker:
         try:
             reply, pictures = self._searched(request, content)
         except Refused as refused:
-            reply, pictures = Reply(kind="done", reason=_short(refused)), ()
+            reply, pictures = _answer("done", refused.reason, refused), ()
         except Unreachable as away:
-            reply, pictures = Reply(kind="away", reason=_short(away)), ()
-        except (TryAgain, FacesError) as error:
-            reply, pictures = Reply(kind="retry", reason=_short(error)), ()
+            reply, pictures = _answer("away", None, away), ()
+        except TryAgain as failed:
+            reply, pictures = _answer("retry", failed.reason, failed), ()
+        except ModelMissing as missing:
+            reply, pictures = _answer("retry", Reason.NO_MODEL, missing), ()
+        except ObjectRefused as refused:
+            reply, pictures = _answer("retry", Reason.STORE_REFUSED, refused), ()
+        except FacesError as error:
+            reply, pictures = _answer("retry", Reason.ERROR, error), ()
         except MemoryError:
-            reply, pictures = Reply(kind="memory"), ()
+            reply, pictures = _answer("memory", Reason.MEMORY, ""), ()
         except Exception as error:  # noqa: BLE001 - a fault of a library: this picture's alone
             if _lacks_memory(error):
-                return Reply(kind="memory"), ()
+                return _answer("memory", Reason.MEMORY, ""), ()
             traceback.print_exc()
-            text = _short(f"{type(error).__name__}: {error}")
-            reply, pictures = Reply(kind="retry", reason=text), ()
+            text = f"{type(error).__name__}: {error}"
+            reply, pictures = _answer("retry", Reason.ERROR, text), ()
         return reply.model_copy(update={"total_ms": _since(start)}), pictures
 
     def _searched(self, request: Request, content: bytes) -> tuple[Reply, tuple[bytes, ...]]:
@@ -106,13 +113,20 @@ class Worker:
         reply = Reply(
             kind="done",
             reason=processed.reason[:REASON_LIMIT],
+            code=processed.code,
             status=Status(processed.status),
             size=len(content),
             width=processed.width,
             height=processed.height,
             format=processed.format,
+            taken_at=processed.taken.at,
+            camera=processed.taken.camera,
+            media=processed.kind,
+            pages=processed.pages,
+            searched=processed.searched,
             faces=processed.faces,
             annotated=bool(annotated),
+            annotated_page=processed.annotated_page,
             crops=len(processed.crops),
             parts=tuple(map(len, pictures)),
             steps_ms=steps,
@@ -157,8 +171,11 @@ def _named(path: str) -> Any:  # Any: whatever the module holds under that name
     return getattr(import_module(module), name)
 
 
-def _short(reason: object) -> str:
-    return str(reason)[:REASON_LIMIT] or "no reason given"
+def _answer(
+    kind: Literal["done", "retry", "memory", "away"], code: Reason | None, told: object
+) -> Reply:
+    """An answer without a result; `told` is the sentence."""
+    return Reply(kind=kind, code=code, reason=str(told)[:REASON_LIMIT] or "no reason given")
 
 
 def _since(start: float) -> float:

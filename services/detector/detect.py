@@ -10,8 +10,18 @@ from services.detector.frames import Reply, Request
 from services.detector.process import SlotAnswer, SlotCrashed
 from services.detector.slots import Slots
 from shared.errors import Unreachable
-from shared.messages import ImageMessage, Payload, ResultMessage, Status
+from shared.messages import (
+    FACES_IN_MESSAGE,
+    Attachment,
+    AttachmentKind,
+    ImageMessage,
+    Payload,
+    ResultMessage,
+    Status,
+    pack_faces,
+)
 from shared.reasons import Failure, Reason
+from shared.recipe import DRAWING_VERSION
 from shared.settings import PicturesBy, Settings
 from shared.streams.outcome import Done, Outcome, Output, Retry, Work
 
@@ -51,8 +61,7 @@ class Detector:
             found = await self._payloads.get(message.payload)
             if found is None:
                 lost = Reason.BYTES_LOST
-                reply = Reply(kind="done", reason=lost.meaning, code=lost)
-                return Done((Output(_result(work, reply)),))
+                return Done((Output(_failed(work, Failure(lost, lost.meaning))),))
             content = found
         request = Request(
             recipe=message.recipe,
@@ -66,7 +75,7 @@ class Detector:
             return Retry(str(crashed)[:REASON_LIMIT], crashed.reason)
         match answer.reply.kind:
             case "retry" | "memory":
-                return Retry(answer.reply.reason, Reason.of(answer.reply.code))
+                return Retry(answer.reply.reason, Reason.of(answer.reply.code or ""))
             case "away":
                 raise Unreachable(answer.reply.reason)
             case "done":
@@ -77,19 +86,26 @@ class Detector:
         reply = answer.reply
         for picture in answer.pictures:
             if len(picture) > self._inline_limit:
-                reason = (
+                sentence = (
                     f"its annotated picture has {len(picture):,} bytes; FACES_INLINE_LIMIT_BYTES "
                     f"allows {self._inline_limit:,} through Redis (FACES_PICTURES_BY=detector "
                     f"sends none through Redis)"
                 )
-                return Output(_result(work, _failed(reply, reason)))
+                return Output(_failed(work, Failure(Reason.TOO_LARGE, sentence), reply))
         _count(reply)
-        payloads = {Payload.of(picture): picture for picture in answer.pictures}
-        return Output(_result(work, reply, list(payloads)), payloads)
+        pictures = {Payload.of(picture): picture for picture in answer.pictures}
+        if len(reply.faces) <= FACES_IN_MESSAGE:
+            return Output(_result(work, reply, list(pictures)), pictures)
+        packed = pack_faces(reply.faces)
+        attached = Attachment(kind=AttachmentKind.FACES, payload=Payload.of(packed))
+        result = _result(work, reply, list(pictures), attached)
+        return Output(result, pictures | {attached.payload: packed})
 
 
 def _count(reply: Reply) -> None:
     _IMAGES[reply.status].inc()
+    if reply.status is Status.FAILED:
+        _failed_images(Reason.of(reply.code or "")).inc()
     metrics.FACES.inc(len(reply.faces))
     for step, ms in reply.steps_ms.items():
         _step_seconds(step).observe(ms / 1000)
@@ -99,33 +115,53 @@ _IMAGES = {
     status: metrics.IMAGES.labels(status.value)
     for status in (Status.FACES, Status.NO_FACES, Status.FAILED)
 }
-_step_seconds = cache(metrics.STEP_SECONDS.labels)  # to look up a label takes as long as the rest
+# To look up a label takes as long as the rest.
+_step_seconds = cache(metrics.STEP_SECONDS.labels)
+_failed_images = cache(metrics.FAILED_IMAGES.labels)
 
 
-def _failed(reply: Reply, reason: str) -> Reply:
-    kept = {"size", "width", "height", "format", "total_ms"}
-    return Reply(kind="done", reason=reason, **reply.model_dump(include=kept))
+def _failed(
+    work: Work[ImageMessage], failure: Failure, reply: Reply | None = None
+) -> ResultMessage:
+    """The result of an image that failed; what a reply told of it is kept."""
+    kept = {"size", "width", "height", "format", "taken_at", "camera", "media", "pages", "total_ms"}
+    told = reply.model_dump(include=kept) if reply else {}
+    _failed_images(failure.reason).inc()
+    sentence = failure.sentence[:REASON_LIMIT] or failure.reason.meaning
+    return _result(work, Reply(kind="done", reason=sentence, code=failure.reason, **told))
 
 
 def _result(
-    work: Work[ImageMessage], reply: Reply, payloads: Sequence[Payload] = ()
+    work: Work[ImageMessage],
+    reply: Reply,
+    payloads: Sequence[Payload] = (),
+    attached: Attachment | None = None,
 ) -> ResultMessage:
+    """The result; `attached` holds its faces where they are too many for a message."""
     message = work.message
     annotated = payloads[0] if payloads and reply.annotated else None
     return ResultMessage(
         **message.subject,
         status=reply.status,
         reason=reply.reason,
-        code=reply.code,
+        code=Reason.of(reply.code or "") if reply.status is Status.FAILED else None,
         bytes=reply.size,
         width=reply.width or None,
         height=reply.height or None,
         format=reply.format,
-        faces=reply.faces,
+        taken_at=reply.taken_at,
+        camera=reply.camera,
+        kind=reply.media,
+        pages=reply.pages,
+        searched=reply.searched,
+        faces=() if attached else reply.faces,
         annotated=message.keys.annotated if reply.annotated else None,
+        annotated_page=reply.annotated_page,
+        drawing=DRAWING_VERSION if reply.annotated else None,
         crops=message.keys.crops(reply.crops),
         payload=annotated,
         crop_payloads=tuple(payloads[1:] if annotated else payloads),
+        attachments=(attached,) if attached else (),
         consumer=work.consumer,
         attempts=work.attempt,
         detect_ms=reply.total_ms,
@@ -134,5 +170,4 @@ def _result(
 
 def failed(message: ImageMessage, failure: Failure, attempts: int, consumer: str) -> ResultMessage:
     """What the writer is told of an image whose message became a dead letter."""
-    reply = Reply(kind="done", reason=failure.sentence[:REASON_LIMIT], code=failure.reason)
-    return _result(Work(message, attempts, consumer), reply)
+    return _failed(Work(message, attempts, consumer), failure)

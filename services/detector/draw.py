@@ -4,24 +4,13 @@ from collections.abc import Sequence
 
 import cv2
 
-from services.detector.hide import area, hide
+from services.detector.hide import area
 from services.detector.models.model import Pixels
 from shared.messages import Face
-from shared.recipe import Mode, Recipe
 
 RED = (0, 0, 255)
 WHITE = (255, 255, 255)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
-
-
-def draw(picture: Pixels, faces: Sequence[Face], recipe: Recipe) -> None:
-    """Draw on (or hide) every face as the recipe says, into the picture."""
-    if recipe.mode is Mode.BOX:
-        draw_boxes(picture, faces)
-    elif recipe.mode is not Mode.NONE:
-        hide(picture, faces, recipe.mode, recipe.margin, recipe.strength)
-    if recipe.labels:
-        draw_labels(picture, faces)
 
 
 def line_width(width: int, height: int) -> int:

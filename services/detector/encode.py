@@ -3,8 +3,9 @@
 import numpy as np
 import simplejpeg
 
-from services.detector.header import BadPicture
+from services.detector.failures import BadPicture
 from services.detector.models.model import Pixels
+from shared.reasons import Reason
 
 LONGEST_SIDE = 65_500
 """What libjpeg writes at most (its JPEG_MAX_DIMENSION)."""
@@ -25,8 +26,9 @@ def encode_jpeg(picture: Pixels, quality: int, exif: bytes = b"", icc: bytes = b
     height, width = picture.shape[:2]
     if max(height, width) > LONGEST_SIDE:
         raise BadPicture(
+            Reason.TOO_LONG_TO_DRAW,
             f"faces were found, but an annotated JPEG cannot be {width} x {height} pixels "
-            f"(at most {LONGEST_SIDE:,} a side); run with --mode none"
+            f"(at most {LONGEST_SIDE:,} a side); run with --mode none",
         )
     try:
         whole = np.ascontiguousarray(picture)

@@ -11,12 +11,12 @@ import asyncio
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal, TypeVar
+from typing import Annotated, BinaryIO, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
 
 from shared import fields
-from shared.messages import FACES_LIMIT, Face, Status
+from shared.messages import FACES_LIMIT, PAGES_LIMIT, Face, Kind, Page, Status
 from shared.recipe import Recipe
 
 PREFIX = struct.Struct(">IQ")
@@ -48,6 +48,7 @@ class Config(_Header):
 
     `process` and `load` are `module:function`: what is done with one picture, and how a model is
     loaded. `objects_url` is None where the child puts no pictures into the object store.
+    `pages_seconds` is for how long the pages of one document are searched.
     """
 
     model: str
@@ -55,6 +56,7 @@ class Config(_Header):
     memory_bytes: int
     max_pixels: int
     max_file_bytes: int
+    pages_seconds: float = 30.0
     source_roots: tuple[Path, ...] = ()
     source_buckets: tuple[str, ...] = ()
     objects_url: str | None = None
@@ -90,23 +92,37 @@ class Reply(_Header):
 
     `retry`: an attempt that may go better elsewhere or later. `memory`: it needed more memory
     than a slot may use, and the parent replaces the child. `away`: a server or a disk does not
-    answer.
+    answer. `faces` to `steps_ms` are as in `services.detector.processed.Processed`.
     """
 
     kind: Literal["done", "retry", "memory", "away"]
     reason: Annotated[str, Field(max_length=1000)] = ""
     code: fields.ReasonCode | None = None
     status: Literal[Status.FACES, Status.NO_FACES, Status.FAILED] = Status.FAILED
-    size: NonNegativeInt | None = None
-    width: NonNegativeInt = 0
-    height: NonNegativeInt = 0
-    format: Annotated[str, Field(max_length=40)] = ""
+    size: fields.Bytes | None = None
+    width: fields.Count = 0
+    height: fields.Count = 0
+    format: fields.FormatName = ""
+    taken_at: fields.TakenAt | None = None
+    camera: fields.Camera = ""
+    media: Kind = Kind.PICTURE
+    pages: fields.Count = 1
+    searched: Annotated[tuple[Page, ...], Field(max_length=PAGES_LIMIT)] = ()
     faces: Annotated[tuple[Face, ...], Field(max_length=FACES_LIMIT)] = ()
     annotated: bool = False
+    annotated_page: fields.PageNumber | None = None
     crops: Annotated[int, Field(ge=0, le=FACES_LIMIT)] = 0
     parts: Annotated[tuple[NonNegativeInt, ...], Field(max_length=FACES_LIMIT + 1)] = ()
     steps_ms: Annotated[dict[str, float], Field(max_length=40)] = {}
     total_ms: Annotated[float, Field(ge=0)] = 0.0
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if (self.status is Status.FACES) != bool(self.faces):
+            raise ValueError("status and faces do not agree")
+        if self.kind == "done" and (self.status is Status.FAILED) != bool(self.reason):
+            raise ValueError("a failed picture, and only that, has a reason")
+        return self
 
     def split(self, payload: bytes) -> tuple[bytes, ...]:
         """The pictures in the payload: the annotated one, then the crops.

@@ -6,7 +6,7 @@ made of what lies *around* the hidden areas, and of nothing inside them: at any 
 pixel of the original has any influence on the result.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from services.detector.models.model import Floats, Pixels
 from shared.messages import Face
-from shared.recipe import Mode
 
 SAMPLES = 48
 """Surroundings are sampled on a grid of at most this many columns and rows."""
@@ -56,8 +55,13 @@ def area(face: Face, margin: float, width: int, height: int) -> Area:
     return Area(left, top, max(right, left + 1), max(bottom, top + 1))
 
 
+Paint = Callable[[Pixels, Area, Sequence[Area], float], Pixels]
+"""What covers an area: `(picture, hidden, areas, strength)` to pixels of the area's size. It reads
+nothing of the picture inside `areas`, all of which are to be hidden."""
+
+
 def hide(
-    picture: Pixels, faces: Sequence[Face], mode: Mode, margin: float, strength: float
+    picture: Pixels, faces: Sequence[Face], paint: Paint, margin: float, strength: float
 ) -> None:
     """Paint over every face, in the picture.
 
@@ -67,14 +71,24 @@ def hide(
     height, width = picture.shape[:2]
     areas = [area(face, margin, width, height) for face in faces]
     for hidden in areas:
-        if mode is Mode.SOLID:
-            painted = np.zeros((1, 1, 3), np.uint8)
-        else:
-            around = _surroundings(picture, hidden, areas, strength)
-            painted = _mosaic(around, strength) if mode is Mode.PIXELATE else around
-        picture[hidden.top : hidden.bottom, hidden.left : hidden.right] = _stretched(
-            painted, hidden, smooth=mode is Mode.BLUR
-        )
+        covered = slice(hidden.top, hidden.bottom), slice(hidden.left, hidden.right)
+        picture[covered] = paint(picture, hidden, areas, strength)
+
+
+def solid(_: Pixels, hidden: Area, __: Sequence[Area], ___: float) -> Pixels:
+    """Black."""
+    return np.zeros((hidden.bottom - hidden.top, hidden.right - hidden.left, 3), np.uint8)
+
+
+def blurred(picture: Pixels, hidden: Area, areas: Sequence[Area], strength: float) -> Pixels:
+    """The colours around it, continued into it."""
+    return _stretched(_surroundings(picture, hidden, areas, strength), hidden, smooth=True)
+
+
+def pixelated(picture: Pixels, hidden: Area, areas: Sequence[Area], strength: float) -> Pixels:
+    """A mosaic of the colours around it."""
+    mosaic = _mosaic(_surroundings(picture, hidden, areas, strength), strength)
+    return _stretched(mosaic, hidden, smooth=False)
 
 
 def _surroundings(picture: Pixels, hidden: Area, areas: Sequence[Area], strength: float) -> Pixels:

@@ -8,8 +8,9 @@ import warnings
 
 from PIL import ExifTags, Image
 
-from services.detector.header import Header
-from shared.recipe import Mode, Recipe
+from services.detector.drawing import hides
+from services.detector.formats.format import Header
+from shared.recipe import Recipe
 
 _BASE = ExifTags.Base
 
@@ -52,12 +53,11 @@ def kept_exif(header: Header, recipe: Recipe) -> bytes:
 
     Orientation is left out, because the picture is upright now.
     """
-    hiding = recipe.mode not in (Mode.BOX, Mode.NONE)
     kept = Image.Exif()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for base in KEPT if hiding else KEPT | DESCRIBING:
+            for base in KEPT if hides(recipe) else KEPT | DESCRIBING:
                 _copy(header.exif, kept, base)
             exposure = header.exif.get_ifd(ExifTags.IFD.Exif)
             for base in KEPT_EXPOSURE:

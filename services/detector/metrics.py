@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-SLOTS = Gauge("faces_detector_slots", "Detector processes that there should be.")
+SLOTS = Gauge("faces_detector_slots", "Detector processes configured.")
 SLOTS_LIVE = Gauge("faces_detector_slots_live", "Detector processes that have loaded their model.")
 SLOTS_BUSY = Gauge("faces_detector_slots_busy", "Detector processes at work on a picture.")
 RESTARTS = Counter(
@@ -12,6 +12,11 @@ RESTARTS = Counter(
     ["cause"],
 )
 IMAGES = Counter("faces_detector_images", "Pictures searched, by the status they got.", ["status"])
+FAILED_IMAGES = Counter(
+    "faces_detector_failed_images",
+    "Pictures that failed, by the code of their reason (`shared.reasons`).",
+    ["code"],
+)
 FACES = Counter("faces_detector_faces", "Faces found.")
 STEP_SECONDS = Histogram(
     "faces_detector_step_seconds",

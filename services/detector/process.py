@@ -43,10 +43,10 @@ _REASONS: dict[Cause, Reason] = {
 
 
 class SlotCrashed(Exception):
-    """One picture cost its process; the text is the reason, in plain words."""
+    """One picture cost its process; the text is a sentence for people, `reason` its code."""
 
-    def __init__(self, reason: str, cause: Cause) -> None:
-        super().__init__(reason)
+    def __init__(self, sentence: str, cause: Cause) -> None:
+        super().__init__(sentence)
         self.cause = cause
         self.reason = _REASONS.get(cause, Reason.CRASH)
 
@@ -57,7 +57,7 @@ class NotBegun(Exception):
 
 @dataclass(frozen=True)
 class SlotAnswer:
-    """A reply and its pictures, as files: the annotated one (where there is one), then the crops."""
+    """A reply and its files: the annotated picture (where there is one), then the crops."""
 
     reply: Reply
     pictures: tuple[bytes, ...]

@@ -9,6 +9,10 @@ from services.detector.slots import Slots, open_slots
 from shared.cpu import usable_cpus
 from shared.settings import PicturesBy, Settings
 
+PAGES_SHARE = 0.5
+"""Part of a picture's time limit in which pages are searched. The rest is for opening, for the page
+at work when that ends, and for what shows the faces."""
+
 
 def slot_config(settings: Settings) -> Config:
     """What the settings mean to a child process."""
@@ -19,6 +23,7 @@ def slot_config(settings: Settings) -> Config:
         memory_bytes=settings.slot_memory_bytes,
         max_pixels=settings.max_pixels,
         max_file_bytes=settings.max_file_bytes,
+        pages_seconds=settings.task_timeout_seconds * PAGES_SHARE,
         source_roots=settings.source_roots,
         source_buckets=settings.source_buckets,
         objects_url=settings.objects_url if puts_objects else None,

@@ -9,6 +9,7 @@ from shared.messages.attachment import (
 )
 from shared.messages.face import FACES_LIMIT, Face, Page
 from shared.messages.image import (
+    PAGES_COUNTED,
     PAGES_LIMIT,
     ImageMessage,
     Kind,
@@ -34,6 +35,7 @@ __all__ = [
     "FACES_LIMIT",
     "MESSAGE_LIMIT_BYTES",
     "OLDEST_READ",
+    "PAGES_COUNTED",
     "PAGES_LIMIT",
     "SCHEMA_VERSION",
     "Attachment",

@@ -17,6 +17,9 @@ from shared.recipe import Recipe
 PAGES_LIMIT = 500
 """Most pages of one input that are searched, and told of in its result."""
 
+PAGES_COUNTED = 100_000
+"""An input with so many pages has so many or more: they are counted no further."""
+
 
 class Status(StrEnum):
     """Where an image stands: every one ends as one of the last three."""

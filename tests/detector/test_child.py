@@ -163,4 +163,4 @@ def test_what_is_no_frame_is_refused_before_it_takes_memory(sent: bytes) -> None
 
 def test_sizes_that_do_not_fit_the_payload_are_refused() -> None:
     with pytest.raises(ProtocolError):
-        Reply(kind="done", parts=(1, 2)).split(b"12")
+        Reply(kind="done", status=Status.NO_FACES, parts=(1, 2)).split(b"12")

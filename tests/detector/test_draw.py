@@ -9,10 +9,11 @@ import pytest
 from PIL import Image, ImageCms
 
 from services.detector.decode import decode
-from services.detector.draw import draw, line_width
+from services.detector.draw import line_width
+from services.detector.drawing import draw
 from services.detector.encode import encode_jpeg
 from services.detector.header import BadPicture, Header, read_header
-from services.detector.hide import Area, area, hide
+from services.detector.hide import Area, Paint, area, blurred, hide, pixelated, solid
 from services.detector.metadata import kept_exif, kept_icc
 from services.detector.models import Detections, Model, Pixels, load
 from services.detector.picture import process
@@ -21,6 +22,7 @@ from shared.recipe import Mode
 from tests.support.pictures import EXIF_BLOCK, GPS, LIMITS, astronaut, encoded, pixels, recipe
 
 HIDING = [Mode.BLUR, Mode.PIXELATE, Mode.SOLID]
+PAINTS = [blurred, pixelated, solid]
 FACE = Face(x=170.5, y=60.25, w=96.0, h=110.5, score=0.91)
 
 
@@ -47,11 +49,11 @@ def inside(hidden: Area) -> tuple[slice, slice]:
     return slice(hidden.top, hidden.bottom), slice(hidden.left, hidden.right)
 
 
-@pytest.mark.parametrize("mode", HIDING)
+@pytest.mark.parametrize("paint", PAINTS)
 @pytest.mark.parametrize("strength", [0.01, 0.5, 1.0])
 @pytest.mark.parametrize("margin", [0.0, 0.1, 1.0])
 def test_no_hidden_pixel_of_the_original_has_any_influence_on_the_result(
-    mode: Mode, strength: float, margin: float, picture: Pixels
+    paint: Paint, strength: float, margin: float, picture: Pixels
 ) -> None:
     """Whoever had the result could not tell one original from another that differs in the face."""
     neighbour = Face(x=FACE.x + 40, y=FACE.y + 60, w=80, h=90, score=0.8)  # overlaps the first
@@ -65,17 +67,17 @@ def test_no_hidden_pixel_of_the_original_has_any_influence_on_the_result(
             0, 255, others[2][rows_columns].shape
         )
 
-    hide(picture, faces, mode, margin, strength)
+    hide(picture, faces, paint, margin, strength)
 
     for other in others:
-        hide(other, faces, mode, margin, strength)
+        hide(other, faces, paint, margin, strength)
         assert np.array_equal(other, picture)
 
 
-@pytest.mark.parametrize("mode", HIDING)
-def test_only_the_face_and_its_margin_are_painted_over(mode: Mode, picture: Pixels) -> None:
+@pytest.mark.parametrize("paint", PAINTS)
+def test_only_the_face_and_its_margin_are_painted_over(paint: Paint, picture: Pixels) -> None:
     before = picture.copy()
-    hide(picture, [FACE], mode, 0.1, 0.5)
+    hide(picture, [FACE], paint, 0.1, 0.5)
 
     changed = np.argwhere((picture != before).any(axis=2))
     top, left = changed.min(axis=0)
@@ -89,7 +91,7 @@ def test_only_the_face_and_its_margin_are_painted_over(mode: Mode, picture: Pixe
     assert hidden.bottom - 2 <= bottom <= hidden.bottom
 
 
-@pytest.mark.parametrize("mode", HIDING)
+@pytest.mark.parametrize("paint", PAINTS)
 @pytest.mark.parametrize(
     "face",
     [
@@ -102,9 +104,9 @@ def test_only_the_face_and_its_margin_are_painted_over(mode: Mode, picture: Pixe
     ids=["whole picture", "top left", "bottom right", "tiny", "outside"],
 )
 def test_faces_at_the_edges_and_of_odd_sizes_are_hidden(
-    mode: Mode, face: Face, picture: Pixels
+    paint: Paint, face: Face, picture: Pixels
 ) -> None:
-    hide(picture, [face], mode, 0.2, 0.5)
+    hide(picture, [face], paint, 0.2, 0.5)
     assert picture.shape == (400, 512, 3)
     if face.w == 512:
         assert picture.std() < 30, "nothing is left to be seen"
@@ -122,8 +124,8 @@ def test_a_detector_finds_no_face_where_one_was_hidden(mode: Mode) -> None:
 
 def test_a_stronger_mosaic_is_coarser(picture: Pixels) -> None:
     fine, coarse = picture.copy(), picture.copy()
-    hide(fine, [FACE], Mode.PIXELATE, 0.1, 0.01)
-    hide(coarse, [FACE], Mode.PIXELATE, 0.1, 1.0)
+    hide(fine, [FACE], pixelated, 0.1, 0.01)
+    hide(coarse, [FACE], pixelated, 0.1, 1.0)
     rows, columns = inside(area(FACE, 0.1, 512, 400))
     colours = [len(np.unique(one[rows, columns].reshape(-1, 3), axis=0)) for one in (fine, coarse)]
     assert colours[0] > 130, "12 x 12 cells, a few of one colour"

@@ -7,7 +7,7 @@ import pytest
 
 from services.cli.sending.reading import pictures
 from services.cli.sending.submission import Submission
-from services.detector.opening import Refused, Rules, open_reference
+from services.detector.references import Refused, Rules, open_reference
 from services.ingest.sources.bucket import BucketSource
 from services.ingest.sources.source import SourceRefused
 from shared.identity import inline_id

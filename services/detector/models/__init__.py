@@ -1,6 +1,11 @@
-"""The face models behind one protocol, loaded by name from a folder of weights."""
+"""The face models behind one protocol, loaded by name from a folder of weights.
+
+A model is a row of `shared.model_table` and a module here of the same name, whose `load` takes the
+file of weights (None where they come with an installed package) and gives the model.
+"""
 
 import hashlib
+from importlib import import_module
 from pathlib import Path
 
 from services.detector.models.model import Detections, Model, Pixels
@@ -21,19 +26,11 @@ def load(name: str, models_dir: Path) -> Model:
     entry = MODELS.get(name)
     if entry is None:
         raise SettingsError(f"model {name!r}: there is {', '.join(MODELS)}")
-    # Each model is imported where it is chosen: a slot pays only for the libraries that it uses.
-    if entry.name == "haar":
-        from services.detector.models.haar import Haar  # noqa: PLC0415 - see above
-
-        return Haar()
-    weights = _checked(entry, models_dir)
-    if entry.name == "centerface":
-        from services.detector.models.centerface import CenterFace  # noqa: PLC0415
-
-        return CenterFace(weights)
-    from services.detector.models.yunet import YuNet  # noqa: PLC0415
-
-    return YuNet(weights)
+    weights = _checked(entry, models_dir) if entry.sha256 else None
+    # Imported only where it is chosen: a slot pays only for the libraries that it uses.
+    module = import_module(f"{__name__}.{entry.name}")
+    model: Model = module.load(weights)
+    return model
 
 
 def _checked(entry: ModelEntry, models_dir: Path) -> Path:

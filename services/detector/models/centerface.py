@@ -18,6 +18,11 @@ OUTPUTS = ["537", "538", "539", "540"]
 STRIDE = 4
 
 
+def load(weights: Path) -> "CenterFace":
+    """The model, from its file of weights."""
+    return CenterFace(weights)
+
+
 class CenterFace:
     """CenterFace, its declared input of 10 x 3 x 32 x 32 made dynamic."""
 

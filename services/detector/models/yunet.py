@@ -15,6 +15,11 @@ from services.detector.models.network import blob, session
 STRIDES = (8, 16, 32)
 
 
+def load(weights: Path) -> "YuNet":
+    """The model, from its file of weights."""
+    return YuNet(weights)
+
+
 class YuNet:
     """YuNet-n with a dynamic input size."""
 

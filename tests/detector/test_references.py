@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.detector.opening import Refused, Rules, TryAgain, open_reference
+from services.detector.references import Refused, Rules, TryAgain, open_reference
 from shared.errors import Unreachable
 from shared.identity import file_version
 from shared.urls import file_uri

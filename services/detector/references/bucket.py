@@ -1,4 +1,4 @@
-"""Opening a picture in a bucket, in the child: allowed, whole, and the version that was listed."""
+"""Opening an object below an allowed bucket."""
 
 from functools import lru_cache
 
@@ -6,8 +6,10 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
-from services.detector.opening import CHANGED, Refused, Rules, TryAgain
+from services.detector.failures import Refused, TryAgain
+from services.detector.references.opener import Rules, changed, too_large
 from shared.identity import object_version
+from shared.reasons import Reason
 from shared.stores import ObjectRefused, absent, explain, open_bucket
 from shared.urls import below, bucket_of
 
@@ -15,9 +17,9 @@ SETTING = "FACES_SOURCE_BUCKETS"
 
 
 def open_object(uri: str, version: str, rules: Rules) -> bytes:
-    """An object below an allowed bucket; errors as `services.detector.opening.Opener`."""
+    """The bytes of an object below an allowed bucket; see `Opener`."""
     if not any(below(uri, allowed) for allowed in rules.buckets):
-        raise Refused(f"it is outside of the buckets that {SETTING} allows")
+        raise Refused(Reason.NOT_ALLOWED, f"it is outside of the buckets that {SETTING} allows")
     bucket, key = bucket_of(uri)
     try:
         answer = obstore.get(_store(bucket), key)
@@ -26,22 +28,22 @@ def open_object(uri: str, version: str, rules: Rules) -> bytes:
             version
             and object_version(meta["e_tag"], meta["size"], meta["last_modified"]) != version
         ):
-            raise Refused(CHANGED)
+            raise changed()
         if meta["size"] > rules.max_bytes:
-            raise Refused(
-                f"{meta['size']:,} bytes; FACES_MAX_FILE_BYTES allows {rules.max_bytes:,}"
-            )
+            raise too_large(meta["size"], rules)
         return bytes(answer.bytes())
     except ValueError:
         raise Refused(
-            f"{uri[:200]!r} names no object: a key has no '..' and no empty part"
+            Reason.NOT_A_FILE,
+            f"{uri[:200]!r} names no object: a key has no '..' and no empty part",
         ) from None
     except (BaseError, OSError) as error:
         if absent(error):
-            raise Refused(f"the object {uri} is gone") from None
+            raise Refused(Reason.GONE, f"the object {uri} is gone") from None
         explained = explain(error, f"{uri} cannot be read")
         if isinstance(explained, ObjectRefused):
-            raise TryAgain(str(explained)) from None  # a permission may be on its way
+            # A permission may be on its way.
+            raise TryAgain(Reason.UNREADABLE, str(explained)) from None
         raise explained from None
 
 

@@ -1,0 +1,62 @@
+"""What each mode of a recipe does where a face was found: one entry a mode.
+
+A mode that hides also decides which metadata a picture keeps: see `services.detector.metadata`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from services.detector.draw import draw_boxes, draw_labels
+from services.detector.hide import Paint, blurred, hide, pixelated, solid
+from services.detector.models.model import Pixels
+from shared.messages import Face
+from shared.recipe import Mode, Recipe
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One mode: how it draws into a picture, and whether the faces are hidden then."""
+
+    draw: Callable[[Pixels, Sequence[Face], Recipe], None]
+    hides: bool
+
+
+def _boxes(pixels: Pixels, faces: Sequence[Face], _: Recipe) -> None:
+    draw_boxes(pixels, faces)
+
+
+def _hiding(paint: Paint) -> Drawing:
+    def draw(pixels: Pixels, faces: Sequence[Face], recipe: Recipe) -> None:
+        hide(pixels, faces, paint, recipe.margin, recipe.strength)
+
+    return Drawing(draw, hides=True)
+
+
+DRAWINGS: dict[Mode, Drawing | None] = {
+    Mode.BOX: Drawing(_boxes, hides=False),
+    Mode.BLUR: _hiding(blurred),
+    Mode.PIXELATE: _hiding(pixelated),
+    Mode.SOLID: _hiding(solid),
+    Mode.NONE: None,
+}
+"""None where nothing is drawn, so that there is no annotated picture."""
+
+
+def draws(recipe: Recipe) -> bool:
+    """Whether a recipe gives an annotated picture."""
+    return DRAWINGS[recipe.mode] is not None
+
+
+def hides(recipe: Recipe) -> bool:
+    """Whether a recipe hides the faces."""
+    drawing = DRAWINGS[recipe.mode]
+    return drawing is not None and drawing.hides
+
+
+def draw(pixels: Pixels, faces: Sequence[Face], recipe: Recipe) -> None:
+    """Draw on (or hide) every face as the recipe says, into the picture."""
+    drawing = DRAWINGS[recipe.mode]
+    if drawing is not None:
+        drawing.draw(pixels, faces, recipe)
+    if recipe.labels:
+        draw_labels(pixels, faces)

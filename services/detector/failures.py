@@ -1,0 +1,32 @@
+"""Why a picture fails in its child process: a code for programs, and a sentence for people."""
+
+from shared.reasons import Failure, Reason
+
+
+class PictureFailed(Exception):
+    """A picture that fails; its text is the sentence.
+
+    Attributes:
+        reason: the code, for rows and metrics.
+    """
+
+    def __init__(self, reason: Reason, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+    @property
+    def failure(self) -> Failure:
+        """Code and sentence."""
+        return Failure(self.reason, str(self))
+
+
+class BadPicture(PictureFailed):
+    """This file can never be searched."""
+
+
+class Refused(PictureFailed):
+    """What a reference names cannot be had, now or later."""
+
+
+class TryAgain(PictureFailed):
+    """The storage failed in a way that may pass."""

@@ -1,0 +1,76 @@
+"""Frames of animations, composed by Pillow as a viewer shows them (disposal, blending)."""
+
+import io
+import warnings
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+from PIL import Image
+
+from services.detector.failures import BadPicture
+from services.detector.formats.format import Header, StoredPage
+from services.detector.models.model import Pixels
+from shared.reasons import Reason
+
+DAMAGED_IN_A_ROW = 3
+"""After so many damaged frames in a row the rest is given up: frames build on those before."""
+
+
+def frames(
+    content: bytes, header: Header, plugin: str, count: int, first: StoredPage
+) -> Iterator[StoredPage | BadPicture]:
+    """The frames of a file that Pillow's `plugin` reads; the first as it is read alone.
+
+    Only one frame is held at a time, and each is composed on the one before.
+    """
+    yield first
+    try:
+        opened = Image.open(io.BytesIO(content), formats=[plugin])
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - parsers of damaged files raise anything
+        yield _damaged(header, 2)
+        return
+    with opened:
+        failed = 0
+
+        def pixels_of(number: int) -> Pixels:
+            nonlocal failed
+            try:
+                pixels = _frame(opened, header, number)
+            except BadPicture:
+                failed += 1
+                raise
+            failed = 0
+            return pixels
+
+        for number in range(2, count + 1):
+            yield StoredPage(header, partial(pixels_of, number))
+            if failed >= DAMAGED_IN_A_ROW:
+                return
+
+
+def _frame(opened: Image.Image, header: Header, number: int) -> Pixels:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            opened.seek(number - 1)
+            frame = np.asarray(opened.convert("RGB"), np.uint8)
+    except MemoryError:
+        raise
+    except EOFError:
+        raise BadPicture(
+            Reason.TRUNCATED, f"the {header.format} ends before its frame {number}"
+        ) from None
+    except Exception:  # noqa: BLE001 - decoders of damaged files raise anything
+        raise _damaged(header, number) from None
+    if frame.shape[:2] != (header.height, header.width):
+        raise BadPicture(
+            Reason.DAMAGED, f"frame {number} of the {header.format} is larger than the first"
+        )
+    return np.ascontiguousarray(frame[:, :, ::-1])
+
+
+def _damaged(header: Header, number: int) -> BadPicture:
+    return BadPicture(Reason.DAMAGED, f"frame {number} of the {header.format} is damaged")

@@ -1,0 +1,101 @@
+"""The chunks of WebP and PNG files, walked before a decoder trusts their lengths."""
+
+import struct
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+from shared.messages import PAGES_COUNTED
+
+_PNG_START = 8
+_ANIMATION = 0x02  # a flag of VP8X (RFC 9649, 2.7.1)
+
+CHUNKS_READ = 1_000_000
+"""Chunks that are passed over in search of frames; a file with more was made to take time."""
+
+
+def png_is_whole(content: bytes) -> bool:
+    """Whether every chunk of a PNG fits into the file, and the last one is its end.
+
+    OpenCV 4.14 allocates what a chunk claims, up to 4 GiB, before it looks for the bytes.
+    (Layout: PNG specification, third edition, 5.3.)
+    """
+    at = _PNG_START
+    while at + 12 <= len(content):
+        at_kind = at + 4
+        at += 12 + int.from_bytes(content[at:at_kind], "big")
+        if content.startswith(b"IEND", at_kind):
+            return at <= len(content)
+    return False
+
+
+def apng_frames(content: bytes) -> int:
+    """Frames of an animated PNG; 1 of any other. Counted up to `PAGES_COUNTED`.
+
+    As many as the file announces and holds: a picture before the first frame is one of its own.
+    (PNG specification, third edition, 11.3.)
+    """
+    kinds = _png_kinds(content)
+    announced = 0
+    for kind, at in kinds:
+        if kind == b"acTL":
+            announced = int.from_bytes(content[at : at + 4], "big")
+        elif kind == b"fcTL" and announced:
+            held = 1 + sum(1 for kind, _ in islice(kinds, CHUNKS_READ) if kind == b"fcTL")
+            return min(announced, held, PAGES_COUNTED)
+        elif kind == b"IDAT":
+            if not announced:
+                return 1
+            held = sum(1 for kind, _ in islice(kinds, CHUNKS_READ) if kind == b"fcTL")
+            return 1 + min(announced, held, PAGES_COUNTED - 1)
+    return 1
+
+
+def _png_kinds(content: bytes) -> Iterator[tuple[bytes, int]]:
+    """The kind of each chunk of a PNG, and where its data begins."""
+    at = _PNG_START
+    while at + 12 <= len(content):
+        yield content[at + 4 : at + 8], at + 8
+        at += 12 + int.from_bytes(content[at : at + 4], "big")
+
+
+def webp_frames(content: bytes) -> int:
+    """Frames of a WebP: 1 where it is no animation. Counted up to `PAGES_COUNTED`."""
+    if content[12:16] != b"VP8X" or not content[20:21] or not content[20] & _ANIMATION:
+        return 1
+    at, frames = 12, 0
+    for _ in range(CHUNKS_READ):
+        if at + 8 > len(content) or frames == PAGES_COUNTED:
+            break
+        frames += content.startswith(b"ANMF", at)
+        size = int.from_bytes(content[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+    return max(1, frames)
+
+
+def riff_chunks(content: bytes) -> dict[bytes, memoryview]:
+    """The first chunk of each kind of a RIFF file, in the file's order."""
+    view = memoryview(content)
+    found: dict[bytes, memoryview] = {}
+    at = 12
+    while at + 8 <= len(view):
+        size = int.from_bytes(view[at + 4 : at + 8], "little")
+        found.setdefault(bytes(view[at : at + 4]), view[at + 8 : at + 8 + size])
+        at += 8 + size + size % 2
+    return found
+
+
+def webp_size(chunks: Mapping[bytes, memoryview]) -> tuple[int, int] | None:
+    """Width and height that a WebP claims (RFC 9649, 2.5 to 2.7); None where it claims none."""
+    if not chunks:
+        return None
+    first, body = next(iter(chunks.items()))
+    if len(body) < 10:
+        return None
+    if first == b"VP8X":
+        packed = int.from_bytes(body[4:10], "little")
+        return (packed & 0xFFFFFF) + 1, (packed >> 24) + 1
+    if first == b"VP8L":
+        packed = int.from_bytes(body[1:5], "little")
+        return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
+    width, height = struct.unpack_from("<HH", body, 6)
+    return width & 0x3FFF, height & 0x3FFF

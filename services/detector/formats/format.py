@@ -1,0 +1,111 @@
+"""What a format of files is to the detector: one entry of `services.detector.formats.FORMATS`."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+from services.detector.failures import BadPicture
+from services.detector.models.model import Pixels
+from shared.reasons import Reason
+
+HEAD_BYTES = 64
+"""A file is recognised by so many of its first bytes."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file, or one page of it, says before any pixel is decoded.
+
+    `width` and `height` are in pixels of the stored picture, before `orientation` (EXIF, 1 to 8)
+    turns it upright. `format` is the name of an entry of `FORMATS`.
+    """
+
+    format: str
+    width: int
+    height: int
+    orientation: int = 1
+    icc: bytes = b""
+    exif: Image.Exif = field(default_factory=Image.Exif)
+
+
+@dataclass(frozen=True)
+class StoredPage:
+    """One page of a file. `decode` gives its pixels, as `Format.decode`."""
+
+    header: Header
+    decode: Callable[[], Pixels]
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The pages of a file that has more than one.
+
+    `count` is how many, counted up to `PAGES_COUNTED`. `each` gives them in order; a page that
+    cannot be read is given as the `BadPicture` that says why. It may end before `count`, where
+    nothing behind a damaged page can be read.
+    """
+
+    count: int
+    each: Callable[[], Iterator[StoredPage | BadPicture]]
+
+
+def one_page(_: bytes, __: Header) -> None:
+    """For formats whose files are single pictures."""
+    return
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format.
+
+    Attributes:
+        name: as rows and sentences have it.
+        recognises: whether a file is of this format, by its first `HEAD_BYTES`.
+        read_header: a file's header, without decoding; of a document, of its first page.
+        decode: a file's pixels, of its first page: `(content, header, reduced)` to BGR, 8 bits,
+            as stored, each side divided by `reduced`, rounded up.
+        reductions: what `decode` may be asked to reduce by; largest last.
+        pages: a file's pages; None where it has one.
+
+    Raises (read_header, decode, pages):
+        BadPicture: the file cannot be searched, and why.
+        MemoryError: there is not enough memory.
+    """
+
+    name: str
+    recognises: Callable[[bytes], bool]
+    read_header: Callable[[bytes], Header]
+    decode: Callable[[bytes, Header, int], Pixels]
+    reductions: tuple[int, ...] = (1,)
+    pages: Callable[[bytes, Header], Pages | None] = one_page
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A format that is recognised, so that a person can be told which one it is."""
+
+    name: str
+    recognises: Callable[[bytes], bool]
+
+
+def begins(*magics: bytes) -> Callable[[bytes], bool]:
+    """Recognises files that begin with one of these."""
+    return lambda head: head.startswith(magics)
+
+
+def brands(head: bytes) -> frozenset[bytes]:
+    """The brands of a file of boxes (ISO/IEC 14496-12, 4.3), as far as `head` goes; else none."""
+    if head[4:8] != b"ftyp":
+        return frozenset()
+    return frozenset({head[8:12], *(head[at : at + 4] for at in range(16, HEAD_BYTES, 4))})
+
+
+def branded(*wanted: bytes) -> Callable[[bytes], bool]:
+    """Recognises files of boxes that have one of these brands."""
+    return lambda head: not brands(head).isdisjoint(wanted)
+
+
+def damaged(name: str, told: str) -> BadPicture:
+    """A file whose header cannot be read."""
+    return BadPicture(Reason.DAMAGED, f"the {name} is damaged or truncated: {told}")

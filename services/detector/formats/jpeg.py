@@ -1,0 +1,43 @@
+"""JPEG: whole ones by simplejpeg, all else by OpenCV."""
+
+import numpy as np
+import simplejpeg
+
+from services.detector.formats.format import Format, Header, begins
+from services.detector.formats.opencv import decoder
+from services.detector.formats.pillow import header_by_pillow
+from services.detector.models.model import Pixels
+
+_END_OF_IMAGE = b"\xff\xd9"
+
+_by_opencv = decoder(ends_early=lambda content: _END_OF_IMAGE not in content[-4096:])
+
+
+def _decode(content: bytes, header: Header, reduced: int) -> Pixels:
+    whole = _flawless(content, header) if reduced == 1 else None
+    return _by_opencv(content, header, reduced) if whole is None else whole
+
+
+def _flawless(content: bytes, header: Header) -> Pixels | None:
+    """A JPEG of the usual kind in which no error is found; of all others OpenCV shall judge.
+
+    Both are libjpeg-turbo, but OpenCV always interpolates between samples of colour. An annotated
+    JPEG stores colour at half the resolution again, so that costs time and some of the colour: with
+    repeated samples, what is not drawn on stays closer to the original.
+    """
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
+        if colours not in ("YCbCr", "Gray") or (width, height) != (header.width, header.height):
+            return None
+        return np.asarray(simplejpeg.decode_jpeg(content, "BGR", fastupsample=True), np.uint8)
+    except ValueError:
+        return None
+
+
+JPEG = Format(
+    name="JPEG",
+    recognises=begins(b"\xff\xd8\xff"),
+    read_header=header_by_pillow("JPEG", "JPEG"),
+    decode=_decode,
+    reductions=(1, 2, 4, 8),
+)

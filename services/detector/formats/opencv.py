@@ -1,0 +1,67 @@
+"""Pixels decoded by OpenCV. A JPEG may be decoded at reduced scale."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from services.detector.failures import BadPicture
+from services.detector.formats.format import Header
+from services.detector.models.model import Pixels
+from shared.reasons import Reason
+
+_REDUCED = {
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+_NO_MEMORY = -4  # OpenCV's StsNoMem
+
+
+def _unmarked(_: bytes) -> bool:
+    return False
+
+
+def decoder(
+    ends_early: Callable[[bytes], bool] = _unmarked,
+) -> Callable[[bytes, Header, int], Pixels]:
+    """A `Format.decode` by OpenCV.
+
+    `ends_early` says whether a file that cannot be decoded lacks its end, where its format marks
+    one. Grey becomes three channels, alpha is dropped, 16 bits become 8, of an animation the first
+    frame is taken. A TIFF is turned upright here, whatever the flags say.
+    """
+
+    def decode(content: bytes, header: Header, reduced: int) -> Pixels:
+        pixels = _decoded(content, header, reduced)
+        if pixels is None and ends_early(content):
+            raise BadPicture(
+                Reason.TRUNCATED,
+                f"the {header.format} is truncated: the file ends before the picture does",
+            )
+        if pixels is None:
+            raise BadPicture(
+                Reason.DAMAGED,
+                f"the {header.format} is damaged, or of a variant that this build cannot read",
+            )
+        height, width = pixels.shape[:2]
+        if (width, height) != (-(-header.width // reduced), -(-header.height // reduced)):
+            claims = f"{header.width} x {header.height} pixels"
+            raise BadPicture(
+                Reason.DAMAGED, f"the {header.format} claims {claims} and holds others"
+            )
+        return pixels
+
+    return decode
+
+
+def _decoded(content: bytes, header: Header, reduced: int) -> Pixels | None:
+    flags = _REDUCED.get(reduced, cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    except cv2.error as error:
+        if error.code == _NO_MEMORY:
+            raise MemoryError(f"not enough memory to decode the {header.format}") from None
+        return None
+    return None if pixels is None else np.asarray(pixels, np.uint8)

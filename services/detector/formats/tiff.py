@@ -1,0 +1,144 @@
+"""TIFF and BigTIFF, and their pages (TIFF revision 6.0; BigTIFF as in libtiff).
+
+A page is an image file directory (IFD); each names the next. A page is read by pointing the file's
+head at its IFD: then every reader sees a file whose first page it is. Thumbnails and masks are not
+pages. A file in which every IFD is one of those has them all as pages.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Literal
+
+from PIL import Image
+
+from services.detector.failures import BadPicture
+from services.detector.formats.format import Format, Header, Pages, StoredPage, begins, damaged
+from services.detector.formats.opencv import decoder
+from services.detector.formats.pillow import words
+from services.detector.models.model import Pixels
+from shared.messages import PAGES_COUNTED
+
+_SUBFILE_TYPE = 254
+_by_opencv = decoder()
+
+_NO_PAGE = 0b101
+"""Bits of NewSubfileType: a reduced version of another page, a mask of another page."""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the numbers of a file are, in bytes: of TIFF, or of BigTIFF."""
+
+    order: Literal["little", "big"]
+    first: int
+    """Where the head names the first IFD."""
+    offset: int
+    count: int
+    entry: int
+
+    def number(self, content: bytes, at: int, size: int) -> int:
+        return int.from_bytes(content[at : at + size], self.order)
+
+
+def _layout(content: bytes) -> _Layout:
+    order: Literal["little", "big"] = "little" if content[:2] == b"II" else "big"
+    if int.from_bytes(content[2:4], order) == 43:
+        return _Layout(order, first=8, offset=8, count=8, entry=20)
+    return _Layout(order, first=4, offset=4, count=2, entry=12)
+
+
+def _directories(content: bytes) -> Iterator[tuple[int, int]]:
+    """The offset of each IFD, and its NewSubfileType; a chain that meets itself ends there."""
+    layout = _layout(content)
+    seen: set[int] = set()
+    offset = layout.number(content, layout.first, layout.offset)
+    while 0 < offset <= len(content) - layout.count and offset not in seen:
+        seen.add(offset)
+        entries = layout.number(content, offset, layout.count)
+        start = offset + layout.count
+        kind = 0
+        # Entries are sorted, and no tag in use is lower.
+        if layout.number(content, start, 2) == _SUBFILE_TYPE:
+            kind = layout.number(content, start + layout.entry - layout.offset, 4)
+        yield offset, kind
+        offset = layout.number(content, start + entries * layout.entry, layout.offset)
+
+
+def page_offsets(content: bytes) -> list[int]:
+    """The offsets of the IFDs that are pages, at most `PAGES_COUNTED`."""
+    found = list(islice(_directories(content), PAGES_COUNTED))
+    return [offset for offset, kind in found if not kind & _NO_PAGE] or [
+        offset for offset, _ in found
+    ]
+
+
+def _beginning_at(content: bytes, offset: int) -> bytes:
+    """The file with this page as its first; itself where that is so already."""
+    layout = _layout(content)
+    start, end = layout.first, layout.first + layout.offset
+    named = offset.to_bytes(layout.offset, layout.order)
+    if content[start:end] == named:
+        return content
+    return b"".join((content[:start], named, memoryview(content)[end:]))
+
+
+def _first_page(content: bytes) -> bytes:
+    """The file with its first page as its first IFD."""
+    found = islice(_directories(content), PAGES_COUNTED)
+    offset = next((offset for offset, kind in found if not kind & _NO_PAGE), None)
+    return content if offset is None else _beginning_at(content, offset)
+
+
+def _opened(content: bytes) -> Header:
+    """The header of a file's first IFD. Its orientation is 1: the decoder turns it upright, and
+    Pillow tells the size after turning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(io.BytesIO(content), formats=["TIFF"]) as opened:
+                width, height = opened.size
+                exif = opened.getexif()
+                icc = opened.info.get("icc_profile") or b""
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - parsers of damaged files raise anything
+            raise damaged("TIFF", words(error)) from None
+    return Header("TIFF", width, height, 1, icc, exif)
+
+
+def _read_header(content: bytes) -> Header:
+    return _opened(_first_page(content))
+
+
+def _decode(content: bytes, header: Header, reduced: int) -> Pixels:
+    return _by_opencv(_first_page(content), header, reduced)
+
+
+def _pages(content: bytes, _: Header) -> Pages | None:
+    offsets = page_offsets(content)
+    return Pages(len(offsets), partial(_each, content, offsets)) if len(offsets) > 1 else None
+
+
+def _each(content: bytes, offsets: list[int]) -> Iterator[StoredPage | BadPicture]:
+    for offset in offsets:
+        page = _beginning_at(content, offset)
+        try:
+            header = _opened(page)
+        except BadPicture as bad:
+            yield bad
+        else:
+            yield StoredPage(header, partial(_by_opencv, page, header, 1))
+        del page
+
+
+TIFF = Format(
+    name="TIFF",
+    recognises=begins(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    read_header=_read_header,
+    decode=_decode,
+    pages=_pages,
+)

@@ -1,0 +1,57 @@
+"""The files that show the faces of one picture: what was drawn, and each face alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.detector.draw import crop
+from services.detector.drawing import draw, draws
+from services.detector.encode import encode_jpeg
+from services.detector.formats.format import Header
+from services.detector.metadata import kept_exif, kept_icc
+from services.detector.models.model import Pixels
+from services.detector.processed import Steps
+from shared.messages import Face
+from shared.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Shown:
+    """JPEGs: the annotated picture where something is drawn, and the crops, one a face."""
+
+    annotated: bytes | None = None
+    crops: tuple[bytes, ...] = ()
+
+
+def shows(recipe: Recipe) -> bool:
+    """Whether a recipe asks for any file, so that the whole picture is needed."""
+    return draws(recipe) or recipe.crops
+
+
+def show(
+    pixels: Pixels,
+    faces: Sequence[Face],
+    header: Header,
+    recipe: Recipe,
+    steps: Steps,
+    *,
+    annotates: bool = True,
+) -> Shown:
+    """The files that the recipe asks for. Draws into `pixels`, which are upright.
+
+    Raises:
+        BadPicture: the picture is too long for a JPEG.
+        MemoryError: there is not enough memory.
+    """
+    icc = kept_icc(header)
+    crops: tuple[bytes, ...] = ()
+    if recipe.crops:
+        with steps.step("crop"):
+            cuts = (crop(pixels, face, recipe.margin) for face in faces)
+            crops = tuple(encode_jpeg(cut, recipe.jpeg_quality, icc=icc) for cut in cuts)
+    if not annotates or not draws(recipe):
+        return Shown(None, crops)
+    with steps.step("draw"):
+        draw(pixels, faces, recipe)
+    with steps.step("encode"):
+        exif = kept_exif(header, recipe)
+        return Shown(encode_jpeg(pixels, recipe.jpeg_quality, exif, icc), crops)

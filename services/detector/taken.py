@@ -1,0 +1,88 @@
+"""When a picture was taken, and by which camera, out of its EXIF (tags of CIPA DC-008).
+
+Anything damaged or nonsensical counts as absent: the picture matters more.
+"""
+
+import re
+import warnings
+from dataclasses import dataclass
+from datetime import datetime
+
+from PIL import ExifTags, Image
+
+CAMERA_LIMIT = 200
+"""Characters of a camera's name, as `shared.fields.Camera` has them."""
+
+LONGEST_OFFSET_HOURS = 14
+"""No clock on Earth is further from UTC."""
+
+_MOMENT = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)")
+_OFFSET = re.compile(r"[+-](\d\d):([0-5]\d)")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """`at` is `2019-06-01T12:00:00` by the camera's clock, with its offset from UTC (`+02:00`)
+    where the camera told one; `camera` is maker and model, as people say them."""
+
+    at: str | None = None
+    camera: str = ""
+
+
+def taken(exif: Image.Exif) -> Taken:
+    """When and by which camera; nothing where the EXIF does not say."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            camera = _camera(exif.get(ExifTags.Base.Make), exif.get(ExifTags.Base.Model))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - parsers of damaged metadata raise anything
+        camera = ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exposure = exif.get_ifd(ExifTags.IFD.Exif)
+            at = _moment(
+                exposure.get(ExifTags.Base.DateTimeOriginal),
+                exposure.get(ExifTags.Base.OffsetTimeOriginal),
+            )
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - parsers of damaged metadata raise anything
+        at = None
+    return Taken(at, camera)
+
+
+def _moment(told: object, offset: object) -> str | None:
+    found = _MOMENT.fullmatch(_text(told))
+    if found is None:
+        return None
+    try:
+        year, month, day, hour, minute, second = map(int, found.groups())
+        moment = datetime(year, month, day, hour, minute, second)
+    except ValueError:
+        return None
+    return moment.isoformat() + _valid_offset(_text(offset))
+
+
+def _valid_offset(told: str) -> str:
+    found = _OFFSET.fullmatch(told)
+    return told if found and int(found[1]) <= LONGEST_OFFSET_HOURS else ""
+
+
+def _camera(make: object, model: object) -> str:
+    maker, name = _text(make), _text(model)
+    said_by_model = name.casefold().startswith(maker.casefold())
+    return (name if said_by_model else f"{maker} {name}").strip()[:CAMERA_LIMIT].rstrip()
+
+
+def _text(value: object) -> str:
+    """An ASCII value as one line of printable text; '' for anything else."""
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    if not isinstance(value, str):
+        return ""
+    before_nul = value.partition("\0")[0]
+    printable = "".join(one if one.isprintable() else " " for one in before_nul[:1000])
+    return " ".join(printable.split())
