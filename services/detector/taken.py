@@ -72,9 +72,11 @@ def _valid_offset(told: str) -> str:
 
 
 def _camera(make: object, model: object) -> str:
+    """`Canon` and `Canon EOS 5D`, `NIKON CORPORATION` and `NIKON D90`: the model says both."""
     maker, name = _text(make), _text(model)
-    said_by_model = name.casefold().startswith(maker.casefold())
-    return (name if said_by_model else f"{maker} {name}").strip()[:CAMERA_LIMIT].rstrip()
+    brand = maker.partition(" ")[0].casefold()
+    whole = name if name.casefold().startswith(brand) and name else f"{maker} {name}"
+    return whole.strip()[:CAMERA_LIMIT].rstrip()
 
 
 def _text(value: object) -> str:

@@ -22,6 +22,7 @@ from shared.messages import Status
 from shared.model_table import MODELS
 from shared.objects import ObjectRefused, Objects
 from shared.picture_keys import PictureKeys
+from shared.reasons import Reason
 from shared.recipe import Recipe
 from shared.urls import file_uri
 from tests.support.poison import poisoned
@@ -53,6 +54,7 @@ def test_a_picture_by_reference_is_opened_here(config: Config, tmp_path: Path) -
     )
     reply, _ = Worker(config).answer(request, b"")
     assert (reply.status, reply.reason, reply.size) == (Status.FAILED, "truncated", 17)
+    assert reply.code == Reason.DAMAGED
     assert "open" in reply.steps_ms
 
 
@@ -61,6 +63,7 @@ def test_a_reference_that_cannot_be_had_is_a_failed_picture(config: Config) -> N
     reply, _ = Worker(config).answer(request, b"")
     assert (reply.kind, reply.status) == ("done", Status.FAILED)
     assert "FACES_SOURCE_ROOTS" in reply.reason
+    assert reply.code == Reason.NOT_ALLOWED
 
 
 def test_with_a_key_the_pictures_go_into_the_object_store(config: Config, tmp_path: Path) -> None:
@@ -75,10 +78,18 @@ def test_with_a_key_the_pictures_go_into_the_object_store(config: Config, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"), [(ObjectRefused("403"), "retry"), (Unreachable("disk full"), "away")]
+    ("error", "kind", "code"),
+    [
+        (ObjectRefused("403"), "retry", Reason.STORE_REFUSED),
+        (Unreachable("disk full"), "away", None),
+    ],
 )
 def test_a_store_that_refuses_is_tried_again_and_one_that_is_away_waited_for(
-    error: Exception, kind: str, config: Config, monkeypatch: pytest.MonkeyPatch
+    error: Exception,
+    kind: str,
+    code: Reason | None,
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(*_: Any) -> None:
         raise error
@@ -86,7 +97,7 @@ def test_a_store_that_refuses_is_tried_again_and_one_that_is_away_waited_for(
     monkeypatch.setattr(Objects, "put_sync", refuse)
     key = PictureKeys("yunet-1", "a" * 32).annotated
     reply, _ = Worker(config).answer(Request(recipe=RECIPE, object_key=key), b"faces")
-    assert (reply.kind, reply.reason) == (kind, str(error))
+    assert (reply.kind, reply.reason, reply.code) == (kind, str(error), code)
 
 
 def test_another_model_than_the_services_own_is_loaded_when_asked_for(config: Config) -> None:
@@ -100,6 +111,7 @@ def test_a_model_whose_weights_are_elsewhere_names_the_command(config: Config) -
     reply, _ = Worker(config).answer(Request(recipe=recipe), b"ok")
     assert reply.kind == "retry"
     assert "faces models pull centerface" in reply.reason
+    assert reply.code == Reason.NO_MODEL
 
 
 @pytest.mark.parametrize(
@@ -132,7 +144,7 @@ def test_only_the_models_used_last_are_kept(
 )
 def test_a_library_that_lacks_memory_is_understood(text: str, config: Config) -> None:
     reply, _ = Worker(config).answer(Request(recipe=RECIPE), b"fail " + text.encode())
-    assert reply.kind == "memory"
+    assert (reply.kind, reply.code) == ("memory", Reason.MEMORY)
 
 
 def test_frames_survive_the_pipe_and_its_end_is_seen() -> None:
@@ -154,6 +166,8 @@ def test_frames_survive_the_pipe_and_its_end_is_seen() -> None:
         struct.pack(">IQ", 2, 1 << 40) + b"{}",
         struct.pack(">IQ", 2, 0) + b"{}",
         struct.pack(">IQ", 15, 0) + b'{"kind":"eval"}',
+        struct.pack(">IQ", 32, 0) + b'{"kind":"done","status":"faces"}',
+        struct.pack(">IQ", 15, 0) + b'{"kind":"done"}',
     ],
 )
 def test_what_is_no_frame_is_refused_before_it_takes_memory(sent: bytes) -> None:

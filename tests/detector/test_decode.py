@@ -15,10 +15,12 @@ from PIL import Image
 
 from services.detector.decode import decode, reduction
 from services.detector.encode import encode_jpeg
+from services.detector.formats import FORMATS, READABLE, recognised
 from services.detector.header import BadPicture, read_header
 from services.detector.models import Model, load
 from services.detector.orient import upright
 from services.detector.picture import Limits, process
+from shared.reasons import Reason
 from tests.support.pictures import (
     LIMITS,
     ORIENTATION,
@@ -292,25 +294,47 @@ def test_the_cap_is_of_pixels_not_of_sides(haar: Model) -> None:
 
 
 BAD = {
-    "empty": (b"", "empty"),
-    "text": (b"hello, I am no picture", "not a picture"),
-    "start of a JPEG": (b"\xff\xd8\xff\xe0", "JPEG"),
-    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
-    "JPEG XL": (b"\xff\n\xfa\x1f", "JPEG XL"),
-    "PDF": (b"%PDF-1.7", "PDF"),
-    "SVG": (b"<?xml version='1.0'?><svg/>", "SVG"),
-    "video": (b"\0\0\0\x18ftypmp42\0\0\0\0", "MP4 video"),
-    "WebP without picture": (b"RIFF\x04\0\0\0WEBP", "WebP"),
-    "PNG of no width": (png_that_claims(0, 5), "PNG"),
+    "empty": (b"", "empty", Reason.EMPTY),
+    "text": (b"hello, I am no picture", "not a picture", Reason.UNKNOWN_FORMAT),
+    "start of a JPEG": (b"\xff\xd8\xff\xe0", "JPEG", Reason.DAMAGED),
+    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC", Reason.UNSUPPORTED),
+    "CR2": (b"II*\0\x10\0\0\0CR\x02\0", "camera raw", Reason.UNSUPPORTED),
+    "CR3": (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "camera raw", Reason.UNSUPPORTED),
+    "JPEG XL": (b"\xff\n\xfa\x1f", "JPEG XL", Reason.UNSUPPORTED),
+    "PSD": (b"8BPS\0\1", "PSD", Reason.UNSUPPORTED),
+    "PDF": (b"%PDF-1.7", "PDF", Reason.UNSUPPORTED),
+    "SVG": (b"<?xml version='1.0'?><svg/>", "SVG", Reason.UNSUPPORTED),
+    "video": (b"\0\0\0\x18ftypmp42\0\0\0\0", "MP4 video", Reason.UNSUPPORTED),
+    "Matroska": (b"\x1aE\xdf\xa3", "Matroska video", Reason.UNSUPPORTED),
+    "WebP without picture": (b"RIFF\x04\0\0\0WEBP", "WebP", Reason.DAMAGED),
+    "PNG of no width": (png_that_claims(0, 5), "PNG", Reason.DAMAGED),
+    "PNG of too many pixels": (png_that_claims(50_000, 50_000), "PNG", Reason.TOO_MANY_PIXELS),
+    "half a JPEG": (FILES["JPEG"]()[:5000], "the file ends before", Reason.TRUNCATED),
 }
 
 
 @pytest.mark.parametrize("kind", BAD)
 def test_what_cannot_be_searched_says_why(kind: str, haar: Model) -> None:
-    content, told = BAD[kind]
+    content, told, code = BAD[kind]
     done = process(content, recipe(), haar, LIMITS)
     assert (done.status, done.faces, done.annotated) == ("failed", (), None)
     assert told in done.reason
+    assert done.code is code
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_file_is_recognised_as_one_format_and_no_other_that_is_read(kind: str) -> None:
+    content = FILES[kind]()
+    found = recognised(content)
+    assert found is not None
+    assert kind.startswith(found.name)
+    assert [one for one in READABLE.values() if one.recognises(content[:64])] == [found]
+
+
+def test_a_file_of_two_brands_is_read_where_one_of_them_is() -> None:
+    found = recognised(b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf")
+    assert found is READABLE["AVIF"]
+    assert len({one.name for one in FORMATS}) == len(FORMATS) - 1, "camera raw has two kinds"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FILES if "animated" not in kind])

@@ -6,20 +6,37 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.detector import starting
 from services.detector.detect import Detector, failed
 from services.detector.frames import Reply, Request
+from services.detector.pages import PAGE_REASON_LIMIT
 from services.detector.process import SlotAnswer, SlotCrashed
 from services.detector.service import open_stage
 from services.detector.slots import Slots
 from services.detector.starting import slot_config, starting_slots
 from shared.errors import ModelMissing, Unreachable
 from shared.health import Health
-from shared.messages import Face, ImageMessage, Payload, ResultMessage, Status
+from shared.identity import file_uri
+from shared.messages import (
+    FACES_IN_MESSAGE,
+    FACES_LIMIT,
+    MESSAGE_LIMIT_BYTES,
+    PAGES_LIMIT,
+    AttachmentKind,
+    Face,
+    ImageMessage,
+    Kind,
+    Page,
+    Payload,
+    ResultMessage,
+    Status,
+    unpack_faces,
+)
 from shared.model_table import MODELS
 from shared.reasons import Failure, Reason
-from shared.recipe import Recipe
+from shared.recipe import DRAWING_VERSION, Recipe
 from shared.settings import PicturesBy, Settings
 from shared.streams.keys import DEAD, IMAGES
 from shared.streams.outcome import Done, Output, Retry, Work
@@ -43,6 +60,11 @@ FOUND = Reply(
     steps_ms={"decode": 1.5},
     total_ms=7.5,
 )
+
+
+def failed_images(code: str) -> float | None:
+    """The metric of failed pictures; None where there is none of that code."""
+    return REGISTRY.get_sample_value("faces_detector_failed_images_total", {"code": code})
 
 
 class FakeSlots:
@@ -138,6 +160,7 @@ async def test_an_annotated_picture_too_large_for_redis_fails_with_the_setting()
     result = result_in(output)
     assert result.status is Status.FAILED
     assert "FACES_INLINE_LIMIT_BYTES allows 100" in result.reason
+    assert result.code == Reason.TOO_LARGE
     assert result.width == 20
     assert output.payloads == {}
 
@@ -158,14 +181,94 @@ async def test_bytes_lost_with_redis_are_a_clear_failure_without_a_slot() -> Non
     result = result_in(await handled(detector_of(slots), image(payload=Payload.of(b"lost"))))
     assert result.status is Status.FAILED
     assert "lost with Redis" in result.reason
+    assert result.code == Reason.BYTES_LOST
     assert slots.asked == []
 
 
 async def test_a_bad_picture_is_a_result_and_not_a_retry() -> None:
-    slots = FakeSlots(SlotAnswer(Reply(kind="done", reason="it is truncated", size=3), ()))
-    result = result_in(await handled(detector_of(slots), image()))
+    cut = Reply(kind="done", reason="it is truncated", code=Reason.TRUNCATED, size=3)
+    before = failed_images(Reason.TRUNCATED) or 0
+    result = result_in(await handled(detector_of(FakeSlots(SlotAnswer(cut, ()))), image()))
     assert (result.status, result.reason) == (Status.FAILED, "it is truncated")
+    assert result.code == Reason.TRUNCATED
     assert (result.width, result.annotated, result.crops) == (None, None, ())
+    assert failed_images(Reason.TRUNCATED) == before + 1
+
+
+@pytest.mark.parametrize("code", [None, "made_up"])
+async def test_a_code_that_a_child_made_up_is_an_error_and_no_label(code: str | None) -> None:
+    told = Reply(kind="done", reason="cancelled", code=code)
+    before = failed_images(Reason.ERROR) or 0
+    result = result_in(await handled(detector_of(FakeSlots(SlotAnswer(told, ()))), image()))
+    assert result.code == Reason.ERROR
+    assert failed_images(Reason.ERROR) == before + 1
+    assert failed_images("made_up") is None
+
+
+async def test_a_document_says_its_pages_and_which_of_them_is_drawn() -> None:
+    pages = (Page(n=1, width=20, height=10), Page(n=2, reason="damaged"), Page(n=3, width=20))
+    told = {"media": Kind.DOCUMENT, "pages": 700, "searched": pages, "annotated_page": 3}
+    document = FOUND.model_copy(update={**told, "faces": (FACE.model_copy(update={"page": 3}),)})
+    slots = FakeSlots(SlotAnswer(document, (b"annotated", b"one", b"two")))
+    result = result_in(await handled(detector_of(slots), image()))
+    assert (result.kind, result.pages, result.searched) == (Kind.DOCUMENT, 700, pages)
+    assert (result.annotated_page, [face.page for face in result.faces]) == (3, [3])
+
+
+async def test_a_picture_says_by_which_version_it_was_drawn_and_when_it_was_taken() -> None:
+    taken = {"taken_at": "2019-06-01T12:00:00+02:00", "camera": "Canon EOS 5D"}
+    slots = FakeSlots(SlotAnswer(FOUND.model_copy(update=taken), (b"annotated", b"one", b"two")))
+    result = result_in(await handled(detector_of(slots), image()))
+    assert (result.taken_at, result.camera) == (taken["taken_at"], taken["camera"])
+    assert result.drawing == DRAWING_VERSION
+    nothing = FakeSlots(SlotAnswer(Reply(kind="done", status=Status.NO_FACES), ()))
+    assert result_in(await handled(detector_of(nothing), image())).drawing is None
+
+
+def crowd(count: int) -> tuple[Face, ...]:
+    """Faces whose numbers take as much room as any."""
+    marks = tuple(n + 12345.67 for n in range(10))
+    where = {"x": 12345.67, "y": 12345.67, "w": 12345.67, "h": 12345.67}
+    return tuple(
+        Face(**where, score=0.9123456789012345, landmarks=marks, page=1 + n % PAGES_LIMIT)
+        for n in range(count)
+    )
+
+
+@pytest.mark.parametrize("count", [FACES_IN_MESSAGE, FACES_IN_MESSAGE + 1])
+async def test_more_faces_than_a_message_carries_are_attached(count: int) -> None:
+    faces = crowd(count)
+    found = FOUND.model_copy(update={"faces": faces, "crops": 0})
+    output = await handled(detector_of(FakeSlots(SlotAnswer(found, (b"annotated",)))), image())
+    result = result_in(output)
+    assert set(result.payloads) == set(output.payloads)
+    if count > FACES_IN_MESSAGE:
+        [attached] = result.attachments
+        assert (attached.kind, result.faces) == (AttachmentKind.FACES, ())
+        assert unpack_faces(output.payloads[attached.payload]) == faces
+    else:
+        assert (result.attachments, result.faces) == ((), faces)
+
+
+async def test_the_largest_result_stays_below_the_limit_of_a_message() -> None:
+    sentence = "\N{BLACK STAR}" * PAGE_REASON_LIMIT
+    found = FOUND.model_copy(
+        update={
+            "faces": crowd(FACES_LIMIT),
+            "crops": FACES_LIMIT,
+            "media": Kind.DOCUMENT,
+            "pages": 100_000,
+            "searched": tuple(
+                Page(n=n, width=99_999, height=99_999, reason=sentence)
+                for n in range(1, PAGES_LIMIT + 1)
+            ),
+        }
+    )
+    pictures = tuple(b"x" * 100_000 for _ in range(FACES_LIMIT + 1))
+    output = await handled(detector_of(FakeSlots(SlotAnswer(found, pictures))), image("n" * 4096))
+    result = result_in(output)
+    assert len(result.encode()) < MESSAGE_LIMIT_BYTES
+    assert len(result.crops) == len(result.crop_payloads) == FACES_LIMIT
 
 
 @pytest.mark.parametrize(
@@ -175,7 +278,10 @@ async def test_a_bad_picture_is_a_result_and_not_a_retry() -> None:
             SlotCrashed("took longer than 60 s", "timeout"),
             Retry("took longer than 60 s", Reason.TIMEOUT),
         ),
-        (SlotAnswer(Reply(kind="retry", reason="storage failed"), ()), Retry("storage failed")),
+        (
+            SlotAnswer(Reply(kind="retry", reason="away", code=Reason.UNREADABLE), ()),
+            Retry("away", Reason.UNREADABLE),
+        ),
     ],
 )
 async def test_what_may_pass_is_tried_again(answer: SlotAnswer | Exception, outcome: Retry) -> None:

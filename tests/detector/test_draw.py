@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 
 from services.detector.decode import decode
 from services.detector.draw import line_width
-from services.detector.drawing import draw
+from services.detector.drawing import DRAWINGS, draw
 from services.detector.encode import encode_jpeg
 from services.detector.header import BadPicture, Header, read_header
 from services.detector.hide import Area, Paint, area, blurred, hide, pixelated, solid
@@ -18,6 +18,7 @@ from services.detector.metadata import kept_exif, kept_icc
 from services.detector.models import Detections, Model, Pixels, load
 from services.detector.picture import process
 from shared.messages import Face
+from shared.reasons import Reason
 from shared.recipe import Mode
 from tests.support.pictures import EXIF_BLOCK, GPS, LIMITS, astronaut, encoded, pixels, recipe
 
@@ -280,8 +281,21 @@ def test_a_picture_without_metadata_gets_none() -> None:
 
 
 def test_a_picture_too_long_for_a_jpeg_says_so() -> None:
-    with pytest.raises(BadPicture, match="--mode none"):
+    with pytest.raises(BadPicture, match="--mode none") as bad:
         encode_jpeg(np.zeros((1, 65_501, 3), np.uint8), 90)
+    assert bad.value.failure.reason is Reason.TOO_LONG_TO_DRAW
+
+
+def test_every_mode_is_drawn_in_its_own_way() -> None:
+    drawn = {
+        mode: pixels(done.annotated).tobytes()
+        for mode in Mode
+        if (done := process(with_everything(), recipe(mode=mode), Fixed((10, 10, 50, 50)), LIMITS))
+        and done.annotated
+    }
+    assert set(DRAWINGS) == set(Mode)
+    assert set(drawn) == set(Mode) - {Mode.NONE}
+    assert len(set(drawn.values())) == len(drawn)
 
 
 def test_drawing_is_a_step_whose_time_is_known() -> None:

@@ -8,7 +8,7 @@ from functools import cache
 from PIL import Image
 
 from services.detector.models import Detections, Pixels
-from tests.support.pictures import astronaut, encoded
+from tests.support.pictures import animated, astronaut, encoded
 
 
 def _small() -> Image.Image:
@@ -20,6 +20,14 @@ def _with_exif() -> bytes:
     exif[0x0112], exif[0x010F] = 6, "Maker"
     exif.get_ifd(0x8769)[0x9003] = "2026:01:02 03:04:05"
     return encoded(_small(), "JPEG", exif=exif, icc_profile=b"\0" * 300)
+
+
+def _pages() -> list[Image.Image]:
+    """Three that differ in a part only, so that frames are composed."""
+    pages = [_small() for _ in range(3)]
+    for n, page in enumerate(pages):
+        page.paste("red", (n * 20, 10, n * 20 + 15, 40))
+    return pages
 
 
 _MAKE: dict[str, Callable[[], bytes]] = {
@@ -34,6 +42,11 @@ _MAKE: dict[str, Callable[[], bytes]] = {
     "avif": lambda: encoded(_small(), "AVIF"),
     "jp2": lambda: encoded(_small(), "JPEG2000"),
     "bmp": lambda: encoded(_small(), "BMP"),
+    "tiff-pages": lambda: animated("TIFF", _pages(), compression="tiff_lzw"),
+    "gif-frames": lambda: animated("GIF", _pages()),
+    "webp-frames": lambda: animated("WEBP", _pages()),
+    "png-frames": lambda: animated("PNG", _pages(), blend=1),
+    "avif-frames": lambda: animated("AVIF", _pages()),
 }
 KINDS = tuple(_MAKE)
 
@@ -71,7 +84,7 @@ def mutated(kind: str, seed: int) -> bytes:
                 content[at:at] = content[min(at, end) : max(at, end)][:500]
     if chance.random() < 0.15:
         del content[chance.randrange(len(content) + 1) :]
-    if kind in ("png", "palette") and chance.random() < 0.7:
+    if kind in ("png", "palette", "png-frames") and chance.random() < 0.7:
         return _with_right_sums(bytes(content))
     return bytes(content)
 

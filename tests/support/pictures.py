@@ -1,6 +1,7 @@
 """Pictures for the tests, made of the astronaut that scikit-image ships."""
 
 import io
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -25,7 +26,7 @@ def astronaut() -> Image.Image:
     return Image.fromarray(data.astronaut()[:400])
 
 
-def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
     """A file of this kind."""
     file = io.BytesIO()
     picture.save(file, kind, **options)
@@ -51,6 +52,33 @@ def stored_as(upright: Image.Image, orientation: int) -> Image.Image:
         8: Image.Transpose.ROTATE_270,
     }[orientation]
     return upright if undo is None else upright.transpose(undo)
+
+
+def animated(kind: str, frames: Sequence[Image.Image], **options: Any) -> bytes:
+    """A file of all these frames (or pages), in order."""
+    first, *rest = (frame.copy() for frame in frames)  # Pillow keeps how a picture was saved before
+    return encoded(first, kind, save_all=True, append_images=rest, **options)
+
+
+def tiff_of(count: int, picture: Image.Image | None = None) -> bytes:
+    """A TIFF of so many pages, all of which show the same pixels."""
+    file = bytearray(encoded(picture or Image.new("L", (32, 24), 200), "TIFF"))
+    start = int.from_bytes(file[4:8], "little")
+    entries = int.from_bytes(file[start : start + 2], "little")
+    directory = bytes(file[start : start + 2 + 12 * entries])
+    link = start + len(directory)
+    for _ in range(count - 1):
+        file[link : link + 4] = len(file).to_bytes(4, "little")
+        link = len(file) + len(directory)
+        file += directory + bytes(4)
+    return bytes(file)
+
+
+def gif_of(count: int, picture: Image.Image | None = None) -> bytes:
+    """A GIF of so many frames, all alike."""
+    one = encoded((picture or Image.new("L", (32, 24), 200)).quantize(), "GIF")
+    start = 13 + (3 << ((one[10] & 7) + 1))
+    return one[:start] + one[start:-1] * count + one[-1:]
 
 
 def recipe(model: str = "haar", **wanted: Any) -> Recipe:  # Any: fields of a recipe

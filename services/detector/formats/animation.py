@@ -1,4 +1,8 @@
-"""Frames of animations, composed by Pillow as a viewer shows them (disposal, blending)."""
+"""Frames of animations, composed by Pillow as a viewer shows them (disposal, blending).
+
+OpenCV (4.14) leaves out the picture before the first frame of a PNG, and composes some frames of
+GIF and PNG otherwise.
+"""
 
 import io
 import warnings
@@ -18,19 +22,18 @@ DAMAGED_IN_A_ROW = 3
 
 
 def frames(
-    content: bytes, header: Header, plugin: str, count: int, first: StoredPage
+    content: bytes, header: Header, plugin: str, count: int
 ) -> Iterator[StoredPage | BadPicture]:
-    """The frames of a file that Pillow's `plugin` reads; the first as it is read alone.
+    """The first `count` frames of a file that Pillow's `plugin` reads.
 
     Only one frame is held at a time, and each is composed on the one before.
     """
-    yield first
     try:
         opened = Image.open(io.BytesIO(content), formats=[plugin])
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - parsers of damaged files raise anything
-        yield _damaged(header, 2)
+        yield _damaged(header, 1)
         return
     with opened:
         failed = 0
@@ -45,7 +48,7 @@ def frames(
             failed = 0
             return pixels
 
-        for number in range(2, count + 1):
+        for number in range(1, count + 1):
             yield StoredPage(header, partial(pixels_of, number))
             if failed >= DAMAGED_IN_A_ROW:
                 return

@@ -11,7 +11,6 @@ from services.detector.formats.format import (
     Format,
     Header,
     Pages,
-    StoredPage,
     branded,
     brands,
 )
@@ -28,8 +27,7 @@ def _pages(content: bytes, header: Header) -> Pages | None:
         count = int(getattr(opened, "n_frames", 1))
     if count < 2:
         return None
-    first = StoredPage(header, partial(_decode, content, header, 1))
-    return Pages(count, partial(frames, content, header, "AVIF", count, first))
+    return Pages(count, partial(frames, content, header, "AVIF", count))
 
 
 AVIF = Format(

@@ -41,9 +41,9 @@ class StoredPage:
 class Pages:
     """The pages of a file that has more than one.
 
-    `count` is how many, counted up to `PAGES_COUNTED`. `each` gives them in order; a page that
-    cannot be read is given as the `BadPicture` that says why. It may end before `count`, where
-    nothing behind a damaged page can be read.
+    `count` is how many, counted up to `PAGES_COUNTED`. `each` gives them in order; a page is to be
+    decoded before the next is asked for. One that cannot be read is given as the `BadPicture` that
+    says why. It may end before `count`, where nothing behind a damaged page can be read.
     """
 
     count: int

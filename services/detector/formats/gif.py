@@ -74,8 +74,7 @@ def _each(
     content: bytes, header: Header, count: int, outside: int | None
 ) -> Iterator[StoredPage | BadPicture]:
     """The frames; up to one that lies outside, for which Pillow would make the picture larger."""
-    first = StoredPage(header, partial(_decode, content, header, 1))
-    yield from frames(content, header, "GIF", outside - 1 if outside else count, first)
+    yield from frames(content, header, "GIF", outside - 1 if outside else count)
     if outside:
         yield BadPicture(Reason.DAMAGED, f"frame {outside} of the GIF lies outside of the picture")
 

@@ -19,13 +19,13 @@ _REDUCED = {
 _NO_MEMORY = -4  # OpenCV's StsNoMem
 
 
-def _unmarked(_: bytes) -> bool:
+def _unmarked(_: bytes | bytearray) -> bool:
     return False
 
 
 def decoder(
-    ends_early: Callable[[bytes], bool] = _unmarked,
-) -> Callable[[bytes, Header, int], Pixels]:
+    ends_early: Callable[[bytes | bytearray], bool] = _unmarked,
+) -> Callable[[bytes | bytearray, Header, int], Pixels]:
     """A `Format.decode` by OpenCV.
 
     `ends_early` says whether a file that cannot be decoded lacks its end, where its format marks
@@ -33,7 +33,7 @@ def decoder(
     frame is taken. A TIFF is turned upright here, whatever the flags say.
     """
 
-    def decode(content: bytes, header: Header, reduced: int) -> Pixels:
+    def decode(content: bytes | bytearray, header: Header, reduced: int) -> Pixels:
         pixels = _decoded(content, header, reduced)
         if pixels is None and ends_early(content):
             raise BadPicture(
@@ -56,7 +56,7 @@ def decoder(
     return decode
 
 
-def _decoded(content: bytes, header: Header, reduced: int) -> Pixels | None:
+def _decoded(content: bytes | bytearray, header: Header, reduced: int) -> Pixels | None:
     flags = _REDUCED.get(reduced, cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)

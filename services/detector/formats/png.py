@@ -5,7 +5,7 @@ from functools import partial
 from services.detector.failures import BadPicture
 from services.detector.formats.animation import frames
 from services.detector.formats.chunks import apng_frames, png_is_whole
-from services.detector.formats.format import Format, Header, Pages, StoredPage, begins
+from services.detector.formats.format import Format, Header, Pages, begins
 from services.detector.formats.opencv import decoder
 from services.detector.formats.pillow import header_by_pillow
 from shared.reasons import Reason
@@ -27,8 +27,7 @@ def _pages(content: bytes, header: Header) -> Pages | None:
     count = apng_frames(content)
     if count < 2:
         return None
-    first = StoredPage(header, partial(_decode, content, header, 1))
-    return Pages(count, partial(frames, content, header, "PNG", count, first))
+    return Pages(count, partial(frames, content, header, "PNG", count))
 
 
 PNG = Format(

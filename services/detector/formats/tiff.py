@@ -1,8 +1,8 @@
 """TIFF and BigTIFF, and their pages (TIFF revision 6.0; BigTIFF as in libtiff).
 
-A page is an image file directory (IFD); each names the next. A page is read by pointing the file's
-head at its IFD: then every reader sees a file whose first page it is. Thumbnails and masks are not
-pages. A file in which every IFD is one of those has them all as pages.
+A page is an image file directory (IFD); each names the next. A page is read by pointing the head
+of the file at its IFD: then every reader sees a file whose first page it is. Thumbnails and masks
+are not pages, unless there is nothing else.
 """
 
 import io
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
 
@@ -21,6 +21,9 @@ from services.detector.formats.opencv import decoder
 from services.detector.formats.pillow import words
 from services.detector.models.model import Pixels
 from shared.messages import PAGES_COUNTED
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _SUBFILE_TYPE = 254
 _by_opencv = decoder()
@@ -40,11 +43,11 @@ class _Layout:
     count: int
     entry: int
 
-    def number(self, content: bytes, at: int, size: int) -> int:
+    def number(self, content: bytes | bytearray, at: int, size: int) -> int:
         return int.from_bytes(content[at : at + size], self.order)
 
 
-def _layout(content: bytes) -> _Layout:
+def _layout(content: bytes | bytearray) -> _Layout:
     order: Literal["little", "big"] = "little" if content[:2] == b"II" else "big"
     if int.from_bytes(content[2:4], order) == 43:
         return _Layout(order, first=8, offset=8, count=8, entry=20)
@@ -76,30 +79,58 @@ def page_offsets(content: bytes) -> list[int]:
     ]
 
 
-def _beginning_at(content: bytes, offset: int) -> bytes:
-    """The file with this page as its first; itself where that is so already."""
-    layout = _layout(content)
-    start, end = layout.first, layout.first + layout.offset
-    named = offset.to_bytes(layout.offset, layout.order)
-    if content[start:end] == named:
-        return content
-    return b"".join((content[:start], named, memoryview(content)[end:]))
-
-
-def _first_page(content: bytes) -> bytes:
+def _first_page(content: bytes) -> bytes | bytearray:
     """The file with its first page as its first IFD."""
     found = islice(_directories(content), PAGES_COUNTED)
     offset = next((offset for offset, kind in found if not kind & _NO_PAGE), None)
-    return content if offset is None else _beginning_at(content, offset)
+    layout = _layout(content)
+    if offset is None or offset == layout.number(content, layout.first, layout.offset):
+        return content
+    pointed = bytearray(content)
+    _point(pointed, offset)
+    return pointed
 
 
-def _opened(content: bytes) -> Header:
+def _point(content: bytearray, offset: int) -> None:
+    """Make the IFD at an offset the first."""
+    layout = _layout(content)
+    named = offset.to_bytes(layout.offset, layout.order)
+    content[layout.first : layout.first + layout.offset] = named
+
+
+class _File(io.RawIOBase):
+    """Bytes as a file, without a copy of them: documents are large, and have many pages."""
+
+    def __init__(self, content: bytes | bytearray) -> None:
+        self._view = memoryview(content)
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        target = memoryview(buffer)
+        taken = self._view[self._at : self._at + len(target)]
+        target[: len(taken)] = taken
+        self._at += len(taken)
+        return len(taken)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._view)}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+
+def _opened(content: bytes | bytearray) -> Header:
     """The header of a file's first IFD. Its orientation is 1: the decoder turns it upright, and
     Pillow tells the size after turning."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with Image.open(io.BytesIO(content), formats=["TIFF"]) as opened:
+            with Image.open(io.BufferedReader(_File(content)), formats=["TIFF"]) as opened:
                 width, height = opened.size
                 exif = opened.getexif()
                 icc = opened.info.get("icc_profile") or b""
@@ -124,15 +155,15 @@ def _pages(content: bytes, _: Header) -> Pages | None:
 
 
 def _each(content: bytes, offsets: list[int]) -> Iterator[StoredPage | BadPicture]:
+    pointed = bytearray(content)
     for offset in offsets:
-        page = _beginning_at(content, offset)
+        _point(pointed, offset)
         try:
-            header = _opened(page)
+            header = _opened(pointed)
         except BadPicture as bad:
             yield bad
         else:
-            yield StoredPage(header, partial(_by_opencv, page, header, 1))
-        del page
+            yield StoredPage(header, partial(_by_opencv, pointed, header, 1))
 
 
 TIFF = Format(

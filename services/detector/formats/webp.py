@@ -6,7 +6,7 @@ from services.detector.failures import BadPicture
 from services.detector.formats.animation import frames
 from services.detector.formats.chunks import riff_chunks, webp_frames, webp_size
 from services.detector.formats.exif import orientation_of, parsed
-from services.detector.formats.format import Format, Header, Pages, StoredPage
+from services.detector.formats.format import Format, Header, Pages
 from services.detector.formats.opencv import decoder
 from shared.reasons import Reason
 
@@ -29,8 +29,7 @@ def _pages(content: bytes, header: Header) -> Pages | None:
     count = webp_frames(content)
     if count < 2:
         return None
-    first = StoredPage(header, partial(_decode, content, header, 1))
-    return Pages(count, partial(frames, content, header, "WEBP", count, first))
+    return Pages(count, partial(frames, content, header, "WEBP", count))
 
 
 WEBP = Format(
