@@ -18,7 +18,6 @@ from services.detector.slots import Slots
 from services.detector.starting import slot_config, starting_slots
 from shared.errors import ModelMissing, Unreachable
 from shared.health import Health
-from shared.identity import file_uri
 from shared.messages import (
     FACES_IN_MESSAGE,
     FACES_LIMIT,

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from tests.support.pictures import (
 )
 
 BLANK = Image.new("RGB", (512, 400), "teal")
-DOCUMENTS = {"TIFF": {}, "GIF": {}, "WEBP": {"lossless": True}, "PNG": {}, "AVIF": {"quality": 100}}
+DOCUMENTS: dict[str, dict[str, Any]] = {"TIFF": {}, "GIF": {}, "WEBP": {"lossless": True}, "PNG": {}, "AVIF": {"quality": 100}}
 
 
 class Brightest:
@@ -60,7 +61,7 @@ def shades(*levels: int) -> list[Image.Image]:
     return [Image.new("RGB", (32, 24), (level, level, level)) for level in levels]
 
 
-def searched(content: bytes, model: Brightest | None = None, **wanted: object) -> Processed:
+def searched(content: bytes, model: Brightest | None = None, **wanted: Any) -> Processed:
     return process(content, recipe(**wanted), model or Brightest(), LIMITS)
 
 
@@ -124,7 +125,7 @@ def decoded_pages(content: bytes) -> list[Pixels]:
         ("TIFF", {}),
     ],
 )
-def test_frames_are_composed_as_a_viewer_shows_them(kind: str, options: dict[str, object]) -> None:
+def test_frames_are_composed_as_a_viewer_shows_them(kind: str, options: dict[str, Any]) -> None:
     expected = moving(8)
     found = decoded_pages(animated(kind, expected, **options))
     for frame, shown in zip(found, expected, strict=True):

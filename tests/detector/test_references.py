@@ -2,6 +2,10 @@
 
 import errno
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import pytest
 from services.detector.references import Refused, Rules, TryAgain, open_reference
 from shared.errors import Unreachable
 from shared.identity import file_version
+from shared.reasons import Reason
 from shared.urls import file_uri
 
 
@@ -23,6 +28,14 @@ def root(tmp_path: Path) -> Path:
 
 def uri_of(path: Path | bytes) -> str:
     return file_uri(os.fsencode(path))
+
+
+@contextmanager
+def refused(reason: Reason, match: str) -> Iterator[None]:
+    """Expect a refusal with this code and such a sentence."""
+    with pytest.raises(Refused, match=match) as caught:
+        yield
+    assert caught.value.reason is reason
 
 
 def opened(path: Path | bytes, root: Path, version: str = "", limit: int = 1000) -> bytes:
@@ -62,7 +75,7 @@ def test_nothing_outside_of_the_roots_is_read(path: str, root: Path) -> None:
     (root / "sub").mkdir()
     (root / "link").symlink_to(root.parent / "secret")
     (root / "folder").symlink_to(root.parent)
-    with pytest.raises(Refused, match="outside of the folders that FACES_SOURCE_ROOTS allows"):
+    with refused(Reason.NOT_ALLOWED, "outside of the folders that FACES_SOURCE_ROOTS allows"):
         opened(root / path, root)
 
 
@@ -70,7 +83,7 @@ def test_a_folder_that_only_begins_like_a_root_is_outside(root: Path) -> None:
     beside = root.parent / "allowed-not"
     beside.mkdir()
     (beside / "a").write_bytes(b"secret")
-    with pytest.raises(Refused, match="outside"):
+    with refused(Reason.NOT_ALLOWED, "outside"):
         opened(beside / "a", root)
 
 
@@ -102,7 +115,7 @@ def test_a_link_exchanged_after_the_opening_gains_nothing(
 
 def test_without_roots_nothing_is_read_and_the_setting_is_named(root: Path) -> None:
     (root / "a").write_bytes(b"pixels")
-    with pytest.raises(Refused, match="set FACES_SOURCE_ROOTS"):
+    with refused(Reason.NOT_ALLOWED, "set FACES_SOURCE_ROOTS"):
         open_reference(uri_of(root / "a"), "", Rules((), 1000))
 
 
@@ -115,12 +128,12 @@ def test_a_pipe_a_device_and_a_folder_are_no_files_and_do_not_hang(
         monkeypatch.delattr(os, "O_PATH", raising=False)
     os.mkfifo(root / "pipe")
     for path, below in ((root / "pipe", root), (Path("/dev/zero"), Path("/")), (root, root.parent)):
-        with pytest.raises(Refused, match="not a file"):
+        with refused(Reason.NOT_A_FILE, "not a file"):
             opened(path, below)
 
 
 def test_a_file_that_is_gone_is_named(root: Path) -> None:
-    with pytest.raises(Refused, match=r"the file .*/gone.jpg is gone"):
+    with refused(Reason.GONE, r"the file .*/gone.jpg is gone"):
         opened(root / "gone.jpg", root)
 
 
@@ -130,7 +143,7 @@ def test_the_version_submitted_is_the_version_read(root: Path) -> None:
     version = version_of(path)
     assert opened(path, root, version) == b"pixels"
     os.utime(path, ns=(1, 1))
-    with pytest.raises(Refused, match=r"^changed_at_source: "):
+    with refused(Reason.CHANGED, r"^changed_at_source: "):
         opened(path, root, version)
 
 
@@ -153,16 +166,14 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
         return found
 
     monkeypatch.setattr(os, "fstat", fstat_then_change)
-    with pytest.raises(Refused, match=r"^changed_at_source: "):
+    with refused(Reason.CHANGED, r"^changed_at_source: "):
         opened(path, root, version)
 
 
 def test_a_file_larger_than_the_limit_is_not_read(root: Path) -> None:
     with (root / "huge").open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(
-        Refused, match=r"1,099,511,627,776 bytes; FACES_MAX_FILE_BYTES allows 1,000"
-    ):
+    with refused(Reason.TOO_LARGE, r"1,099,511,627,776 bytes; FACES_MAX_FILE_BYTES allows 1,000"):
         opened(root / "huge", root)
 
 
@@ -185,14 +196,14 @@ def test_a_file_without_permission_is_refused_for_that(
         raise PermissionError(errno.EACCES, "x")
 
     monkeypatch.setattr(os, "open", forbidden)
-    with pytest.raises(Refused, match="cannot be read: permission denied"):
+    with refused(Reason.UNREADABLE, "cannot be read: permission denied"):
         opened(root / "a", root)
 
 
 def test_links_in_a_circle_are_refused(root: Path) -> None:
     (root / "a").symlink_to("b")
     (root / "b").symlink_to("a")
-    with pytest.raises(Refused, match="circle"):
+    with refused(Reason.UNREADABLE, "circle"):
         opened(root / "a", root)
 
 
@@ -214,5 +225,18 @@ def test_a_root_that_is_not_mounted_is_waited_for(root: Path) -> None:
     ],
 )
 def test_other_references_are_refused(uri: str) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(Refused) as refusal:
         open_reference(uri, "", Rules((Path("/"),), 1000))
+    assert refusal.value.reason in (Reason.NOT_ALLOWED, Reason.NOT_A_FILE)
+
+
+def test_libraries_of_buckets_are_loaded_only_where_a_bucket_is_opened() -> None:
+    told = (
+        "import sys, services.detector.references as r\n"
+        "try: r.open_reference('file:///x', '', r.Rules((), 1))\n"
+        "except r.Refused: print('obstore' in sys.modules)\n"
+        "try: r.open_reference('s3://b/x', '', r.Rules((), 1))\n"
+        "except r.Refused: print('obstore' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

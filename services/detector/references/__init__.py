@@ -1,6 +1,6 @@
 """Opening a picture by reference, in the child: only what the settings allow, whole, unchanged.
 
-Each scheme of URI has one opener, in a module of its own, imported where a reference needs it: a
+Each kind of `shared.references` has one opener, in a module of its own, imported where a reference needs it: a
 slot pays only for the libraries that it uses.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from services.detector.failures import Refused, TryAgain
 from services.detector.references.opener import CHANGED, Opener, Rules
 from shared.reasons import Reason
-from shared.urls import BUCKET_SCHEMES
+from shared.references import BUCKETS, FILES
 
 __all__ = ["CHANGED", "OPENERS", "Opener", "Refused", "Rules", "TryAgain", "open_reference"]
 
@@ -27,8 +27,8 @@ def _bucket() -> Opener:
 
 
 OPENERS: dict[str, Callable[[], Opener]] = {
-    "file": _file,
-    **dict.fromkeys(BUCKET_SCHEMES, _bucket),
+    **dict.fromkeys(FILES.names, _file),
+    **dict.fromkeys(BUCKETS.names, _bucket),
 }
 """Scheme of a URI: how to get its opener."""
 
