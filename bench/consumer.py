@@ -24,12 +24,10 @@ from shared.health import Health
 from shared.logs import configure_logs
 from shared.messages import ImageMessage, Message, Payload
 from shared.settings import Settings
-from shared.streams.client import connect
+from shared.streams.client import Payloads, connect
 from shared.streams.keys import IMAGES, RESULTS, Keys
-from shared.streams.outcome import Done, Outcome, Output, Work
-from shared.streams.payloads import Payloads
 from shared.streams.runner import Stage, open_stage_of
-from shared.streams.spec import StageSpec
+from shared.streams.stage import Done, Outcome, Output, StageSpec, Work
 
 NO_MARK = 1 << 50
 BARE_COUNT = 100

@@ -1,8 +1,8 @@
 """References: the kinds of URI under which pictures may be read, and where each is allowed.
 
 A kind is one entry of `SCHEMES`. What lists one is a source (`services.ingest.sources`), what reads
-one is an opener (`services.detector.references`); both, and the command line, ask here which URIs are
-of which kind and what the settings allow.
+one is an opener (`services.detector.references`); both, and the command line, ask here which URIs
+are of which kind and what the settings allow.
 """
 
 import os

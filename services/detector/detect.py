@@ -23,13 +23,13 @@ from shared.messages import (
 from shared.reasons import Failure, Reason
 from shared.recipe import DRAWING_VERSION
 from shared.settings import PicturesBy, Settings
-from shared.streams.outcome import Done, Outcome, Output, Retry, Work
+from shared.streams.stage import Done, Outcome, Output, Retry, Work
 
 REASON_LIMIT = 1000
 
 
 class ReadsPayloads(Protocol):
-    """Where inline pictures are read from; `shared.streams.payloads.Payloads`."""
+    """Where inline pictures are read from; `shared.streams.client.Payloads`."""
 
     async def get(self, payload: Payload) -> bytes | None:
         """The bytes; None where they are lost."""
@@ -49,7 +49,7 @@ class Detector:
         self._inline_limit = settings.inline_limit_bytes
 
     async def handle(self, works: Sequence[Work[ImageMessage]]) -> list[Outcome]:
-        """One outcome a message; errors as `shared.streams.outcome.Handler`."""
+        """One outcome a message; errors as `shared.streams.stage.Handler`."""
         if len(works) == 1:
             return [await self._one(works[0])]
         return list(await asyncio.gather(*map(self._one, works)))

@@ -10,11 +10,10 @@ from services.detector.starting import ready_slots
 from shared.health import Health
 from shared.messages import ImageMessage
 from shared.settings import Settings
-from shared.streams.client import connect
+from shared.streams.client import Payloads, connect
 from shared.streams.keys import IMAGES, Keys
-from shared.streams.payloads import Payloads
 from shared.streams.runner import Stage, open_stage_of
-from shared.streams.spec import StageSpec
+from shared.streams.stage import StageSpec
 
 HELD_A_SLOT = 2
 """One picture at work, and one prefetched."""

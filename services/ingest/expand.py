@@ -17,7 +17,7 @@ from shared.messages import (
     subject_of,
 )
 from shared.reasons import Failure
-from shared.streams.outcome import Done, Outcome, Output, Work
+from shared.streams.stage import Done, Outcome, Output, Work
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from shared.settings import Settings
 from shared.streams.client import connect
 from shared.streams.keys import SOURCES
 from shared.streams.runner import Stage, open_stage_of
-from shared.streams.spec import StageSpec
+from shared.streams.stage import StageSpec
 
 
 @asynccontextmanager

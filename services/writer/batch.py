@@ -9,7 +9,7 @@ from shared.catalog import Ledger, Refused
 from shared.messages import ResultMessage, SourceFailedMessage
 from shared.objects import Objects
 from shared.reasons import Failure, Reason
-from shared.streams.outcome import Dead, Done, Outcome
+from shared.streams.stage import Dead, Done, Outcome
 
 log = structlog.get_logger()
 

@@ -17,12 +17,10 @@ from shared.messages import Message, ResultMessage, Status, decode_result
 from shared.objects import ObjectRefused, Objects
 from shared.reasons import Failure, Reason
 from shared.settings import Settings
-from shared.streams.client import connect
+from shared.streams.client import Payloads, connect
 from shared.streams.keys import RESULTS, Keys
-from shared.streams.outcome import Outcome, Retry, Work
-from shared.streams.payloads import Payloads
 from shared.streams.runner import Stage, open_stage_of
-from shared.streams.spec import StageSpec
+from shared.streams.stage import Outcome, Retry, StageSpec, Work
 
 CONCURRENCY = 2
 """Batches under way: the pictures of one are stored while the rows of another are committed."""

@@ -7,8 +7,8 @@ from shared.messages import Message, now
 from shared.reasons import Failure
 from shared.settings import Settings
 from shared.streams.entries import Delivery, Membership, weight_of
+from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import DEAD, RESULTS
-from shared.streams.marks import Marks
 from shared.streams.scripts import Answer, Scripts
 
 FIRST_DELAY_SECONDS = 1.0
@@ -19,7 +19,7 @@ class FailedAttempts:
     """Ends failed attempts of one consumer."""
 
     def __init__(
-        self, scripts: Scripts, marks: Marks, membership: Membership, settings: Settings
+        self, scripts: Scripts, marks: HighWaterMarks, membership: Membership, settings: Settings
     ) -> None:
         self._scripts = scripts
         self._marks = marks

@@ -14,8 +14,8 @@ from shared.messages import Message, Payload
 from shared.reasons import Reason
 from shared.settings import Settings
 from shared.streams.entries import delivery, weight_of
+from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import DEAD, Keys
-from shared.streams.marks import Marks
 from shared.streams.scripts import Answer, Scripts
 from shared.streams.topology import STREAMS
 
@@ -126,7 +126,7 @@ class DeadLetters:
 
         `message` is the letter's own, under the generation that its row has now.
         """
-        marks = await Marks.of(self._client, self._settings)
+        marks = await HighWaterMarks.of(self._client, self._settings)
         mark = marks.of_stream(letter.stream)
         encoded = message.encode()
         answer = await self._scripts.revive(

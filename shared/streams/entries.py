@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from shared.messages import Message
-from shared.streams.marks import ENTRY_OVERHEAD_BYTES
+from shared.streams.high_water import ENTRY_OVERHEAD_BYTES
 
 MESSAGE_FIELD = b"m"
 WEIGHT_FIELD = b"n"

@@ -9,10 +9,10 @@ from redis.asyncio import Redis
 
 from shared.messages import Message, Payload
 from shared.streams.entries import Delivery, Membership, weight_of
+from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import Keys
-from shared.streams.marks import Marks
-from shared.streams.outcome import Done, Output
 from shared.streams.scripts import Answer, Scripts, Value
+from shared.streams.stage import Done, Output
 
 PAYLOAD_EXPIRY_SECONDS = 3600
 """A payload whose entry was never added goes by itself after this long."""
@@ -50,7 +50,12 @@ class HandOff:
     """Finishes deliveries of one consumer; every item wholly or not at all."""
 
     def __init__(
-        self, client: Redis, scripts: Scripts, keys: Keys, marks: Marks, membership: Membership
+        self,
+        client: Redis,
+        scripts: Scripts,
+        keys: Keys,
+        marks: HighWaterMarks,
+        membership: Membership,
     ) -> None:
         self._client = client
         self._scripts = scripts

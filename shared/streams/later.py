@@ -11,8 +11,8 @@ outgrow its bound by what one stream holds.
 
 from redis.asyncio import Redis
 
+from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import Keys
-from shared.streams.marks import Marks
 from shared.streams.scripts import Scripts
 
 RETURN_AT_ONCE = 100
@@ -22,7 +22,7 @@ RETURN_AT_ONCE = 100
 class WaitingSets:
     """The waiting sets of one stream."""
 
-    def __init__(self, client: Redis, keys: Keys, marks: Marks, stream: str) -> None:
+    def __init__(self, client: Redis, keys: Keys, marks: HighWaterMarks, stream: str) -> None:
         self._client = client
         self._scripts = Scripts(client, keys)
         self._keys = keys

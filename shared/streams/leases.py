@@ -1,15 +1,15 @@
-"""What this consumer holds, and how it keeps or gives back the leases on it."""
+"""What this consumer holds: how much, in which batches it is handled, and the leases on it."""
 
 import asyncio
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 import structlog
 from redis.exceptions import RedisError
 
-from shared.streams.capacity import Capacity
 from shared.streams.client import describe
 from shared.streams.entries import Delivery, Membership
 from shared.streams.scripts import Scripts
@@ -18,6 +18,35 @@ RENEW_AT_ONCE = 250
 """Leases renewed by one script; more are renewed by several, so that none blocks Redis long."""
 
 log = structlog.get_logger()
+
+
+class Capacity:
+    """From `least` entries to `most`: what is finished in `ahead` seconds comes on top of `least`.
+
+    A consumer that finishes many a second reads for many at a time; one that is slow holds hardly
+    more than it is at work on, and leaves the rest to others. Equal bounds make it fixed.
+    """
+
+    def __init__(
+        self, least: int, most: int, ahead: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.entries = least
+        self._least = least
+        self._most = most
+        self._ahead = ahead
+        self._clock = clock
+        self._since = clock()
+        self._finished = 0
+
+    def finished(self, count: int) -> None:
+        """So many entries more have come to their end here."""
+        self._finished += count
+        passed = self._clock() - self._since
+        if self._ahead and passed >= self._ahead:
+            extra = int(self._finished * self._ahead / passed)
+            self.entries = min(self._most, self._least + extra)
+            self._since += passed
+            self._finished = 0
 
 
 class Leases:
@@ -112,3 +141,67 @@ class Leases:
         while some := list(islice(remaining, RENEW_AT_ONCE)):
             lost += await self._scripts.renew(self._membership, idle_ms, some)
         return lost
+
+
+class Batches:
+    """A queue that hands out up to `size` deliveries at a time.
+
+    Batches begin at least `linger` seconds apart, unless a full one is waiting: so batches grow
+    under load, and a delivery that arrives alone is not held up.
+    """
+
+    def __init__(self, size: int, linger: float) -> None:
+        self._size = size
+        self._linger = linger
+        self._waiting: deque[Delivery] = deque()
+        self._arrived = asyncio.Event()
+        self._forming = asyncio.Lock()
+        self._next_at = 0.0
+        self._closed = False
+
+    def put(self, deliveries: Iterable[Delivery]) -> None:
+        """Add deliveries at the end."""
+        self._waiting.extend(deliveries)
+        if self._waiting:
+            self._arrived.set()
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next batch may begin, unless it is full before."""
+        return max(0.0, self._next_at - asyncio.get_running_loop().time())
+
+    def close(self) -> list[Delivery]:
+        """Give out no more; returns what was still waiting. May be called again."""
+        self._closed = True
+        remaining = list(self._waiting)
+        self._waiting.clear()
+        self._arrived.set()
+        return remaining
+
+    async def next(self) -> list[Delivery]:
+        """The next batch, in the order of arrival; empty once closed."""
+        async with self._forming:
+            while not self._waiting and not self._closed:
+                await self._wait()
+            await self._fill()
+            count = min(self._size, len(self._waiting))
+            return [self._waiting.popleft() for _ in range(count)]
+
+    async def _fill(self) -> None:
+        """Wait until the batch is full or it is time."""
+        if not self._linger:
+            return
+        loop = asyncio.get_running_loop()
+        while len(self._waiting) < self._size and not self._closed:
+            left = self._next_at - loop.time()
+            if left <= 0:
+                break
+            try:
+                await asyncio.wait_for(self._wait(), left)
+            except TimeoutError:
+                break
+        self._next_at = loop.time() + self._linger
+
+    async def _wait(self) -> None:
+        self._arrived.clear()
+        await self._arrived.wait()

@@ -11,12 +11,12 @@ from shared.backoff import backoff
 from shared.errors import FacesError, Unreachable
 from shared.messages import Message, Payload, new_token
 from shared.settings import Settings
+from shared.streams.backoff import CAP_SECONDS, FIRST_SECONDS
 from shared.streams.client import REDIS_AWAY, describe
 from shared.streams.entries import weight_of
 from shared.streams.handoff import PAYLOAD_EXPIRY_SECONDS
+from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import Keys
-from shared.streams.marks import Marks
-from shared.streams.patience import CAP_SECONDS, FIRST_SECONDS
 from shared.streams.scripts import Answer, Scripts
 
 REMEMBER_SECONDS = 3600
@@ -36,7 +36,7 @@ class Producer:
         self._settings = settings
         self._keys = Keys(settings.prefix)
         self._scripts = Scripts(client, self._keys)
-        self._marks: Marks | None = None
+        self._marks: HighWaterMarks | None = None
 
     async def add(self, message: Message, payloads: Mapping[Payload, bytes] | None = None) -> bool:
         """Add a message with the bytes of its payloads; waits as long as its stream is full.
@@ -75,7 +75,7 @@ class Producer:
         self, message: Message, payloads: Mapping[Payload, bytes], token: str
     ) -> Answer:
         if self._marks is None:
-            self._marks = await Marks.of(self._client, self._settings)
+            self._marks = await HighWaterMarks.of(self._client, self._settings)
         mark = self._marks.of_stream(message.stream)
         stream = self._keys.stream(message.stream)
         if payloads:

@@ -24,22 +24,20 @@ from shared.health import Health
 from shared.metrics import HELD, LEASES_LOST, REDELIVERED
 from shared.settings import Settings
 from shared.streams.attempts import FailedAttempts
-from shared.streams.batches import Batches
+from shared.streams.backoff import Backoff
+from shared.streams.batching import HandOffBatching
 from shared.streams.client import BLOCK_MS, REDIS_AWAY, connect
 from shared.streams.entries import Membership
-from shared.streams.gathering import Gathering
-from shared.streams.gauges import measure
 from shared.streams.handoff import HandOff
+from shared.streams.high_water import HighWaterMarks
 from shared.streams.intake import CLAIM_AT_MOST, Intake
 from shared.streams.keys import Keys
 from shared.streams.later import WaitingSets
-from shared.streams.leases import Leases
-from shared.streams.marks import Marks
-from shared.streams.outcome import M
-from shared.streams.patience import Patience
+from shared.streams.leases import Batches, Leases
 from shared.streams.scripts import Scripts
 from shared.streams.settling import Settling
-from shared.streams.spec import StageSpec
+from shared.streams.stage import M, StageSpec
+from shared.streams.stats import measure
 
 RENEWALS_A_LEASE = 4
 RECLAIM_SECONDS = 2.0
@@ -86,9 +84,9 @@ class Stage(Generic[M]):
         self._leases = Leases(self._scripts, self._membership, lease_ms, spec.capacity())
         self._batches = Batches(spec.batch, spec.linger)
         self._keys = keys
-        self._patience = Patience(spec.name, health)
-        self._reading = Patience(spec.name, health, "reading")
-        self._output = Patience(spec.name, health, "output")
+        self._backoff = Backoff(spec.name, health)
+        self._reading = Backoff(spec.name, health, "reading")
+        self._output = Backoff(spec.name, health, "output")
         self._stopping = asyncio.Event()
         self._look = asyncio.Event()
         self._looks: set[int] = set()
@@ -96,22 +94,22 @@ class Stage(Generic[M]):
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then drain: finish what was started, give back the rest."""
         self._stopping = stop
-        await self._patience.until_done(self._intake.join, stop)
-        marks = await self._patience.until_done(
-            partial(Marks.of, self._client, self._settings), stop
+        await self._backoff.until_done(self._intake.join, stop)
+        marks = await self._backoff.until_done(
+            partial(HighWaterMarks.of, self._client, self._settings), stop
         )
         if marks is None:
             return
         handoff = HandOff(self._client, self._scripts, self._keys, marks, self._membership)
-        gathering = Gathering(
+        batching = HandOffBatching(
             handoff,
             self.spec.handoff_pause,
             enough=max(1, self.spec.concurrency // 2),
             held=lambda: len(self._leases),
         )
-        settling = self._settling(marks, gathering)
+        settling = self._settling(marks, batching)
         waiting = WaitingSets(self._client, self._keys, marks, self.spec.stream)
-        self._patience.ready()
+        self._backoff.ready()
         log.info("consuming", stage=self.spec.name, consumer=self.consumer)
         async with asyncio.TaskGroup() as tasks:
             upkeep = tasks.create_task(self._keep_leases())
@@ -122,18 +120,18 @@ class Stage(Generic[M]):
             ]
             await stop.wait()
             await self._drain(sources, workers)
-            await gathering.close()
+            await batching.close()
             measuring.cancel()
             upkeep.cancel()
         await self._leave()
 
-    def _settling(self, marks: Marks, gathering: Gathering) -> Settling[M]:
+    def _settling(self, marks: HighWaterMarks, batching: HandOffBatching) -> Settling[M]:
         return Settling(
             self.spec,
-            gathering,
+            batching,
             FailedAttempts(self._scripts, marks, self._membership, self._settings),
             self._leases,
-            self._patience,
+            self._backoff,
             self._settings,
             self._scripts,
             self._membership,

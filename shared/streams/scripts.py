@@ -12,8 +12,8 @@ from typing import Any, Protocol, cast
 from redis.asyncio import Redis
 
 from shared.streams.entries import Delivery, Membership, delivery
+from shared.streams.high_water import HighWaterMark
 from shared.streams.keys import DEAD, Keys
-from shared.streams.marks import Mark
 from shared.streams.topology import STREAMS
 
 Value = str | bytes | int
@@ -85,7 +85,7 @@ class Scripts:
     async def add(
         self,
         stream: str,
-        mark: Mark,
+        mark: HighWaterMark,
         encoded: bytes,
         weight: int,
         in_flight: str,
@@ -157,7 +157,7 @@ class Scripts:
         reason: tuple[str, str],
         idle_ms: int | None,
         result: tuple[bytes, int] | None,
-        marks: tuple[Mark, Mark],
+        marks: tuple[HighWaterMark, HighWaterMark],
     ) -> Answer:
         """Record a failed attempt.
 
@@ -237,7 +237,7 @@ class Scripts:
         letter: str,
         counted: int,
         stream: str,
-        mark: Mark,
+        mark: HighWaterMark,
         encoded: bytes,
         weight: int,
         in_flight: str,

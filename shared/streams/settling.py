@@ -16,14 +16,13 @@ from shared.metrics import ENTRIES, ENTRY_AGE_SECONDS, FULL_SECONDS, HANDLE_SECO
 from shared.reasons import Failure, Reason
 from shared.settings import Settings
 from shared.streams.attempts import FailedAttempts
+from shared.streams.backoff import Backoff
+from shared.streams.batching import HandOffBatching
 from shared.streams.entries import Delivery, Membership
-from shared.streams.gathering import Gathering
 from shared.streams.handoff import Item, in_calls
 from shared.streams.leases import Leases
-from shared.streams.outcome import Dead, Done, Later, M, Outcome, Retry, Work
-from shared.streams.patience import Patience
 from shared.streams.scripts import Answer, Scripts
-from shared.streams.spec import StageSpec
+from shared.streams.stage import Dead, Done, Later, M, Outcome, Retry, StageSpec, Work
 
 FULL_FIRST_SECONDS = 0.02
 FULL_CAP_SECONDS = 1.0
@@ -51,21 +50,21 @@ class Settling(Generic[M]):
     def __init__(
         self,
         spec: StageSpec[M],
-        handoff: Gathering,
+        handoff: HandOffBatching,
         failed_attempts: FailedAttempts,
         leases: Leases,
-        patience: Patience,
+        servers: Backoff,
         settings: Settings,
         scripts: Scripts,
         membership: Membership,
-        output: Patience,
+        output: Backoff,
         look_again_in: Callable[[float], None],
     ) -> None:
         self._spec = spec
         self._handoff = handoff
         self._failed_attempts = failed_attempts
         self._leases = leases
-        self._patience = patience
+        self._servers = servers
         self._settings = settings
         self._scripts = scripts
         self._membership = membership
@@ -129,7 +128,7 @@ class Settling(Generic[M]):
             delivery,
             self._idle_ms_for(LEFT_SECONDS),
         )
-        await self._patience.until_done(leave)
+        await self._servers.until_done(leave)
         self._ended_as("left").inc()
         self._leases.let_go([delivery])
 
@@ -139,7 +138,7 @@ class Settling(Generic[M]):
         later = partial(
             self._scripts.later, self._membership, self._spec.stream, delivery, key, wait_ms
         )
-        answer = await self._patience.until_done(later)
+        answer = await self._servers.until_done(later)
         if answer is None:
             return
         if answer is Answer.DONE:
@@ -163,14 +162,14 @@ class Settling(Generic[M]):
             try:
                 outcomes = await self._spec.handle(works)
             except Unreachable as error:
-                await self._patience.wait(error)
+                await self._servers.wait(error)
             except Exception as error:  # whatever a handler's bug raises must not stop the stage
                 if len(read) > 1:  # the culprit alone is to blame, not its neighbours
                     return [(await self._handle([one]))[0] for one in read]
                 log.exception("handler failed", stage=self._spec.name, trace=read[0].message.trace)
                 return [Retry(f"{type(error).__name__}: {error}")]
             else:
-                self._patience.ready()
+                self._servers.ready()
                 self._handle_seconds.observe(time.perf_counter() - began)
                 return outcomes
 
@@ -181,7 +180,7 @@ class Settling(Generic[M]):
             again: list[Item] = []
             problems: set[Answer] = set()
             for call in in_calls(items):
-                answers = await self._patience.until_done(partial(self._handoff.send, call))
+                answers = await self._servers.until_done(partial(self._handoff.send, call))
                 by_answer: dict[Answer, list[Item]] = {}
                 for item, answer in zip(call, answers or (), strict=True):
                     by_answer.setdefault(answer, []).append(item)
@@ -200,7 +199,7 @@ class Settling(Generic[M]):
     async def _wait_for_room(self, problems: set[Answer], waits: int) -> None:
         """Wait until outputs may be taken; what only a person can mend is told."""
         if Answer.WRONG_TYPE in problems:
-            misplaced = await self._patience.until_done(self._scripts.misplaced)
+            misplaced = await self._servers.until_done(self._scripts.misplaced)
             self._output.tell(
                 "Redis keys that should be streams hold something else: "
                 f"{', '.join(misplaced or ())}; rename or delete them"
@@ -222,7 +221,7 @@ class Settling(Generic[M]):
         )
         waits = 0
         while True:
-            answer = await self._patience.until_done(send)
+            answer = await self._servers.until_done(send)
             if answer not in (Answer.FULL, Answer.WRONG_TYPE):
                 break
             waits += 1

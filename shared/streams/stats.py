@@ -3,12 +3,15 @@
 It reads right on a server where nothing was ever submitted, and on any server from Redis 6.2 on.
 """
 
+import time
 from dataclasses import dataclass
 from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from shared.metrics import STREAM_ENTRIES, STREAM_OLDEST_SECONDS
+from shared.streams.entries import delivery
 from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES, Keys
 from shared.streams.topology import read_by_services
 
@@ -200,3 +203,19 @@ def _rate(key: str, seconds: int, finished: dict[bytes, bytes]) -> float:
     if not counts:
         return 0.0
     return sum(counts.values()) / max(1, seconds - min(counts) * SLOT_SECONDS)
+
+
+async def measure(client: Redis, stage: str, stream: str) -> None:
+    """Set the gauges of length and oldest age; a finished entry is deleted, so length is exact."""
+    async with client.pipeline(transaction=False) as pipeline:
+        pipeline.xlen(stream)
+        pipeline.xrange(stream, count=1)
+        length, first = await pipeline.execute()
+    STREAM_ENTRIES.labels(stage).set(length)
+    # redis-py types the answer for all protocols at once; with protocol 2 it is this.
+    oldest = cast("list[tuple[bytes, dict[bytes, bytes]]]", first or [])
+    age = 0.0
+    if oldest:
+        added_ms = delivery(*oldest[0]).added_ms
+        age = max(0.0, time.time() - added_ms / 1000)
+    STREAM_OLDEST_SECONDS.labels(stage).set(age)

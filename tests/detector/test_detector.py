@@ -38,7 +38,7 @@ from shared.reasons import Failure, Reason
 from shared.recipe import DRAWING_VERSION, Recipe
 from shared.settings import PicturesBy, Settings
 from shared.streams.keys import DEAD, IMAGES
-from shared.streams.outcome import Done, Output, Retry, Work
+from shared.streams.stage import Done, Output, Retry, Work
 from shared.urls import file_uri
 from tests.support.processes import children
 from tests.support.stages import Running, Suite, image, suite_on

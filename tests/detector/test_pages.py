@@ -30,7 +30,13 @@ from tests.support.pictures import (
 )
 
 BLANK = Image.new("RGB", (512, 400), "teal")
-DOCUMENTS: dict[str, dict[str, Any]] = {"TIFF": {}, "GIF": {}, "WEBP": {"lossless": True}, "PNG": {}, "AVIF": {"quality": 100}}
+DOCUMENTS: dict[str, dict[str, Any]] = {
+    "TIFF": {},
+    "GIF": {},
+    "WEBP": {"lossless": True},
+    "PNG": {},
+    "AVIF": {"quality": 100},
+}
 
 
 class Brightest:

@@ -8,11 +8,11 @@ from shared.health import Health
 from shared.messages import ImageMessage, Status
 from shared.streams.entries import Delivery, Membership
 from shared.streams.handoff import HandOff, Item
+from shared.streams.high_water import HighWaterMarks
 from shared.streams.intake import Intake
 from shared.streams.keys import DEAD, IMAGES, RESULTS
-from shared.streams.marks import Marks
-from shared.streams.outcome import Dead, Done, Outcome, Output, Work
 from shared.streams.scripts import Answer, Scripts
+from shared.streams.stage import Dead, Done, Outcome, Output, Work
 from tests.support.entries import only_entry_in
 from tests.support.proxy import Proxy
 from tests.support.servers import RedisServer
@@ -32,7 +32,7 @@ class ByHand:
 
     async def finish(self, delivery: Delivery) -> Answer:
         message = ImageMessage.decode(delivery.encoded)
-        marks = Marks(self.suite.settings, 0)
+        marks = HighWaterMarks(self.suite.settings, 0)
         handoff = HandOff(self.suite.client, self.scripts, self.suite.keys, marks, self.membership)
         done = Done((Output(result_of(message)),))
         return (await handoff.send([Item(delivery, message, done)]))[0]

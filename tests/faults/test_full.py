@@ -10,9 +10,8 @@ import pytest
 from shared.health import Health
 from shared.messages import ImageMessage, Payload, Status, decode_result
 from shared.streams.keys import DEAD, IMAGES, RESULTS
-from shared.streams.outcome import Done, Outcome, Output, Work
 from shared.streams.runner import open_stage_of
-from shared.streams.spec import StageSpec
+from shared.streams.stage import Done, Outcome, Output, StageSpec, Work
 from tests.support.processes import (
     FACE,
     Processes,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.streams.capacity import Capacity
+from shared.streams.leases import Capacity
 
 
 class Clock:

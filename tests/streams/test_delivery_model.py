@@ -20,16 +20,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from shared.messages import ImageMessage, Status
 from shared.reasons import Failure, Reason
 from shared.streams.attempts import FailedAttempts
-from shared.streams.capacity import Capacity
 from shared.streams.entries import Delivery, Membership
 from shared.streams.handoff import HandOff, Item
+from shared.streams.high_water import HighWaterMarks
 from shared.streams.intake import Intake
 from shared.streams.keys import DEAD, IMAGES
 from shared.streams.later import WaitingSets
-from shared.streams.leases import Leases
-from shared.streams.marks import Marks
-from shared.streams.outcome import Done, Output
+from shared.streams.leases import Capacity, Leases
 from shared.streams.scripts import Answer, Scripts
+from shared.streams.stage import Done, Output
 from tests.support.entries import entries_in
 from tests.support.servers import RedisServer
 from tests.support.stages import Suite, failed_result, image, result_of, settings_for
@@ -47,7 +46,7 @@ class Consumer:
     def __init__(self, suite: Suite, name: str) -> None:
         keys = suite.keys
         scripts = Scripts(suite.client, suite.keys)
-        marks = Marks(suite.settings, 0)
+        marks = HighWaterMarks(suite.settings, 0)
         membership = Membership(keys.stream(IMAGES), "detector", name, keys.history(IMAGES))
         self.intake = Intake(suite.client, scripts, membership, lease_ms=0)
         self.leases = Leases(scripts, membership, 1000, Capacity(1000, 1000, ahead=0.0))

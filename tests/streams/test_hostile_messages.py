@@ -27,7 +27,7 @@ from shared.messages import (
 )
 from shared.service import OpenStage
 from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES
-from shared.streams.outcome import Outcome, Work
+from shared.streams.stage import Outcome, Work
 from tests.support.stages import (
     RECIPE,
     Running,

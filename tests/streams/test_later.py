@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from shared.messages import ImageMessage
+from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import DEAD, IMAGES, RESULTS
 from shared.streams.later import WaitingSets
-from shared.streams.marks import Marks
-from shared.streams.outcome import Later, Outcome, Retry, Work
+from shared.streams.stage import Later, Outcome, Retry, Work
 from shared.streams.stats import read_stats
 from tests.support.stages import Suite, image, pass_on, running, suite_on
 from tests.support.waiting import wait_until
@@ -20,7 +20,7 @@ LONG = 3600.0
 
 
 def waiting_sets(suite: Suite) -> WaitingSets:
-    return WaitingSets(suite.client, suite.keys, Marks(suite.settings, 0), IMAGES)
+    return WaitingSets(suite.client, suite.keys, HighWaterMarks(suite.settings, 0), IMAGES)
 
 
 class Bucket:

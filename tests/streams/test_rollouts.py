@@ -14,9 +14,8 @@ from shared.metrics import ENTRIES
 from shared.picture_keys import PictureKeys
 from shared.streams.client import connect
 from shared.streams.keys import DEAD, IMAGES, RESULTS
-from shared.streams.outcome import Outcome, Work
 from shared.streams.runner import open_stage_of
-from shared.streams.spec import StageSpec
+from shared.streams.stage import Outcome, StageSpec, Work
 from tests.support.stages import (
     RECIPE,
     Running,

@@ -7,7 +7,7 @@ from shared.errors import Unreachable
 from shared.health import Health
 from shared.messages import ImageMessage, Payload
 from shared.streams.keys import DEAD, IMAGES, RESULTS
-from shared.streams.outcome import Dead, Done, Outcome, Output, Retry, Work
+from shared.streams.stage import Dead, Done, Outcome, Output, Retry, Work
 from tests.support.stages import Suite, image, pass_on, result_of, running, suite_on
 from tests.support.waiting import wait_until
 

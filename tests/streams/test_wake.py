@@ -7,7 +7,7 @@ import pytest
 
 from shared.messages import ImageMessage, Message
 from shared.streams.keys import IMAGES, RESULTS
-from shared.streams.outcome import Done, Outcome, Output, Work
+from shared.streams.stage import Done, Outcome, Output, Work
 from shared.streams.topology import STREAMS, StreamKind
 from tests.support.stages import RECIPE, Suite, image, result_of, running, suite_on
 from tests.support.waiting import wait_until

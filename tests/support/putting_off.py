@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from shared.messages import ImageMessage
-from shared.streams.outcome import Later, Outcome, Work
+from shared.streams.stage import Later, Outcome, Work
 from tests.support.stages import running, suite_on
 
 

@@ -22,10 +22,9 @@ from shared.recipe import Recipe
 from shared.settings import Settings
 from shared.streams.client import connect
 from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES, Keys
-from shared.streams.outcome import Done, Handler, Outcome, Output, Work
 from shared.streams.producer import Producer
 from shared.streams.runner import Stage, open_stage_of
-from shared.streams.spec import StageSpec
+from shared.streams.stage import Done, Handler, Outcome, Output, StageSpec, Work
 from tests.support.entries import entries_in
 
 RECIPE = Recipe(model="haar", model_version="opencv4")

@@ -10,7 +10,7 @@ from services.writer.service import Writer
 from shared.catalog import Catalog
 from shared.messages import Payload
 from shared.objects import Objects
-from shared.streams.outcome import Work
+from shared.streams.stage import Work
 
 
 class Crash(BaseException):

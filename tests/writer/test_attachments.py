@@ -20,7 +20,7 @@ from shared.messages import (
 from shared.objects import Objects
 from shared.reasons import Reason
 from shared.streams.keys import RESULTS
-from shared.streams.outcome import Done
+from shared.streams.stage import Done
 from tests.support.catalogs import (
     _own_database,
     catalog,

@@ -11,7 +11,7 @@ from shared.housekeeping import sweep
 from shared.messages import ResultMessage, now
 from shared.objects import ObjectRefused, Objects
 from shared.picture_keys import PictureKeys
-from shared.streams.outcome import Done
+from shared.streams.stage import Done
 from tests.support.catalogs import (
     FACE,
     RECIPE,

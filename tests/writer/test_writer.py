@@ -21,7 +21,7 @@ from shared.messages import (
 from shared.objects import ObjectRefused, Objects
 from shared.picture_keys import PictureKeys
 from shared.reasons import Failure, Reason
-from shared.streams.outcome import Dead, Done, Retry
+from shared.streams.stage import Dead, Done, Retry
 from tests.support.catalogs import (
     FACE,
     RECIPE,

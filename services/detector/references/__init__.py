@@ -1,7 +1,7 @@
 """Opening a picture by reference, in the child: only what the settings allow, whole, unchanged.
 
-Each kind of `shared.references` has one opener, in a module of its own, imported where a reference needs it: a
-slot pays only for the libraries that it uses.
+Each kind of `shared.references` has one opener, in a module of its own, imported where a reference
+needs it: a slot pays only for the libraries that it uses.
 """
 
 from collections.abc import Callable

@@ -19,7 +19,7 @@ CAP_SECONDS = 2.0
 T = TypeVar("T")
 
 
-class Patience:
+class Backoff:
     """How one activity of a stage waits, and what its health says meanwhile.
 
     Each activity has its own: reading goes well while the database is away, and must neither

@@ -8,14 +8,14 @@ import pytest
 from redis.asyncio import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from shared.streams.batching import HandOffBatching
 from shared.streams.client import connect
 from shared.streams.entries import Membership, delivery
-from shared.streams.gathering import Gathering
 from shared.streams.handoff import HandOff, Item
+from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import IMAGES, RESULTS
-from shared.streams.marks import Marks
-from shared.streams.outcome import Done, Output
 from shared.streams.scripts import Answer, Scripts
+from shared.streams.stage import Done, Output
 from tests.support.clock import LoopClock, clock
 from tests.support.entries import entries_in
 from tests.support.stages import Suite, image, result_of, suite_on
@@ -47,16 +47,16 @@ def item(deliveries: int = 1, outputs: int = 0) -> Item:
     return Item(delivery(b"1-1", {}, deliveries), message, done)
 
 
-def gathering_through(gate: Gate) -> Gathering:
-    return Gathering(cast(HandOff, gate))
+def gathering_through(gate: Gate) -> HandOffBatching:
+    return HandOffBatching(cast(HandOff, gate))
 
 
 async def test_what_comes_while_a_call_is_under_way_shares_the_next() -> None:
     gate = Gate()
-    gathering = gathering_through(gate)
-    first = asyncio.create_task(gathering.send([item()]))
+    batching = gathering_through(gate)
+    first = asyncio.create_task(batching.send([item()]))
     await wait_until(lambda: len(gate.calls) == 1, "the first goes at once")
-    later = [asyncio.create_task(gathering.send([item(n), item()])) for n in (1, 2, 1)]
+    later = [asyncio.create_task(batching.send([item(n), item()])) for n in (1, 2, 1)]
     await asyncio.gather(*(asyncio.wait([one], timeout=0) for one in later))
     gate.open.release()
     assert await first == [Answer.DONE]
@@ -71,8 +71,8 @@ async def test_what_comes_while_a_call_is_under_way_shares_the_next() -> None:
 
 async def test_a_call_stays_within_its_size() -> None:
     gate = Gate()
-    gathering = gathering_through(gate)
-    waiting = [asyncio.create_task(gathering.send([item(outputs=90)])) for _ in range(4)]
+    batching = gathering_through(gate)
+    waiting = [asyncio.create_task(batching.send([item(outputs=90)])) for _ in range(4)]
     for _ in range(4):
         gate.open.release()
     await asyncio.gather(*waiting)
@@ -81,15 +81,15 @@ async def test_a_call_stays_within_its_size() -> None:
 
 async def test_a_full_call_begins_while_another_is_under_way_and_no_smaller_one() -> None:
     gate = Gate()
-    gathering = gathering_through(gate)
-    sent = [asyncio.create_task(gathering.send([item()]))]
+    batching = gathering_through(gate)
+    sent = [asyncio.create_task(batching.send([item()]))]
     await wait_until(lambda: len(gate.calls) == 1, "the first goes at once")
-    sent.append(asyncio.create_task(gathering.send([item(outputs=100)])))
+    sent.append(asyncio.create_task(batching.send([item(outputs=100)])))
     await asyncio.wait(sent, timeout=0)
     assert len(gate.calls) == 1
-    sent.append(asyncio.create_task(gathering.send([item(outputs=99)])))
+    sent.append(asyncio.create_task(batching.send([item(outputs=99)])))
     await wait_until(lambda: len(gate.calls) == 2, "a full call goes beside the first")
-    sent += [asyncio.create_task(gathering.send([item(outputs=250)])) for _ in range(2)]
+    sent += [asyncio.create_task(batching.send([item(outputs=250)])) for _ in range(2)]
     await asyncio.wait(sent, timeout=0)
     assert [len(call) for call in gate.calls] == [1, 1]
 
@@ -100,25 +100,25 @@ async def test_a_full_call_begins_while_another_is_under_way_and_no_smaller_one(
 
 async def test_with_a_pause_calls_wait_for_it_unless_enough_have_gathered() -> None:
     gate = Gate()
-    gathering = Gathering(cast(HandOff, gate), pause=3600, enough=3)
+    batching = HandOffBatching(cast(HandOff, gate), pause=3600, enough=3)
     for _ in range(9):
         gate.open.release()
-    assert await gathering.send([item()]) == [Answer.DONE]
-    early = [asyncio.create_task(gathering.send([item()])) for _ in range(2)]
+    assert await batching.send([item()]) == [Answer.DONE]
+    early = [asyncio.create_task(batching.send([item()])) for _ in range(2)]
     await asyncio.wait(early, timeout=0.05)
     assert [len(call) for call in gate.calls] == [1]
-    await gathering.send([item()])
+    await batching.send([item()])
     await asyncio.gather(*early)
     assert [len(call) for call in gate.calls] == [1, 3]
 
 
 async def test_when_the_pause_is_over_a_call_goes_with_whoever_waits(clock: LoopClock) -> None:
     gate = Gate()
-    gathering = Gathering(cast(HandOff, gate), pause=3600, enough=100)
+    batching = HandOffBatching(cast(HandOff, gate), pause=3600, enough=100)
     for _ in range(9):
         gate.open.release()
-    await gathering.send([item()])
-    waiting = [asyncio.create_task(gathering.send([item()])) for _ in range(3)]
+    await batching.send([item()])
+    waiting = [asyncio.create_task(batching.send([item()])) for _ in range(3)]
     await asyncio.wait(waiting, timeout=0.05)
     assert [len(call) for call in gate.calls] == [1]
     clock.pass_by(3600)
@@ -128,11 +128,11 @@ async def test_when_the_pause_is_over_a_call_goes_with_whoever_waits(clock: Loop
 
 async def test_an_error_reaches_those_of_that_call_and_no_others() -> None:
     gate = Gate()
-    gathering = gathering_through(gate)
+    batching = gathering_through(gate)
     gate.fail_next = True
-    failing = asyncio.create_task(gathering.send([item()]))
+    failing = asyncio.create_task(batching.send([item()]))
     await wait_until(lambda: len(gate.calls) == 1, "the first call is under way")
-    next_one = asyncio.create_task(gathering.send([item()]))
+    next_one = asyncio.create_task(batching.send([item()]))
     gate.open.release()
     with pytest.raises(RedisConnectionError):
         await failing
@@ -142,8 +142,8 @@ async def test_an_error_reaches_those_of_that_call_and_no_others() -> None:
 
 async def test_a_cancelled_worker_takes_no_other_with_it() -> None:
     gate = Gate()
-    gathering = gathering_through(gate)
-    first, second = (asyncio.create_task(gathering.send([item()])) for _ in range(2))
+    batching = gathering_through(gate)
+    first, second = (asyncio.create_task(batching.send([item()])) for _ in range(2))
     await wait_until(lambda: len(gate.calls) == 1, "both are under way")
     first.cancel()
     gate.open.release()
@@ -164,7 +164,7 @@ async def handoff_of(suite: Suite, count: int) -> tuple[HandOff, list[Item]]:
         suite.client,
         Scripts(suite.client, suite.keys),
         suite.keys,
-        await Marks.of(suite.client, suite.settings),
+        await HighWaterMarks.of(suite.client, suite.settings),
         Membership(stream, "detector", "me", suite.keys.history(IMAGES)),
     )
     return handoff, [
@@ -221,13 +221,13 @@ async def test_commands_are_packed_as_redis_py_packs_them(
 async def test_when_all_that_is_held_has_gathered_nothing_is_waited_for() -> None:
     gate = Gate()
     held = 5
-    gathering = Gathering(cast(HandOff, gate), pause=3600, enough=100, held=lambda: held)
+    batching = HandOffBatching(cast(HandOff, gate), pause=3600, enough=100, held=lambda: held)
     for _ in range(9):
         gate.open.release()
-    await gathering.send([item()])
-    early = [asyncio.create_task(gathering.send([item(), item()])) for _ in range(2)]
+    await batching.send([item()])
+    early = [asyncio.create_task(batching.send([item(), item()])) for _ in range(2)]
     await asyncio.wait(early, timeout=0.05)
     assert [len(call) for call in gate.calls] == [1]
-    await gathering.send([item()])
+    await batching.send([item()])
     await asyncio.gather(*early)
     assert [len(call) for call in gate.calls] == [1, 5]

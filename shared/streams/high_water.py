@@ -19,7 +19,7 @@ UNLIMITED = 1 << 52
 
 
 @dataclass(frozen=True)
-class Mark:
+class HighWaterMark:
     """The length and the weight in bytes at which a stream counts as full.
 
     `entries` of -1 says that entries only wake their reader (see `topology.StreamKind.wakes`).
@@ -29,11 +29,11 @@ class Mark:
     bytes: int
 
 
-NO_MARK = Mark(UNLIMITED, UNLIMITED)
-ONLY_WAKES = Mark(-1, UNLIMITED)
+NO_MARK = HighWaterMark(UNLIMITED, UNLIMITED)
+ONLY_WAKES = HighWaterMark(-1, UNLIMITED)
 
 
-class Marks:
+class HighWaterMarks:
     """The marks of all streams, from the settings and the server's own memory limit.
 
     Images may take half of the memory, other streams their share of that, so that finishing what
@@ -45,14 +45,14 @@ class Marks:
         self._bytes = settings.high_water_bytes or (maxmemory or 2 * GIBIBYTE) // 2
 
     @classmethod
-    async def of(cls, client: Redis, settings: Settings) -> "Marks":
+    async def of(cls, client: Redis, settings: Settings) -> "HighWaterMarks":
         """Ask the server for its limit, by INFO, which managed services allow too."""
         memory: dict[str, Any] = await client.info("memory")  # Any: INFO's values differ in type
         return cls(settings, int(memory.get("maxmemory", 0)))
 
-    def of_stream(self, name: str) -> Mark:
+    def of_stream(self, name: str) -> HighWaterMark:
         """The mark of a stream."""
         kind = STREAMS.get(name)
         if kind is None or kind.share is None:
             return ONLY_WAKES if kind is not None and kind.wakes else NO_MARK
-        return Mark(self._entries, int(self._bytes * kind.share))
+        return HighWaterMark(self._entries, int(self._bytes * kind.share))

@@ -27,7 +27,7 @@ class _Turn:
         return sum(item.size for item in self.items)
 
 
-class Gathering:
+class HandOffBatching:
     """Sends hand-offs together. One that comes alone goes at once.
 
     Each worker of a detector finishes one entry at a time. Under load their hand-offs share round
