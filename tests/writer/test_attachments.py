@@ -122,6 +122,7 @@ async def test_faces_lost_with_redis_end_as_failed_and_are_done_again_when_named
 
     (row,) = await catalog.reader.show(lost.id)
     assert (row.status, row.code, row.annotated_uri) == (Status.FAILED, Reason.PICTURE_LOST, None)
+    assert row.code == Reason.PICTURE_LOST
     assert await keys_of(objects) == set(), "no picture is stored for a row that names none"
     (decision, _) = await catalog.ledger.queue(step_of([lost, kept], "6" * 32))
     assert (decision.send, decision.generation) == (True, 2)
@@ -146,6 +147,7 @@ async def test_an_attachment_that_is_not_what_it_says_costs_only_its_own_result(
 
     (row,) = await catalog.reader.show(wrong.id)
     assert (row.status, row.faces) == (Status.FAILED, ())
+    assert row.code == Reason.INVALID_MESSAGE
     assert row.reason.startswith("attached faces: ")
     (row,) = await catalog.reader.show(right.id)
     assert_crowd(row)
