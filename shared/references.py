@@ -1,12 +1,12 @@
 """References: the kinds of URI under which pictures may be read, and where each is allowed.
 
-A kind is one entry of `SCHEMES`. What lists one is a source (`services.ingest.sources`), what reads
-one is an opener (`services.detector.references`); both, and the command line, ask here which URIs
-are of which kind and what the settings allow.
+A kind is one entry of `SCHEMES`. What lists it is a source (`services.ingest.sources`), what reads
+from it is an opener (`services.detector.references`). Both, and the command line, ask here which
+URIs are of which kind and what the settings allow.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,6 +60,15 @@ BUCKETS = Scheme(
 )
 
 SCHEMES = (FILES, BUCKETS)
+
+AllowLists = Mapping[str, tuple[str, ...]]
+"""The allow-list of each kind, by `Scheme.kind`."""
+
+
+def allow_lists(settings: "Settings") -> AllowLists:
+    """All that the settings allow to be read by reference."""
+    return {scheme.kind: scheme.allow_list(settings) for scheme in SCHEMES}
+
 
 _BY_NAME = {name: scheme for scheme in SCHEMES for name in scheme.names}
 

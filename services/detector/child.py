@@ -61,7 +61,7 @@ class Worker:
         self._grant_credit = grant_credit
         self._process: Process = _named(config.process)
         self._load = _named(config.load)
-        self._rules = Rules(config.source_roots, config.max_file_bytes, config.source_buckets)
+        self._rules = Rules(config.allowed, config.max_file_bytes)
         self._limits = Limits(config.max_pixels, config.pages_seconds)
         self._objects = Objects.open(config.objects_url) if config.objects_url else None
         self._models: dict[str, Model] = {}

@@ -48,6 +48,7 @@ class Config(_Header):
 
     `process` and `load` are `module:function`: what is done with one picture, and how a model is
     loaded. `objects_url` is None where the child puts no pictures into the object store.
+    `allowed` is what may be read by reference: `shared.references.allow_lists`.
     `pages_seconds` is for how long the pages of one document are searched.
     """
 
@@ -57,8 +58,7 @@ class Config(_Header):
     max_pixels: int
     max_file_bytes: int
     pages_seconds: float = 30.0
-    source_roots: tuple[Path, ...] = ()
-    source_buckets: tuple[str, ...] = ()
+    allowed: dict[str, tuple[str, ...]] = {}
     objects_url: str | None = None
     process: str = "services.detector.picture:process"
     load: str = "services.detector.models:load"

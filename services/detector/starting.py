@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from services.detector.frames import Config
 from services.detector.slots import Slots, open_slots
 from shared.cpu import usable_cpus
+from shared.references import allow_lists
 from shared.settings import PicturesBy, Settings
 
 PAGES_SHARE = 0.5
@@ -24,8 +25,7 @@ def slot_config(settings: Settings) -> Config:
         max_pixels=settings.max_pixels,
         max_file_bytes=settings.max_file_bytes,
         pages_seconds=settings.task_timeout_seconds * PAGES_SHARE,
-        source_roots=settings.source_roots,
-        source_buckets=settings.source_buckets,
+        allowed=dict(allow_lists(settings)),
         objects_url=settings.objects_url if puts_objects else None,
     )
 

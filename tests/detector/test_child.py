@@ -24,6 +24,7 @@ from shared.objects import ObjectRefused, Objects
 from shared.picture_keys import PictureKeys
 from shared.reasons import Reason
 from shared.recipe import Recipe
+from shared.references import FILES
 from shared.urls import file_uri
 from tests.support.poison import poisoned
 
@@ -32,7 +33,10 @@ RECIPE = Recipe(model="yunet", model_version=MODELS["yunet"].version)
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    own = {"source_roots": (tmp_path,), "objects_url": f"file://{tmp_path}/objects"}
+    own = {
+        "allowed": {FILES.kind: (tmp_path.as_uri(),)},
+        "objects_url": f"file://{tmp_path}/objects",
+    }
     return poisoned(tmp_path).model_copy(update=own)
 
 

@@ -12,6 +12,7 @@ from services.ingest.sources.bucket import BucketSource
 from services.ingest.sources.source import SourceRefused
 from shared.identity import inline_id
 from shared.messages import InlineImage, Payload, SourceKind, SourceMessage
+from shared.references import BUCKETS
 from shared.streams.keys import SOURCES
 from tests.ingest.test_ingest import images, ingesting, settled, submit
 from tests.support.stages import RECIPE, Suite, suite_on
@@ -99,11 +100,11 @@ async def test_no_reference_leads_out_of_an_allowed_folder_of_a_bucket(
     allowed = ("s3://pictures/public",)
     uri = f"s3://pictures/public/{way}/x.jpg"
     with pytest.raises(Refused, match="names no object"):
-        open_reference(uri, "", Rules((), 1000, allowed))
+        open_reference(uri, "", Rules({BUCKETS.kind: allowed}, 1000))
     message = SourceMessage(
         submission="5" * 32, trace="7" * 32, recipe=RECIPE, kind=SourceKind.FILES, part=0, uri=uri
     )
     with pytest.raises(SourceRefused, match="names no object"):
         await BucketSource(allowed).step(message)
     with pytest.raises(Refused, match="FACES_SOURCE_BUCKETS"):
-        open_reference("s3://pictures/publicity/x.jpg", "", Rules((), 1000, allowed))
+        open_reference("s3://pictures/publicity/x.jpg", "", Rules({BUCKETS.kind: allowed}, 1000))

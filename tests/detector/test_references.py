@@ -15,6 +15,7 @@ from services.detector.references import Refused, Rules, TryAgain, open_referenc
 from shared.errors import Unreachable
 from shared.identity import file_version
 from shared.reasons import Reason
+from shared.references import FILES
 from shared.urls import file_uri
 
 
@@ -39,7 +40,7 @@ def refused(reason: Reason, match: str) -> Iterator[None]:
 
 
 def opened(path: Path | bytes, root: Path, version: str = "", limit: int = 1000) -> bytes:
-    return open_reference(uri_of(path), version, Rules((root,), limit))
+    return open_reference(uri_of(path), version, Rules({FILES.kind: (uri_of(root),)}, limit))
 
 
 def version_of(path: Path) -> str:
@@ -116,7 +117,7 @@ def test_a_link_exchanged_after_the_opening_gains_nothing(
 def test_without_roots_nothing_is_read_and_the_setting_is_named(root: Path) -> None:
     (root / "a").write_bytes(b"pixels")
     with refused(Reason.NOT_ALLOWED, "set FACES_SOURCE_ROOTS"):
-        open_reference(uri_of(root / "a"), "", Rules((), 1000))
+        open_reference(uri_of(root / "a"), "", Rules({}, 1000))
 
 
 @pytest.mark.timeout(10)
@@ -226,16 +227,16 @@ def test_a_root_that_is_not_mounted_is_waited_for(root: Path) -> None:
 )
 def test_other_references_are_refused(uri: str) -> None:
     with pytest.raises(Refused) as refusal:
-        open_reference(uri, "", Rules((Path("/"),), 1000))
+        open_reference(uri, "", Rules({FILES.kind: ("file:///",)}, 1000))
     assert refusal.value.reason in (Reason.NOT_ALLOWED, Reason.NOT_A_FILE)
 
 
 def test_libraries_of_buckets_are_loaded_only_where_a_bucket_is_opened() -> None:
     told = (
         "import sys, services.detector.references as r\n"
-        "try: r.open_reference('file:///x', '', r.Rules((), 1))\n"
+        "try: r.open_reference('file:///x', '', r.Rules({}, 1))\n"
         "except r.Refused: print('obstore' in sys.modules)\n"
-        "try: r.open_reference('s3://b/x', '', r.Rules((), 1))\n"
+        "try: r.open_reference('s3://b/x', '', r.Rules({}, 1))\n"
         "except r.Refused: print('obstore' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)

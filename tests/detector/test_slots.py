@@ -22,6 +22,7 @@ from shared.errors import FacesError, ModelMissing, Unreachable
 from shared.messages import Status
 from shared.model_table import MODELS
 from shared.recipe import Recipe
+from shared.references import BUCKETS
 from tests.support.clock import LoopClock, clock
 from tests.support.poison import BREAK, poisoned
 from tests.support.processes import children
@@ -234,7 +235,7 @@ async def test_the_environment_of_a_child_carries_no_secret_it_does_not_need(
         monkeypatch.setenv(name, "hush-" + name)
     uses = {
         "objects_url": f"file://{tmp_path}/objects" if use == "put objects" else None,
-        "source_buckets": ("s3://pictures",) if use == "read buckets" else (),
+        "allowed": {BUCKETS.kind: ("s3://pictures",) if use == "read buckets" else ()},
     }
     async with slots_of(config.model_copy(update=uses)) as slots:
         [pid] = slots.pids

@@ -21,6 +21,7 @@ from shared.errors import FacesError, Unreachable
 from shared.health import Health
 from shared.messages import SourceKind, SourceMessage, Status, new_token
 from shared.reasons import Reason
+from shared.references import BUCKETS
 from tests.support.stages import RECIPE, Running, suite_on
 from tests.support.waiting import wait_until
 
@@ -101,7 +102,7 @@ async def test_a_server_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPat
 async def test_a_detector_reads_only_the_version_that_was_named(s3: S3, bucket: str) -> None:
     put(s3, bucket, "a.jpg", content=b"first")
     [image] = (await BucketSource([f"s3://{bucket}"]).step(named(f"s3://{bucket}"))).images
-    rules = Rules((), 1000, (f"s3://{bucket}",))
+    rules = Rules({BUCKETS.kind: (f"s3://{bucket}",)}, 1000)
     assert image.source_uri is not None
     assert open_reference(image.source_uri, image.source_version, rules) == b"first"
     put(s3, bucket, "a.jpg", content=b"second")
@@ -114,10 +115,11 @@ async def test_a_detector_reads_only_the_version_that_was_named(s3: S3, bucket: 
 
 async def test_a_detector_refuses_large_objects_and_other_buckets(s3: S3, bucket: str) -> None:
     put(s3, bucket, "large.jpg", content=b"x" * 1001)
+    url = f"s3://{bucket}/large.jpg"
     with pytest.raises(Refused, match="1,001 bytes; FACES_MAX_FILE_BYTES allows 1,000"):
-        open_reference(f"s3://{bucket}/large.jpg", "", Rules((), 1000, (f"s3://{bucket}",)))
+        open_reference(url, "", Rules({BUCKETS.kind: (f"s3://{bucket}",)}, 1000))
     with pytest.raises(Refused, match="FACES_SOURCE_BUCKETS"):
-        open_reference(f"s3://{bucket}/large.jpg", "", Rules((), 1000, ("s3://other",)))
+        open_reference(url, "", Rules({BUCKETS.kind: ("s3://other",)}, 1000))
 
 
 async def test_the_whole_way_of_a_bucket_passes_no_pixels_through_redis(

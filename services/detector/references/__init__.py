@@ -1,7 +1,7 @@
 """Opening a picture by reference, in the child: only what the settings allow, whole, unchanged.
 
-Each kind of `shared.references` has one opener, in a module of its own, imported where a reference
-needs it: a slot pays only for the libraries that it uses.
+Each kind of reference (`shared.references.SCHEMES`) has one opener, in a module of its own that is
+imported where a reference needs it: a slot pays only for the libraries that it uses.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from services.detector.failures import Refused, TryAgain
 from services.detector.references.opener import CHANGED, Opener, Rules
 from shared.reasons import Reason
-from shared.references import BUCKETS, FILES
+from shared.references import BUCKETS, FILES, Scheme, scheme_of, unknown
 
 __all__ = ["CHANGED", "OPENERS", "Opener", "Refused", "Rules", "TryAgain", "open_reference"]
 
@@ -26,20 +26,13 @@ def _bucket() -> Opener:
     return open_object
 
 
-OPENERS: dict[str, Callable[[], Opener]] = {
-    **dict.fromkeys(FILES.names, _file),
-    **dict.fromkeys(BUCKETS.names, _bucket),
-}
-"""Scheme of a URI: how to get its opener."""
+OPENERS: dict[Scheme, Callable[[], Opener]] = {FILES: _file, BUCKETS: _bucket}
+"""How to get the opener of each kind."""
 
 
 def open_reference(uri: str, version: str, rules: Rules) -> bytes:
     """The bytes of a picture by reference; errors as `Opener`."""
-    scheme = uri.partition(":")[0].lower()
-    opener = OPENERS.get(scheme)
-    if opener is None:
-        raise Refused(
-            Reason.NOT_ALLOWED,
-            f"references of the kind {scheme[:40]!r} cannot be opened; known: {', '.join(OPENERS)}",
-        )
-    return opener()(uri, version, rules)
+    scheme = scheme_of(uri)
+    if scheme is None:
+        raise Refused(Reason.NOT_ALLOWED, unknown(uri))
+    return OPENERS[scheme]()(uri, version, rules)

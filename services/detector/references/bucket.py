@@ -10,16 +10,17 @@ from services.detector.failures import Refused, TryAgain
 from services.detector.references.opener import Rules, changed, too_large
 from shared.identity import object_version
 from shared.reasons import Reason
+from shared.references import BUCKETS, is_allowed
 from shared.stores import ObjectRefused, absent, explain, open_bucket
-from shared.urls import below, bucket_of
-
-SETTING = "FACES_SOURCE_BUCKETS"
+from shared.urls import bucket_of
 
 
 def open_object(uri: str, version: str, rules: Rules) -> bytes:
     """The bytes of an object below an allowed bucket; see `Opener`."""
-    if not any(below(uri, allowed) for allowed in rules.buckets):
-        raise Refused(Reason.NOT_ALLOWED, f"it is outside of the buckets that {SETTING} allows")
+    if not is_allowed(uri, rules.allow_list(BUCKETS)):
+        raise Refused(
+            Reason.NOT_ALLOWED, f"it is outside of the buckets that {BUCKETS.setting} allows"
+        )
     bucket, key = bucket_of(uri)
     try:
         answer = obstore.get(_store(bucket), key)
@@ -49,4 +50,4 @@ def open_object(uri: str, version: str, rules: Rules) -> bytes:
 
 @lru_cache(maxsize=16)
 def _store(bucket: str) -> ObjectStore:
-    return open_bucket(bucket, SETTING)
+    return open_bucket(bucket, BUCKETS.setting)

@@ -4,14 +4,14 @@ import errno
 import os
 import stat
 from collections.abc import Sequence
-from pathlib import Path
-from urllib.parse import unquote_to_bytes
 
 from services.detector.failures import PictureFailed, Refused, TryAgain
 from services.detector.references.opener import Rules, changed, too_large
 from shared.errors import Unreachable
 from shared.identity import display_name, file_version
 from shared.reasons import Reason
+from shared.references import FILES, is_allowed
+from shared.urls import file_path, file_uri
 
 GONE = {errno.ENOENT, errno.ENOTDIR}
 NEVER = {
@@ -28,25 +28,27 @@ def open_file(uri: str, version: str, rules: Rules) -> bytes:
     The path is opened first and judged afterwards, by where it really led: a link that is changed
     between a check and an opening gains nothing. Only a regular file is opened for reading.
     """
-    path = _path_of(uri)
+    path, roots = _path_of(uri), rules.allow_list(FILES)
     try:
-        descriptor = _open_regular(path, rules.roots)
+        descriptor = _open_regular(path, roots)
         try:
             return _read(descriptor, version, rules)
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise _explained(error, path, rules.roots) from None
+        raise _explained(error, path, roots) from None
 
 
 def _path_of(uri: str) -> bytes:
-    path = unquote_to_bytes(uri.removeprefix("file://"))
-    if not path.startswith(b"/") or b"\0" in path:
-        raise Refused(Reason.NOT_A_FILE, "its reference is not the absolute path of a file")
-    return path
+    try:
+        return file_path(uri)
+    except ValueError:
+        raise Refused(
+            Reason.NOT_A_FILE, "its reference is not the absolute path of a file"
+        ) from None
 
 
-def _open_regular(path: bytes, roots: Sequence[Path]) -> int:
+def _open_regular(path: bytes, roots: Sequence[str]) -> int:
     """A descriptor to read from. With Linux' O_PATH nothing but a file is ever really opened, so
     a FIFO or a device neither hangs nor notices; elsewhere O_NONBLOCK keeps it from hanging."""
     safely = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
@@ -73,15 +75,15 @@ def _real_path(descriptor: int) -> bytes:
     return fcntl.fcntl(descriptor, getattr(fcntl, "F_GETPATH"), bytes(1024)).rstrip(b"\0")  # noqa: B009
 
 
-def _below(path: bytes, roots: Sequence[Path]) -> bool:
-    return any(path.startswith(os.fsencode(root).rstrip(b"/") + b"/") for root in roots)
+def _below(path: bytes, roots: Sequence[str]) -> bool:
+    return is_allowed(file_uri(path), roots)
 
 
-def _outside(roots: Sequence[Path]) -> Refused:
+def _outside(roots: Sequence[str]) -> Refused:
     sentence = (
-        "it is outside of the folders that FACES_SOURCE_ROOTS allows"
+        f"it is outside of the folders that {FILES.setting} allows"
         if roots
-        else "no folder may be read by reference here: set FACES_SOURCE_ROOTS"
+        else f"no folder may be read by reference here: set {FILES.setting}"
     )
     return Refused(Reason.NOT_ALLOWED, sentence)
 
@@ -104,14 +106,16 @@ def _read(descriptor: int, version: str, rules: Rules) -> bytes:
     return bytes(view[:filled])
 
 
-def _explained(error: OSError, path: bytes, roots: Sequence[Path]) -> PictureFailed | Unreachable:
+def _explained(error: OSError, path: bytes, roots: Sequence[str]) -> PictureFailed | Unreachable:
     """What an error of the operating system means for this picture."""
     name, real = display_name(path), os.path.realpath(path)
     if error.errno in GONE | NEVER.keys() and not _below(real, roots):
         return _outside(roots)  # whether something is there is nobody's business
     if error.errno in GONE:
-        if missing := [root for root in roots if _below(real, [root]) and not root.exists()]:
-            return Unreachable(f"FACES_SOURCE_ROOTS: {missing[0]} is not there; is it mounted?")
+        above = [file_path(root) for root in roots if _below(real, [root])]
+        if missing := [root for root in above if not os.path.exists(root)]:  # noqa: PTH110 - bytes
+            folder = display_name(missing[0])
+            return Unreachable(f"{FILES.setting}: {folder} is not there; is it mounted?")
         return Refused(Reason.GONE, f"the file {name} is gone")
     if error.errno in NEVER:
         return Refused(Reason.UNREADABLE, f"the file {name} cannot be read: {NEVER[error.errno]}")

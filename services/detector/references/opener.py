@@ -2,19 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from services.detector.failures import Refused
 from shared.reasons import Reason
+from shared.references import AllowLists, Scheme
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What may be opened: folders as real paths, buckets, and the most bytes of one picture."""
+    """What may be opened, of each kind of reference, and the most bytes of one picture."""
 
-    roots: tuple[Path, ...]
+    allowed: AllowLists
     max_bytes: int
-    buckets: tuple[str, ...] = ()
+
+    def allow_list(self, scheme: Scheme) -> tuple[str, ...]:
+        """What may be opened of one kind, as URIs."""
+        return self.allowed.get(scheme.kind, ())
 
 
 Opener = Callable[[str, str, Rules], bytes]
