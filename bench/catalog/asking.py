@@ -50,6 +50,9 @@ async def queries(rows: int, explain: bool, only: str) -> None:
             if explain:
                 await explained(catalog, connection, filters[0])
         show("all", everything)
+        counts = [await timed_count(catalog, version) for version in (2, 3) for _ in range(10)]
+        show("drawn before 2, counted", counts[:10])
+        show("drawn before 3, counted", counts[10:])
         shows = [await timed_show(catalog, n * 7919 % rows) for n in range(40)]
         show("show, by identity", shows)
         await connection.close()
@@ -70,6 +73,13 @@ async def timed(catalog: Catalog, filter_: Filter, after: int) -> float:
     """Milliseconds of one page."""
     begun = time.perf_counter()
     await catalog.reader.page(filter_, after, 50)
+    return (time.perf_counter() - begun) * 1000
+
+
+async def timed_count(catalog: Catalog, version: int) -> float:
+    """Milliseconds of counting the pictures that were drawn before a version."""
+    begun = time.perf_counter()
+    await catalog.reader.drawn_before(version)
     return (time.perf_counter() - begun) * 1000
 
 

@@ -1,13 +1,16 @@
 """Rows for `bench.catalog`, and what people ask about them.
 
-Statuses, counts and scores are spread; names and dates lie together, as those of albums do.
+Statuses, counts and scores are spread; names and dates lie together, as those of albums do. An
+album of a thousand was taken on one day of twenty years and by one of forty cameras, in no order;
+three in ten pictures do not say. The first hundredth was drawn before versions of it were kept.
 """
 
 import hashlib
-from datetime import timedelta
+from datetime import date, timedelta
 
 from shared.catalog import Filter
-from shared.messages import Status, now
+from shared.messages import Kind, Status, now
+from shared.reasons import Reason
 
 GENERATE = """
 INSERT INTO recipes (id, json) VALUES ('{recipe}', '{json}');
@@ -17,7 +20,8 @@ INSERT INTO submissions (id, name, created_at)
 SELECT setseed(0.5);
 INSERT INTO images (id, recipe, generation, submission_id, source_uri, source_version, name, bytes,
     width, height, format, status, face_count, best_score, least_score, annotated_uri, reason,
-    attempts, consumer, queued_at, detected_at, committed_at, detect_ms)
+    attempts, consumer, queued_at, detected_at, committed_at, detect_ms, code, taken_at,
+    camera, kind, drawing)
 SELECT md5('i' || i), '{recipe}', 1, md5('s' || CASE WHEN i < {rows} * 0.9 THEN 0
         ELSE 1 + i % 99 END), 'file:///photos/' || path, '250000-1700000000' || i, path,
     250000 + i % 10000, 1600, 1200, 'JPEG', status,
@@ -26,9 +30,17 @@ SELECT md5('i' || i), '{recipe}', 1, md5('s' || CASE WHEN i < {rows} * 0.9 THEN 
     CASE WHEN status = 'faces' THEN 's3://pictures/{recipe}/' || md5('i' || i) || '.jpg' END,
     CASE WHEN status = 'failed' THEN 'the file is truncated' ELSE '' END, 1,
     'detector-' || i % 8 || '-4711', at, at + interval '1 second',
-    CASE WHEN status <> 'queued' THEN at + interval '2 seconds' END, 20 + random() * 30
+    CASE WHEN status <> 'queued' THEN at + interval '2 seconds' END, 20 + random() * 30,
+    CASE WHEN status = 'failed' THEN (ARRAY['truncated', 'damaged', 'timeout'])[1 + i % 3] END,
+    CASE WHEN i % 10 > 2 THEN to_char(timestamp '2005-01-01' + album * interval '7 days 7 hours'
+        + i % 1000 * interval '30 seconds', 'YYYY-MM-DD"T"HH24:MI:SS') END,
+    CASE WHEN i % 10 > 2 THEN (ARRAY['Canon EOS ', 'NIKON D', 'Apple iPhone ', 'SONY DSC-'])
+        [1 + album % 4] || album % 40 END,
+    CASE WHEN i % 1000 = 7 THEN 'document' ELSE 'picture' END,
+    CASE WHEN status = 'faces' AND i >= {rows} * 0.01 THEN 2 END
 FROM (
-    SELECT i, now() - interval '100 days' + i * interval '8 seconds' AS at,
+    SELECT i, (i / 1000 * 389 + 17) % 1000 AS album,
+        now() - interval '100 days' + i * interval '8 seconds' AS at,
         'album-' || lpad((i / 1000)::text, 4, '0') || '/' || (ARRAY['beach', 'city', 'party',
         'forest'])[1 + (i / 100) % 4] || '/IMG_' || lpad((i::bigint * 7919 % {rows})::text, 7, '0')
         || '.jpg' AS path,
@@ -82,8 +94,37 @@ def questions(rows: int) -> dict[str, list[Filter]]:
         "failed of the last day": [
             Filter(statuses=(Status.FAILED,), since=moment - timedelta(days=10))
         ],
+        "taken on a day": [Filter(taken_since=d, taken_until=d + "T24") for d in days()],
+        "taken in a month": [
+            Filter(taken_since=f"{year}-06", taken_until=f"{year}-07") for year in YEARS
+        ],
+        "taken in a year": [
+            Filter(taken_since=f"{year}", taken_until=f"{year + 1}") for year in YEARS
+        ],
+        "taken in ten years": [Filter(taken_since="2007", taken_until="2017")],
+        "taken since last year": [Filter(taken_since="2023")],
+        "taken later than any": [Filter(taken_since="2030")],
+        "a camera": [Filter(camera=f"canon eos {n}") for n in range(0, 40, 4)],
+        "cameras of a make": [Filter(camera="nikon*"), Filter(camera="*iphone*")],
+        "no such camera": [Filter(camera="*zebra*")],
+        "a camera in a month": [
+            Filter(camera="sony*", taken_since=f"{year}-03", taken_until=f"{year}-04")
+            for year in YEARS
+        ],
+        "documents": [Filter(kind=Kind.DOCUMENT)],
+        "failed for a reason": [Filter(code=Reason.TIMEOUT)],
+        "drawn before a mend": [Filter(drawn_before=2)],
         "many faces in an album": [Filter(name=f"album-{n:04}/*", min_faces=6) for n in many],
     }
+
+
+YEARS = range(2005, 2024)
+
+
+def days() -> list[str]:
+    """A day of each year on which an album of a thousand was taken."""
+    first = date(2005, 1, 1)
+    return [f"{first + timedelta(hours=175 * n)}" for n in range(20, 1000, 50)]
 
 
 def token(number: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog import bulk, plans, submissions
@@ -197,12 +197,11 @@ class Reader(Access):
     ) -> int:
         """How many annotated pictures a version of drawing below this one made: of a submission,
         or of all. Costs one look into an index if there are none."""
-        older = drawn_before(version)
-        if not await connection.scalar(select(exists().where(older))):
+        any_of_them = select(images.c.pk).where(drawn_before(version)).limit(1)
+        if await connection.scalar(any_of_them) is None:
             return 0
         query = await chosen(connection, Filter(drawn_before=version, submission=submission))
-        count = query.with_only_columns(func.count())
-        return await connection.scalar(count) or 0
+        return await connection.scalar(query.with_only_columns(func.count(images.c.pk))) or 0
 
 
 class _Objects(NamedTuple):

@@ -1,12 +1,14 @@
 """Questions people ask of the catalog: filters, patterns, pages, one picture's history."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from shared.catalog import Catalog, Filter, QueuedImage, globs
-from shared.messages import Face, Status, new_token, now
-from shared.recipe import Recipe
+from shared.messages import Face, Kind, Status, new_token, now
+from shared.reasons import Reason
+from shared.recipe import DRAWING_VERSION, Recipe
 from tests.support.catalogs import (
     RECIPE,
     _own_database,
@@ -116,6 +118,86 @@ async def test_a_name_pattern_is_a_shell_s(
     await catalog.ledger.queue(step_of([image(name) for name in everything], ONE))
 
     assert sorted(await names(catalog, name=pattern)) == sorted(found)
+
+
+async def with_details(catalog: Catalog) -> None:
+    """Pictures that say when and by what they were taken, or how they were drawn, or do not."""
+    told: dict[str, dict[str, Any]] = {  # fields of results
+        "may": {"taken_at": "2019-05-31T23:59:59", "camera": "Canon EOS 5D"},
+        "june": {"taken_at": "2019-06-01T00:00:00+02:00", "camera": "Canon EOS 50D", "drawing": 1},
+        "winter": {"taken_at": "2020-01-01T12:00:00-08:00", "camera": "NIKON D[1]"},
+        "scan": {"kind": Kind.DOCUMENT, "pages": 3, "drawing": 2},
+    }
+    images = {name: image(f"{name}.jpg") for name in (*told, "unreadable", "empty")}
+    await catalog.ledger.queue(step_of(list(images.values()), ONE))
+    await catalog.ledger.commit(
+        [
+            *(
+                result_of(images[name], annotated=f"{RECIPE.id}/{images[name].id}.jpg", **fields)
+                for name, fields in told.items()
+            ),
+            failure(images["unreadable"], code=Reason.DAMAGED),
+            failure(images["empty"], code=Reason.EMPTY),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"taken_since": "2019"}, "may june winter"),
+        ({"taken_until": "2020"}, "may june"),
+        ({"taken_since": "2019-06", "taken_until": "2020"}, "june"),
+        ({"taken_since": "2019-05-31", "taken_until": "2019-06-01"}, "may"),
+        ({"taken_since": "2019-06-01", "taken_until": "2019-06-02"}, "june"),
+        ({"taken_since": "2020-01-01T12", "taken_until": "2020-01-01T13"}, "winter"),
+        ({"taken_since": "2021"}, ""),
+        ({"camera": "canon eos 5d"}, "may"),
+        ({"camera": "CANON*"}, "may june"),
+        ({"camera": "*[dD]"}, "may june"),
+        ({"camera": "nikon d[[]1]"}, "winter"),
+        ({"camera": "canon"}, ""),
+        ({"camera": "*"}, "may june winter"),
+        ({"camera": "*eos*", "taken_since": "2019-06"}, "june"),
+        ({"kind": Kind.DOCUMENT}, "scan"),
+        ({"kind": Kind.PICTURE, "min_faces": 1}, "may june winter"),
+        ({"kind": "video"}, ""),
+        ({"code": Reason.DAMAGED}, "unreadable"),
+        ({"code": Reason.GONE}, ""),
+        ({"drawn_before": 1}, ""),
+        ({"drawn_before": 2}, "may june winter"),
+        ({"drawn_before": 3}, "may june winter scan"),
+        ({"drawn_before": 2, "submission": TWO}, ""),
+    ],
+)
+async def test_a_filter_finds_when_by_what_and_how(
+    catalog: Catalog, wanted: dict[str, object], found: str
+) -> None:
+    await with_details(catalog)
+
+    assert await names(catalog, **wanted) == [f"{name}.jpg" for name in found.split()]
+
+
+async def test_a_code_that_an_older_program_left_on_a_row_that_ended_well_finds_nothing(
+    catalog: Catalog,
+) -> None:
+    one = image("one.jpg")
+    await catalog.ledger.queue(step_of([one], ONE))
+    await catalog.ledger.commit([result_of(one, code=Reason.DAMAGED)])
+
+    assert await names(catalog, code=Reason.DAMAGED) == []
+
+
+async def test_pictures_drawn_before_a_mend_are_counted(catalog: Catalog) -> None:
+    await with_details(catalog)
+    await catalog.ledger.queue(step_of([image("other.jpg")], TWO))
+
+    counts = [await catalog.reader.drawn_before(version) for version in (1, 2, 3)]
+
+    assert counts == [0, 3, 4]
+    assert await catalog.reader.drawn_before(3, submission=ONE) == 4
+    assert await catalog.reader.drawn_before(3, submission=TWO) == 0
+    assert await catalog.reader.drawn_before() == counts[DRAWING_VERSION - 1]
 
 
 @pytest.mark.parametrize(
