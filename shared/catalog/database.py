@@ -1,4 +1,4 @@
-"""Opening a database: its URL, its connections, and its errors in plain words."""
+"""Opening a database: its URL, its connections, and its errors in words for people."""
 
 import asyncio
 import sqlite3
@@ -22,13 +22,13 @@ POSTGRES_CONNECT_SECONDS = 10
 POSTGRES_COMMAND_SECONDS = 120
 
 POSTGRES_OPTIONS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl")
-"""What may follow `?` in the URL, with libpq's meaning: asyncpg reads it from a DSN."""
+"""Options of the URL, with libpq's meaning: asyncpg reads them from a DSN."""
 
 REFUSING_SQLSTATES = ("22", "23")
 """Classes of PostgreSQL's error codes that blame the data: data exception, integrity."""
 
 SQLITE_WAITS = ("locked", "busy", "full", "disk i/o", "unable to open", "readonly", "read-only")
-"""Words of SQLite's operational errors that blame the disk or another process."""
+"""Words in SQLite's operational errors that blame the disk or another process."""
 
 _writer_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -40,8 +40,8 @@ class Database:
         self.engine = engine
         self.place = place
         self.postgres = engine.dialect.name == "postgresql"
-        # SQLite has one writer at a time: queueing here is fair and wakes at once, whereas its
-        # own busy handler sleeps. Shared by all that open the file in this process.
+        # SQLite has one writer at a time. Waiting here is fair and wakes at once; its own busy
+        # handler sleeps. All that open the file in this process share the lock.
         self._writer = _writer_locks.setdefault(place, asyncio.Lock())
 
     @classmethod
@@ -70,7 +70,7 @@ class Database:
         return database
 
     async def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         await self.engine.dispose()
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Name patterns as a shell's (`*`, `?`, `[a-z]`, `[!a-z]`), in the words of each database.
+"""Patterns as a shell's (`*`, `?`, `[a-z]`, `[!a-z]`), as conditions of each database.
 
 `*` also matches `/`: a name is a path, and `*beach*` finds the beach in any folder.
 """
@@ -11,28 +11,28 @@ from sqlalchemy import ColumnElement, and_, or_
 from shared.catalog.schema import images
 
 HEADS_AT_MOST = 64
-"""More beginnings than these would each cost a look-up and plan time for little."""
+"""Most beginnings that are looked up one by one; more would cost more than they save."""
 
 HEAD_AT_LEAST = 4
-"""Shorter beginnings are shared by too many names."""
+"""Least characters of a beginning that is looked up: too many names share shorter ones."""
 
 _RANGE = re.compile(r"(.)(?:-(.))?", re.DOTALL)
 _TOKEN = re.compile(r"\*+|\?|\[[!^]?\]?[^\]]*\]|.", re.DOTALL)
 
 
 def matches(pattern: str, postgres: bool) -> ColumnElement[bool]:
-    """The condition that an image's name matches the pattern, all of it and with its case."""
+    """An image's whole name matches the pattern, with its case."""
     if not any(character in pattern for character in "*?["):
         return images.c.name == pattern
     if not postgres:
         return images.c.name.op("GLOB", is_comparison=True)(sqlite_glob(pattern))
-    # LIKE costs a tenth of a regular expression, which has the last word only where LIKE cannot.
+    # LIKE costs a tenth of a regular expression, which is used only for sets: LIKE has none.
     if "[" not in pattern:
         return _like(images.c.name, postgres_like(pattern))
     beginnings = heads(pattern)
     several = len(beginnings) > 1 and len(beginnings[0]) >= HEAD_AT_LEAST
-    # With nothing appended the planner would rather look up parts of the pattern: it takes that
-    # for one row, and reads all that has those parts anywhere.
+    # Appending '' keeps the planner from the index of parts of names: it expects one row there, and
+    # would read all that have those parts anywhere.
     name = images.c.name.concat("") if several else images.c.name
     exact = name.op("~", is_comparison=True)(postgres_regex(pattern))
     whole = and_(_like(name, postgres_like(pattern)), exact)
@@ -48,8 +48,8 @@ def _like(name: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
 def heads(pattern: str) -> list[str]:
     """What a matching name may begin with, its sets written out: `a[12]b*` gives `a1b`, `a2b`.
 
-    The index of names finds each of them, where LIKE and the regular expression would look through
-    all that begins as the pattern does before its first set.
+    The index of names finds each of these. Without them it would give all names that begin as the
+    pattern does before its first set.
     """
     known = [""]
     for kind, negated, text in _tokens(pattern):
@@ -61,7 +61,7 @@ def heads(pattern: str) -> list[str]:
 
 
 def _members(text: str) -> list[str]:
-    """The characters of a set; none if they are too many to be of use."""
+    """The characters of a set; none if they are more than `HEADS_AT_MOST`."""
     found: set[str] = set()
     for first, last in _RANGE.findall(text):
         code, end = ord(first), ord(last or first)
@@ -86,7 +86,7 @@ def _tokens(pattern: str) -> Iterator[tuple[str, bool, str]]:
 
 
 def sqlite_glob(pattern: str) -> str:
-    """The pattern for SQLite's GLOB, which negates with ^ and has no other way to quote."""
+    """The pattern for SQLite's GLOB, which negates with ^ and quotes `[` only as a set, `[[]`."""
     words = {"*": "*", "?": "?"}
     return "".join(
         words.get(kind)
@@ -96,13 +96,13 @@ def sqlite_glob(pattern: str) -> str:
 
 
 def postgres_like(pattern: str) -> str:
-    """The pattern for LIKE, which has no sets: any character passes for one."""
+    """The pattern for LIKE; a set, which LIKE lacks, becomes any one character."""
     words = {"*": "%", "?": "_", "[": "_"}
     return "".join(words.get(kind) or _escaped(text) for kind, _, text in _tokens(pattern))
 
 
 def _escaped(text: str) -> str:
-    """Text that LIKE takes for itself."""
+    """Text in which LIKE sees no pattern."""
     return re.sub(r"([%_\\])", r"\\\1", text)
 
 

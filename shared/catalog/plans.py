@@ -1,9 +1,9 @@
 """Helping PostgreSQL's planner with pages of rare rows.
 
-For "the first 50 in order, of those that fit" it may walk along the order, hoping to meet 50 soon.
-It believes that rows which fit are spread evenly; where they lie together (an album, a day) the
-walk passes most of the table. So where few rows fit by its own estimate, they are all found first,
-through the index that finds them, and sorted then.
+For "the first 50 in order, of those that fit" it may walk along the order until it has met 50. It
+expects rows that fit to be spread evenly; where they lie together (an album, a day) the walk passes
+most of the table. So where few rows fit, by its own estimate, an index finds them all first, and
+they are sorted then.
 """
 
 import json
@@ -27,7 +27,7 @@ FEW_SPREAD = 2_000
 
 
 class _Explain(Executable, ClauseElement):
-    """EXPLAIN of a query, with its parameters; the query is planned and not run."""
+    """EXPLAIN of a query with its parameters: it is planned, and not run."""
 
     inherit_cache = False
 
@@ -42,8 +42,11 @@ def _compile_explain(element: _Explain, compiler: SQLCompiler, **options: Any) -
 
 
 async def for_these_values(connection: AsyncConnection) -> None:
-    """Plan the rest of this transaction for the values at hand: a plan for any pattern cannot use
-    the index of names, and PostgreSQL changes over to one after some questions of the same form."""
+    """Plan each statement of this transaction for its own values.
+
+    After some statements of one form PostgreSQL would take a plan for any values, which cannot use
+    the index of names.
+    """
     await connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
 
 
@@ -55,7 +58,7 @@ async def estimate(connection: AsyncConnection, query: Select[Any]) -> int:
 
 
 def sort_late(keys: Select[Any], limit: int) -> Select[Any]:
-    """The first `limit` images of a query's keys, in order: all are found, and then sorted."""
+    """The first `limit` images of a query's keys, in order: all keys are found, then sorted."""
     found = keys.cte("found").prefix_with("MATERIALIZED")
     column = found.c[0]
     first = select(column).order_by(column).limit(limit).scalar_subquery()

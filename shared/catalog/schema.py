@@ -29,7 +29,7 @@ SQLITE_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """An aware datetime, always UTC: `timestamptz` in PostgreSQL, text in SQLite."""
+    """An aware datetime in UTC: `timestamptz` in PostgreSQL, text in SQLite."""
 
     impl = Text
     cache_ok = True
@@ -62,13 +62,13 @@ submissions = Table(
     Column("id", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False),
     Column("created_at", UtcTime, nullable=False),
-    Column("closed_at", UtcTime, comment="since when no more images are named"),
+    Column("closed_at", UtcTime, comment="when it had named its last image"),
     Column("cancelled_at", UtcTime),
-    Column("parts", Integer, comment="how many there are, once that is known"),
+    Column("parts", Integer, comment="how many, once that is known"),
     Column("parts_opened", Integer, nullable=False),
     Column("parts_closed", Integer, nullable=False),
-    Column("named", BigInteger, nullable=False, comment="its memberships"),
-    Column("skipped", BigInteger, nullable=False, comment="of these, ended when named"),
+    Column("named", BigInteger, nullable=False, comment="how many memberships it has"),
+    Column("skipped", BigInteger, nullable=False, comment="of these, had ended when it named them"),
     Column("with_faces", BigInteger, nullable=False),
     Column("no_faces", BigInteger, nullable=False),
     Column("failed", BigInteger, nullable=False),

@@ -1,4 +1,4 @@
-"""SQLite behind SQLAlchemy: a connection whose statements each take one turn of its thread."""
+"""SQLite behind SQLAlchemy: each statement is one call into the connection's thread."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 BUSY_SECONDS = 30
-"""How long a writer of SQLite waits for the writers of other processes."""
+"""How long a writer waits for writers of other processes."""
 
 
 def sqlite_engine(url: URL) -> AsyncEngine:
-    """An engine for a file; a transaction with the option `faces_writes` locks it at once."""
+    """An engine for a file; a transaction with the option `faces_writes` locks it as it begins."""
     engine = create_async_engine(
         url, hide_parameters=True, async_creator=partial(_connect, str(url.database))
     )
@@ -26,15 +26,15 @@ def sqlite_engine(url: URL) -> AsyncEngine:
 
 
 class _Connection(aiosqlite.Connection):
-    """aiosqlite's, but for two things that took more time than SQLite itself.
+    """aiosqlite's connection, without two costs that were larger than SQLite's own.
 
-    To hand a call to its thread and get the answer back takes about as long as a small statement.
-    SQLAlchemy does so four times for each, to open a cursor, execute, fetch and close; and once
-    more, for a rollback, when it takes back a connection whose transaction has long ended.
+    Calling into its thread takes about as long as a small statement. SQLAlchemy does so four times
+    a statement (open a cursor, execute, fetch, close), and once more to roll back a connection that
+    is given back with no transaction open.
     """
 
     def cursor(self) -> "_Cursor":  # type: ignore[override]
-        """A cursor, which is opened when it executes."""
+        """A cursor that is opened when it executes."""
         return _Cursor(self)
 
     async def in_thread(self, call: Callable[[], None]) -> None:
@@ -42,17 +42,17 @@ class _Connection(aiosqlite.Connection):
         await self._execute(call)  # type: ignore[no-untyped-call]
 
     async def rollback(self) -> None:
-        """Roll back what was begun and not ended, if anything was.
+        """Roll back if a transaction is open.
 
-        Where a statement was cancelled its thread goes on, so that this may not be known yet; such
-        a connection SQLAlchemy closes.
+        Where a statement was cancelled its thread goes on, so this may not be known yet; SQLAlchemy
+        closes such a connection.
         """
         if self.in_transaction:
             await super().rollback()
 
 
 class _Cursor:
-    """What SQLAlchemy needs of a cursor; all rows of a result are read when it executes."""
+    """What SQLAlchemy needs of a cursor; it reads all rows as it executes."""
 
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection

@@ -1,11 +1,11 @@
-"""Text as every database takes it, and landmarks as bytes."""
+"""Text that every database takes, and landmarks as bytes."""
 
 import struct
 from collections.abc import Sequence
 
 
 def safe(text: str) -> str:
-    """Text without the two things a database may refuse: NUL, and halves of surrogate pairs."""
+    """Text without what a database may refuse: NUL, and halves of surrogate pairs; both escaped."""
     if "\0" in text:
         text = text.replace("\0", "\\x00")
     if text.isascii():

@@ -11,7 +11,7 @@ from shared.recipe import Recipe
 
 
 class Refused(FacesError):
-    """The database refuses a batch for what is in it: some row of it, not the server, is at fault.
+    """The database refuses a value in a batch: a row is at fault, not the server.
 
     Nothing of the batch was written; the caller halves it until the culprit is alone.
     """
