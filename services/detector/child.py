@@ -28,6 +28,7 @@ from services.detector.frames import (
 from services.detector.models import Model
 from services.detector.picture import Limits, Processed, nothing
 from services.detector.references import Refused, Rules, TryAgain, open_reference
+from shared import fields
 from shared.errors import FacesError, ModelMissing, Unreachable
 from shared.messages import Status
 from shared.model_table import MODELS
@@ -44,8 +45,6 @@ MODELS_KEPT = 2
 
 LEAST_ROOM_BYTES = 128 << 20
 """Address space that must be left for a picture, or the slot's limit is a mistake."""
-
-REASON_LIMIT = 1000
 
 
 class Worker:
@@ -112,15 +111,14 @@ class Worker:
             pictures = ()
         reply = Reply(
             kind="done",
-            reason=processed.reason[:REASON_LIMIT],
+            reason=processed.reason[: fields.SHORT_TEXT_LIMIT],
             code=processed.code,
             status=Status(processed.status),
             size=len(content),
             width=processed.width,
             height=processed.height,
             format=processed.format,
-            taken_at=processed.taken.at,
-            camera=processed.taken.camera,
+            taken=processed.taken,
             media=processed.kind,
             pages=processed.pages,
             searched=processed.searched,
@@ -175,7 +173,9 @@ def _answer(
     kind: Literal["done", "retry", "memory", "away"], code: Reason | None, told: object
 ) -> Reply:
     """An answer without a result; `told` is the sentence."""
-    return Reply(kind=kind, code=code, reason=str(told)[:REASON_LIMIT] or "no reason given")
+    return Reply(
+        kind=kind, code=code, reason=str(told)[: fields.SHORT_TEXT_LIMIT] or "no reason given"
+    )
 
 
 def _since(start: float) -> float:

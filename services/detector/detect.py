@@ -9,6 +9,7 @@ from services.detector import metrics
 from services.detector.frames import Reply, Request
 from services.detector.process import SlotAnswer, SlotCrashed
 from services.detector.slots import Slots
+from shared import fields
 from shared.errors import Unreachable
 from shared.messages import (
     FACES_IN_MESSAGE,
@@ -24,8 +25,6 @@ from shared.reasons import Failure, Reason
 from shared.recipe import DRAWING_VERSION
 from shared.settings import PicturesBy, Settings
 from shared.streams.stage import Done, Outcome, Output, Retry, Work
-
-REASON_LIMIT = 1000
 
 
 class ReadsPayloads(Protocol):
@@ -60,8 +59,8 @@ class Detector:
         if message.payload is not None:  # fetched before a slot is free, so that none waits for it
             found = await self._payloads.get(message.payload)
             if found is None:
-                lost = Reason.BYTES_LOST
-                return Done((Output(_failed(work, Failure(lost, lost.meaning))),))
+                lost = Failure(Reason.BYTES_LOST, Reason.BYTES_LOST.meaning)
+                return Done((Output(failed(message, lost, work.attempt, work.consumer)),))
             content = found
         request = Request(
             recipe=message.recipe,
@@ -72,7 +71,7 @@ class Detector:
         try:
             answer = await self._slots.ask(request, content)
         except SlotCrashed as crashed:
-            return Retry(str(crashed)[:REASON_LIMIT], crashed.reason)
+            return Retry(str(crashed)[: fields.SHORT_TEXT_LIMIT], crashed.reason)
         match answer.reply.kind:
             case "retry" | "memory":
                 return Retry(answer.reply.reason, Reason.of(answer.reply.code or ""))
@@ -84,14 +83,16 @@ class Detector:
     def _output(self, work: Work[ImageMessage], answer: SlotAnswer) -> Output:
         """The result, with its pictures as payloads where the writer puts them."""
         reply = answer.reply
-        for picture in answer.pictures:
-            if len(picture) > self._inline_limit:
-                sentence = (
-                    f"its annotated picture has {len(picture):,} bytes; FACES_INLINE_LIMIT_BYTES "
-                    f"allows {self._inline_limit:,} through Redis (FACES_PICTURES_BY=detector "
-                    f"sends none through Redis)"
-                )
-                return Output(_failed(work, Failure(Reason.TOO_LARGE, sentence), reply))
+        largest = max(map(len, answer.pictures), default=0)
+        if largest > self._inline_limit:
+            sentence = (
+                f"its annotated picture has {largest:,} bytes; FACES_INLINE_LIMIT_BYTES "
+                f"allows {self._inline_limit:,} through Redis (FACES_PICTURES_BY=detector "
+                f"sends none through Redis)"
+            )
+            refused = _refused(reply, Failure(Reason.TOO_LARGE, sentence))
+            _count(refused)
+            return Output(_result(work, refused))
         _count(reply)
         pictures = {Payload.of(picture): picture for picture in answer.pictures}
         if len(reply.faces) <= FACES_IN_MESSAGE:
@@ -120,15 +121,11 @@ _step_seconds = cache(metrics.STEP_SECONDS.labels)
 _failed_images = cache(metrics.FAILED_IMAGES.labels)
 
 
-def _failed(
-    work: Work[ImageMessage], failure: Failure, reply: Reply | None = None
-) -> ResultMessage:
-    """The result of an image that failed; what a reply told of it is kept."""
-    kept = {"size", "width", "height", "format", "taken_at", "camera", "media", "pages", "total_ms"}
-    told = reply.model_dump(include=kept) if reply else {}
-    _failed_images(failure.reason).inc()
-    sentence = failure.sentence[:REASON_LIMIT] or failure.reason.meaning
-    return _result(work, Reply(kind="done", reason=sentence, code=failure.reason, **told))
+def _refused(reply: Reply, failure: Failure) -> Reply:
+    """The reply of an image that fails after all; what it told of the file is kept."""
+    kept = {"size", "width", "height", "format", "taken", "media", "pages", "total_ms"}
+    told = reply.model_dump(include=kept)
+    return Reply(kind="done", reason=failure.sentence, code=failure.reason, **told)
 
 
 def _result(
@@ -149,8 +146,7 @@ def _result(
         width=reply.width or None,
         height=reply.height or None,
         format=reply.format,
-        taken_at=reply.taken_at,
-        camera=reply.camera,
+        **reply.taken.model_dump(),
         kind=reply.media,
         pages=reply.pages,
         searched=reply.searched,
@@ -170,4 +166,5 @@ def _result(
 
 def failed(message: ImageMessage, failure: Failure, attempts: int, consumer: str) -> ResultMessage:
     """What the writer is told of an image whose message became a dead letter."""
-    return _failed(Work(message, attempts, consumer), failure)
+    _failed_images(failure.reason).inc()
+    return ResultMessage.failed(message.subject, failure, attempts=attempts, consumer=consumer)

@@ -15,6 +15,7 @@ from typing import Annotated, BinaryIO, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
 
+from services.detector.taken import Taken
 from shared import fields
 from shared.messages import FACES_LIMIT, PAGES_LIMIT, Face, Kind, Page, Status
 from shared.recipe import Recipe
@@ -96,15 +97,14 @@ class Reply(_Header):
     """
 
     kind: Literal["done", "retry", "memory", "away"]
-    reason: Annotated[str, Field(max_length=1000)] = ""
+    reason: fields.ShortText = ""
     code: fields.ReasonCode | None = None
     status: Literal[Status.FACES, Status.NO_FACES, Status.FAILED] = Status.FAILED
     size: fields.Bytes | None = None
     width: fields.Count = 0
     height: fields.Count = 0
     format: fields.FormatName = ""
-    taken_at: fields.TakenAt | None = None
-    camera: fields.Camera = ""
+    taken: Taken = Taken()
     media: Kind = Kind.PICTURE
     pages: fields.Count = 1
     searched: Annotated[tuple[Page, ...], Field(max_length=PAGES_LIMIT)] = ()

@@ -5,13 +5,15 @@ Anything damaged or nonsensical counts as absent: the picture matters more.
 
 import re
 import warnings
-from dataclasses import dataclass
 from datetime import datetime
 
 from PIL import ExifTags, Image
+from pydantic import BaseModel, ConfigDict
+
+from shared import fields
 
 CAMERA_LIMIT = 200
-"""Characters of a camera's name, as `shared.fields.Camera` has them."""
+"""Characters of a camera's name, as `shared.fields.Camera` allows."""
 
 LONGEST_OFFSET_HOURS = 14
 """No clock on Earth is further from UTC."""
@@ -20,13 +22,19 @@ _MOMENT = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d):(\d\d):(\d\d)")
 _OFFSET = re.compile(r"[+-](\d\d):([0-5]\d)")
 
 
-@dataclass(frozen=True)
-class Taken:
-    """`at` is `2019-06-01T12:00:00` by the camera's clock, with its offset from UTC (`+02:00`)
-    where the camera told one; `camera` is maker and model, as people say them."""
+class Taken(BaseModel):
+    """What EXIF tells of a picture, under the names of `shared.messages.ResultMessage`.
 
-    at: str | None = None
-    camera: str = ""
+    Attributes:
+        taken_at: by the camera's clock, `2019-06-01T12:00:00`, with the offset from UTC (`+02:00`)
+            where the camera told one.
+        camera: maker and model, as people say them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    taken_at: fields.TakenAt | None = None
+    camera: fields.Camera = ""
 
 
 def taken(exif: Image.Exif) -> Taken:
@@ -51,7 +59,7 @@ def taken(exif: Image.Exif) -> Taken:
         raise
     except Exception:  # noqa: BLE001 - parsers of damaged metadata raise anything
         at = None
-    return Taken(at, camera)
+    return Taken(taken_at=at, camera=camera)
 
 
 def _moment(told: object, offset: object) -> str | None:

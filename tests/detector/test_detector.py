@@ -16,6 +16,7 @@ from services.detector.process import SlotAnswer, SlotCrashed
 from services.detector.service import open_stage
 from services.detector.slots import Slots
 from services.detector.starting import slot_config, starting_slots
+from services.detector.taken import Taken
 from shared.errors import ModelMissing, Unreachable
 from shared.health import Health
 from shared.messages import (
@@ -215,10 +216,11 @@ async def test_a_document_says_its_pages_and_which_of_them_is_drawn() -> None:
 
 
 async def test_a_picture_says_by_which_version_it_was_drawn_and_when_it_was_taken() -> None:
-    taken = {"taken_at": "2019-06-01T12:00:00+02:00", "camera": "Canon EOS 5D"}
-    slots = FakeSlots(SlotAnswer(FOUND.model_copy(update=taken), (b"annotated", b"one", b"two")))
+    taken = Taken(taken_at="2019-06-01T12:00:00+02:00", camera="Canon EOS 5D")
+    found = FOUND.model_copy(update={"taken": taken})
+    slots = FakeSlots(SlotAnswer(found, (b"annotated", b"one", b"two")))
     result = result_in(await handled(detector_of(slots), image()))
-    assert (result.taken_at, result.camera) == (taken["taken_at"], taken["camera"])
+    assert (result.taken_at, result.camera) == (taken.taken_at, taken.camera)
     assert result.drawing == DRAWING_VERSION
     nothing = FakeSlots(SlotAnswer(Reply(kind="done", status=Status.NO_FACES), ()))
     assert result_in(await handled(detector_of(nothing), image())).drawing is None

@@ -26,7 +26,7 @@ def exif(
 
 
 CANON = exif("Canon\0", "Canon EOS 5D", "2019:06:01 12:00:00", "+02:00")
-TAKEN = Taken("2019-06-01T12:00:00+02:00", "Canon EOS 5D")
+TAKEN = Taken(taken_at="2019-06-01T12:00:00+02:00", camera="Canon EOS 5D")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
@@ -73,7 +73,7 @@ def test_a_picture_that_cannot_be_decoded_tells_it_all_the_same() -> None:
 def test_a_moment_is_told_where_it_is_one(
     original: object, offset: object, expected: str | None
 ) -> None:
-    assert taken(exif(original=original, offset=offset)).at == expected
+    assert taken(exif(original=original, offset=offset)).taken_at == expected
 
 
 @pytest.mark.parametrize(
@@ -99,4 +99,4 @@ def test_an_exif_block_that_points_outside_of_the_file_costs_no_camera() -> None
     broken = Image.Exif()
     broken.load(block.tobytes())
     broken[EXIF_BLOCK] = 0xFFFFFFF0
-    assert taken(broken) == Taken(None, "Canon EOS")
+    assert taken(broken) == Taken(camera="Canon EOS")
