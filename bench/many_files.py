@@ -23,7 +23,7 @@ from redis.asyncio import Redis
 
 from bench.material import chosen_weights
 from bench.servers import persistent_server
-from services.cli.sending.submission import Submission
+from services.cli.sending.parts import Submission
 from shared.catalog import Catalog
 from shared.errors import FacesError
 from shared.model_table import MODELS

@@ -12,7 +12,7 @@ import cv2
 
 from bench.peers.driver import WORKERS, Round, contend, serve
 from bench.peers.workers import Workers
-from services.cli.options import make_recipe
+from services.cli.options.recipe import make_recipe
 from services.detector.environment import KEPT_MEMORY
 from services.detector.models import Model, load
 from services.detector.picture import Limits, process

@@ -16,18 +16,19 @@ from pathlib import Path
 import uvloop
 
 from bench.peers.driver import WORKERS, Round, contend, serve
+from services.cli.local.course import FOLLOW_SECONDS, pause_before_next_look
 from services.cli.local.embedded import EmbeddedValkey
-from services.cli.local.pipeline import FOLLOW_SECONDS, pause_before_next_look
-from services.cli.local.plan import Plan, run_settings, sqlite_url
+from services.cli.local.plan import Plan, run_settings
 from services.cli.local.stages import Stages
-from services.cli.options import make_recipe
-from services.cli.outdir.follow import Results
-from services.cli.sending.submission import Submission
+from services.cli.options.recipe import make_recipe
+from services.cli.outdir.filling import Filling
+from services.cli.sending.parts import Submission
 from shared.catalog import Catalog, Filter, SubmissionStatus
 from shared.errors import FacesError
 from shared.logs import configure_logs
 from shared.streams.client import connect
 from shared.streams.producer import Producer
+from shared.urls import sqlite_url
 
 LAST = 4
 LAST_PAUSE_SECONDS = 0.02
@@ -57,7 +58,7 @@ class Suite:
         await submission.close()
         return submission.id
 
-    async def until_complete(self, submission: str, results: Results) -> SubmissionStatus:
+    async def until_complete(self, submission: str, filling: Filling) -> SubmissionStatus:
         """Follow a submission to its end as `faces run` does, looking as often.
 
         Raises:
@@ -66,7 +67,7 @@ class Suite:
         follow_at = time.monotonic() + FOLLOW_SECONDS
         while not (standing := await self.catalog.reader.submission(submission)).complete:
             if time.monotonic() >= follow_at:
-                await results.follow()
+                await filling.follow()
                 follow_at = time.monotonic() + FOLLOW_SECONDS
             last = standing.sealed and standing.queued <= LAST
             await asyncio.sleep(LAST_PAUSE_SECONDS if last else pause_before_next_look(standing))
@@ -109,13 +110,13 @@ async def one_round(running: Suite, folder: Path) -> Round:
     """One folder, from its submission to its last committed row."""
     began = time.perf_counter()
     submission = await running.submit(folder, follow=True)
-    results = Results(running.plan, running.catalog, submission)
+    filling = Filling(running.plan, running.catalog, submission)
     try:
-        standing = await running.until_complete(submission, results)
+        standing = await running.until_complete(submission, filling)
         seconds = time.perf_counter() - began
-        await results.follow()
+        await filling.follow()
     finally:
-        results.close()
+        filling.close()
     return Round(seconds, standing.ended, standing.faces, failed=standing.failed)
 
 

@@ -1,5 +1,6 @@
 """URIs of files and buckets: how they are built and taken apart, and what lies below what."""
 
+from pathlib import Path
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 FILE_SCHEMES = ("file",)
@@ -49,3 +50,11 @@ def below(uri: str, allowed: str) -> bool:
     none, and one with a percent sign more or less is another key.
     """
     return uri.rstrip("/") == allowed.rstrip("/") or uri.startswith(allowed.rstrip("/") + "/")
+
+
+def sqlite_url(file: Path) -> str:
+    """The catalog in a file, whatever characters its path has.
+
+    As SQLAlchemy writes it, but without loading that: a run has something to start first.
+    """
+    return f"sqlite:///{quote(str(file.absolute()), safe=' +/')}"

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from services.cli.commands import (
+    cancel,
     dead,
     forget,
     models,
@@ -16,6 +17,7 @@ from services.cli.commands import (
     stats,
     status,
     submit,
+    sweep,
 )
 
 app = typer.Typer(
@@ -52,12 +54,12 @@ app.command("run")(run.command)
 app.command("submit")(submit.command)
 app.command("stats")(stats.command)
 app.command("status")(status.command)
-app.command("cancel")(status.cancel)
+app.command("cancel")(cancel.command)
 app.command("results")(results.command)
 app.command("show")(show.command)
 app.command("redo")(redo.command)
 app.command("forget")(forget.command)
-app.command("sweep")(forget.sweep)
+app.command("sweep")(sweep.command)
 app.add_typer(dead.app, name="dead")
 app.add_typer(models.app, name="models")
 service.register(app)

@@ -146,7 +146,7 @@ class Curator(Access):
         """Delete some rows of a filter, with their faces and memberships; each leaves a tombstone.
 
         None are left when it answers none. Their objects are to be deleted after this: see
-        `shared.housekeeping.forget`.
+        `shared.verbs.forget`.
         """
         query = (await chosen(connection, filter_)).with_only_columns(*COLUMNS, images.c.name)
         query = query.order_by(images.c.pk).limit(limit).with_for_update(of=images)

@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.cli.sending.submission import Submission
+from services.cli.sending.parts import Submission
 from shared.catalog import Catalog
 from shared.errors import Unreachable
 from shared.model_table import MODELS

@@ -13,8 +13,9 @@ import redis
 from typer.testing import CliRunner
 
 from services.cli.app import app
-from services.cli.formats.export import COLUMNS, write
-from services.cli.options import Format, make_recipe
+from services.cli.formats.columns import COLUMNS
+from services.cli.formats.registry import FORMATS
+from services.cli.options.recipe import make_recipe
 from services.cli.outdir.names import with_id
 from services.cli.sending.reading import BATCH_BYTES, BATCH_PICTURES, in_batches, pictures
 from shared.catalog import Catalog, Filter, ImageRow
@@ -235,19 +236,19 @@ FAILED = replace(
 )
 
 
-async def printed(form: Format, *rows: ImageRow) -> str:
+async def printed(form: str, *rows: ImageRow) -> str:
     async def given(_faces: bool):  # type: ignore[no-untyped-def]  # an async generator of rows
         for row in rows:
             yield row
 
     out = io.StringIO()
-    assert await write(form, given, out) in (len(rows), len(rows) - 1)
+    assert await FORMATS[form].load()(given, out) in (len(rows), len(rows) - 1)
     return out.getvalue()
 
 
 async def test_json_is_an_array_of_columns_with_nested_faces() -> None:
-    first, second = json.loads(await printed(Format.JSON, ROW, FAILED))
-    assert set(first) == {*COLUMNS, "faces"}
+    first, second = json.loads(await printed("json", ROW, FAILED))
+    assert set(first) == {*COLUMNS, "searched", "faces"}
     assert first["queued_at"] == MOMENT.isoformat()
     assert [face["n"] for face in first["faces"]] == [0, 1]
     assert first["faces"][0] == {
@@ -255,16 +256,16 @@ async def test_json_is_an_array_of_columns_with_nested_faces() -> None:
         "landmarks": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
     }  # fmt: skip
     assert (second["status"], second["faces"]) == ("failed", [])
-    assert json.loads(await printed(Format.JSON)) == []
+    assert json.loads(await printed("json")) == []
 
 
 async def test_jsonl_is_an_object_a_line() -> None:
-    lines = (await printed(Format.JSONL, ROW, FAILED)).splitlines()
+    lines = (await printed("jsonl", ROW, FAILED)).splitlines()
     assert [json.loads(line)["name"] for line in lines] == [ROW.name, "b.jpg"]
 
 
 async def test_csv_has_a_line_a_face_and_one_for_a_picture_without() -> None:
-    lines = list(csv.DictReader(io.StringIO(await printed(Format.CSV, ROW, FAILED))))
+    lines = list(csv.DictReader(io.StringIO(await printed("csv", ROW, FAILED))))
     assert [(line["name"], line["n"], line["score"]) for line in lines] == [
         (ROW.name, "0", "0.9"),
         (ROW.name, "1", "0.9"),
@@ -274,7 +275,7 @@ async def test_csv_has_a_line_a_face_and_one_for_a_picture_without() -> None:
 
 
 async def test_coco_is_complete_and_refers_only_to_what_is_in_it() -> None:
-    told = json.loads(await printed(Format.COCO, ROW, FAILED))
+    told = json.loads(await printed("coco", ROW, FAILED))
     (image,) = told["images"]  # what failed was not searched
     assert image == {"id": 7, "file_name": ROW.name, "width": 640, "height": 480}
     assert told["categories"][0]["name"] == "face"
@@ -284,11 +285,11 @@ async def test_coco_is_complete_and_refers_only_to_what_is_in_it() -> None:
         assert one["bbox"] == [10, 20, 30, 40]
         assert one["area"] == 1200
     assert told["annotations"][0]["keypoints"][:3] == [1, 2, 2]
-    assert json.loads(await printed(Format.COCO, FAILED))["annotations"] == []
+    assert json.loads(await printed("coco", FAILED))["annotations"] == []
 
 
 async def test_a_table_keeps_every_picture_on_one_line_of_the_terminal() -> None:
-    lines = (await printed(Format.TABLE, ROW, FAILED)).splitlines()
+    lines = (await printed("table", ROW, FAILED)).splitlines()
     assert len(lines) == 3
     assert "trip/a\\n\\x1b[2J.jpg" in lines[1]
     assert lines[2].endswith("b.jpg  (empty)")

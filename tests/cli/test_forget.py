@@ -6,14 +6,18 @@ import shutil
 import sqlite3
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from services.cli.outdir.layout import Finished, Layout, Roots
-from services.cli.outdir.placed import Placed, Written
-from shared.catalog import QueuedImage
-from shared.messages import new_token
+from services.cli.outdir.record import Record
+from services.cli.outdir.roots import Roots
+from services.cli.outdir.sidecars import Written, write_sidecar
+from services.cli.outdir.tree import Tree as Mirror
+from shared.catalog import Member, QueuedImage
+from shared.messages import Status, new_token
+from shared.picture_keys import PictureKeys
 from tests.support.catalogs import RECIPE, nothing_found, result_of, some_images
 from tests.support.command_here import Here, here
 
@@ -30,19 +34,20 @@ class Tree:
         for image in self.images:
             here.draw(image, RECIPE.id)
         here.end(*(result_of(image, annotated=self.key(image)) for image in self.images))
-        with self.layout() as layout:
-            layout.place(
-                Finished(image.id, str(image.source_uri), self.key(image)) for image in self.images
+        with self.record() as record:
+            out = here.out
+            mirror = Mirror(out / "annotated", out / "objects", record, Roots([Path("/")]))
+            mirror.place(
+                Member(n, image.id, image.source_uri, Status.FACES, self.key(image), RECIPE.id)
+                for n, image in enumerate(self.images)
             )
 
-    def layout(self) -> Layout:
-        out = self.here.out
-        record = out / ".faces" / "layout.db"
-        return Layout(out / "annotated", out / "objects", record, Roots([Path("/")]))
+    def record(self) -> AbstractContextManager[Record]:
+        return Record.open(Record.file(self.here.out))
 
     @staticmethod
     def key(image: QueuedImage) -> str:
-        return f"{RECIPE.id}/{image.id}.jpg"
+        return PictureKeys(RECIPE.id, image.id).annotated
 
     def files(self) -> set[str]:
         """Everything in OUT/annotated and OUT/objects, with how many links it has."""
@@ -63,12 +68,13 @@ def tree(here: Here) -> Tree:
 
 def test_rows_objects_links_records_and_sidecars_go_and_others_stay(tree: Tree) -> None:
     gone, *kept = tree.images
-    with Placed(tree.here.out) as placed:
-        assert placed.write_sidecar(gone.name, ".xmp", b"<who/>") is Written.NEW
-    (tree.here.out / "annotated" / f"{gone.name}.xmp").write_bytes(b"<who name='Anna'/>")
+    annotated = tree.here.out / "annotated"
+    with tree.record() as opened:
+        assert write_sidecar(annotated, opened, gone.name, ".xmp", b"<who/>") is Written.NEW
+    (annotated / f"{gone.name}.xmp").write_bytes(b"<who name='Anna'/>")
     answer = tree.here.on("forget", "*000000*", "--yes")
     assert answer.status == 0
-    assert answer.out.startswith("1 entries forgotten, 2 files in ")
+    assert answer.out.startswith("1 entry forgotten, 2 files in ")
     assert tree.here.show(gone.name) == []
     expected = {f"annotated/{image.name}" for image in kept}
     assert tree.files() == expected | {f"objects/{tree.key(image)}" for image in kept}
@@ -97,7 +103,7 @@ def test_a_dry_run_tells_and_deletes_nothing(tree: Tree) -> None:
 
 
 def test_an_id_means_one_picture(tree: Tree) -> None:
-    assert tree.here.on("forget", tree.images[1].id, "-y").out.startswith("1 entries forgotten")
+    assert tree.here.on("forget", tree.images[1].id, "-y").out.startswith("1 entry forgotten")
     assert [bool(tree.here.show(image.name)) for image in tree.images] == [True, False, True]
 
 
@@ -159,13 +165,13 @@ def test_a_sweep_deletes_old_objects_that_no_row_names(tree: Tree) -> None:
     not_ours.write_text("mine")
     os.utime(not_ours, (0, 0))
     dry = tree.here.on("sweep", "--dry-run")
-    assert dry.out.splitlines() == [f"{RECIPE.id}/{old.name}", "1 objects that no row names"]
+    assert dry.out.splitlines() == [f"{RECIPE.id}/{old.name}", "1 object without a row"]
     assert old.exists()
-    assert tree.here.on("sweep", "--yes").out == "1 objects deleted\n"
+    assert tree.here.on("sweep", "--yes").out == "1 object deleted\n"
     assert (old.exists(), young.exists(), not_ours.exists()) == (False, True, True)
     assert before <= tree.files()
-    assert tree.here.on("sweep", "--yes").out == "0 objects that no row names\n"
-    assert tree.here.on("sweep", "--yes", "--older-than", "0").out == "1 objects deleted\n"
+    assert tree.here.on("sweep", "--yes").out == "0 objects without a row\n"
+    assert tree.here.on("sweep", "--yes", "--older-than", "0").out == "1 object deleted\n"
 
 
 def test_a_catalog_that_is_not_of_this_store_sweeps_nothing(tree: Tree, tmp_path: Path) -> None:

@@ -2,15 +2,22 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli.outdir.layout import Finished, Layout, Roots
 from services.cli.outdir.names import result_path
+from services.cli.outdir.record import Record
+from services.cli.outdir.roots import Roots
+from services.cli.outdir.tree import Tree as Mirror
+from shared.catalog import Member
 from shared.identity import reference_id
+from shared.messages import Status
+from shared.picture_keys import PictureKeys
 from shared.urls import file_uri
 
 RECIPE = "haar-0123456789"
@@ -27,20 +34,24 @@ class Tree:
         self.annotated = folder / "out" / "annotated"
         self.objects = folder / "out" / "objects"
         (self.objects / RECIPE).mkdir(parents=True, exist_ok=True)
+        self._opened = ExitStack()
         self.layout = self.open()
 
-    def open(self) -> Layout:
-        record = self.folder / "out" / "layout.db"
-        return Layout(self.annotated, self.objects, record, Roots(self.inputs))
+    def open(self) -> Mirror:
+        record = self._opened.enter_context(Record.open(self.folder / "out" / "layout.db"))
+        return Mirror(self.annotated, self.objects, record, Roots(self.inputs))
 
-    def found(self, path: bytes, version: str = "1", recipe: str = RECIPE) -> Finished:
+    def close(self) -> None:
+        self._opened.close()
+
+    def found(self, path: bytes, version: str = "1", recipe: str = RECIPE) -> Member:
         """A picture whose object holds its own path as content."""
         uri = file_uri(path)
         image = reference_id(uri, version)
-        key = f"{recipe}/{image}.jpg"
+        key = PictureKeys(recipe, image).annotated
         (self.objects / recipe).mkdir(exist_ok=True)
         (self.objects / key).write_bytes(path + version.encode())
-        return Finished(image, uri, key)
+        return Member(0, image, uri, Status.FACES, f"file:///objects/{key}", recipe)
 
     def names(self) -> set[str]:
         return {
@@ -54,7 +65,7 @@ class Tree:
 def tree(tmp_path: Path) -> Iterator[Tree]:
     tree = Tree(tmp_path)
     yield tree
-    tree.layout.__exit__(None, None, None)
+    tree.close()
 
 
 def inside(tree: Tree, name: bytes, root: int = 0) -> bytes:
@@ -70,8 +81,8 @@ def test_jpeg_names_are_kept_and_others_get_jpg_appended(tree: Tree) -> None:
 def test_a_result_is_the_same_file_as_its_object(tree: Tree) -> None:
     picture = tree.found(inside(tree, b"a.jpg"))
     tree.layout.place([picture])
-    assert picture.object_key
-    assert (tree.annotated / "a.jpg").samefile(tree.objects / picture.object_key)
+    key = PictureKeys(RECIPE, picture.id).annotated
+    assert (tree.annotated / "a.jpg").samefile(tree.objects / key)
 
 
 def test_where_hard_links_are_refused_a_result_is_a_copy(
@@ -91,7 +102,7 @@ def test_where_hard_links_are_refused_a_result_is_a_copy(
 def test_two_pictures_that_want_one_name_get_two(tree: Tree) -> None:
     png, jpeg = tree.found(inside(tree, b"a.png")), tree.found(inside(tree, b"a.png.jpg"))
     tree.layout.place([png, jpeg])
-    assert tree.names() == {"a.png.jpg", f"a.png-{jpeg.image_id[:8]}.jpg"}
+    assert tree.names() == {"a.png.jpg", f"a.png-{jpeg.id[:8]}.jpg"}
     assert (tree.annotated / "a.png.jpg").read_bytes().startswith(inside(tree, b"a.png"))
 
 
@@ -108,8 +119,7 @@ def test_placing_again_changes_nothing_also_after_a_restart(tree: Tree) -> None:
     assert tree.layout.place(pictures) == 3
     before = tree.names()
     assert tree.layout.place(pictures) == 0
-    with tree.open() as again:
-        assert again.place(pictures) == 0
+    assert tree.open().place(pictures) == 0
     assert tree.names() == before
 
 
@@ -117,8 +127,7 @@ def test_a_lost_record_does_not_double_what_is_there(tree: Tree) -> None:
     picture = tree.found(inside(tree, b"a.jpg"))
     tree.layout.place([picture])
     (tree.folder / "out" / "layout.db").unlink()
-    with tree.open() as again:
-        again.place([picture])
+    tree.open().place([picture])
     assert tree.names() == {"a.jpg"}
 
 
@@ -134,7 +143,8 @@ def test_a_newer_result_replaces_the_older_under_its_name(tree: Tree) -> None:
 def test_a_picture_without_a_face_any_more_loses_its_old_result(tree: Tree) -> None:
     picture = tree.found(inside(tree, b"a.jpg"))
     tree.layout.place([picture])
-    tree.layout.place([Finished(picture.image_id, picture.source_uri, None)])
+    nothing = replace(picture, status=Status.NO_FACES, annotated_uri=None)
+    tree.layout.place([nothing])
     assert tree.names() == set()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.sending.submission import Submission
+from services.cli.sending.parts import Submission
 from services.ingest.service import open_stage as open_ingest
 from services.writer.service import open_stage as open_writer
 from shared.catalog import Catalog, Filter, ImageRow
@@ -122,7 +122,7 @@ async def test_sources_lost_before_they_were_expanded_are_told(deployment: Deplo
     done = deployment.faces("submit", "--missing")
     assert done.returncode == 3
     assert "0 sent again, 1 lost, 0 under way" in done.stdout
-    assert "1 submissions were not fully expanded" in done.stderr
+    assert "1 submission not fully expanded" in done.stderr
 
 
 async def test_a_flight_whose_entry_was_destroyed_does_not_block_its_image(

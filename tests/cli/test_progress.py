@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from services.cli.local.progress import Pace, Plain, duration, last_line
+from services.cli.local.progress import Pace, Plain, last_line
 from shared.catalog import SubmissionStatus
 from shared.messages import new_token, now
+from shared.printing import count, duration, size
 
 STANDING = SubmissionStatus(
     id=new_token(),
@@ -67,6 +68,22 @@ def test_time_left_is_unknown_while_nothing_moves() -> None:
 )
 def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(0, "0 B"), (999, "999 B"), (3_100_000, "3.1 MB"), (2.5e12, "2500.0 GB")]
+)
+def test_bytes_are_said_with_a_unit(number: float, said: str) -> None:
+    assert size(number) == said
+
+
+def test_one_is_not_many() -> None:
+    assert [count(n, "picture") for n in (0, 1, 2000)] == [
+        "0 pictures",
+        "1 picture",
+        "2,000 pictures",
+    ]
+    assert count(3, "entry", "entries") == "3 entries"
 
 
 def test_without_a_terminal_there_is_a_plain_line_every_few_seconds() -> None:

@@ -11,7 +11,6 @@ import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 
 from services.cli.formats import parquet
-from services.cli.formats.parquet import write_parquet
 from shared.catalog import Catalog, ImageRow
 from shared.errors import FacesError
 from shared.messages import Face, Status, new_token, now
@@ -82,13 +81,13 @@ def test_a_wrong_range_is_explained(here: Here, wrong: str) -> None:
 
 
 async def written(*rows: ImageRow) -> bytes:
-    async def given() -> AsyncIterator[ImageRow]:
+    async def given(_faces: bool) -> AsyncIterator[ImageRow]:
         for row in rows:
             yield row
 
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw)
-    assert await write_parquet(given(), out) == len(rows)
+    assert await parquet.write(given, out) == len(rows)
     out.detach()
     return raw.getvalue()
 

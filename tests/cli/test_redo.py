@@ -9,13 +9,15 @@ import pytest
 import redis
 
 from bench.samples import samples
-from services.cli.outdir.layout import Finished, Layout, Roots
-from services.cli.redoing import hand_on
-from shared.catalog import Catalog, Filter, Redo
+from services.cli.outdir.record import Record
+from services.cli.outdir.roots import Roots
+from services.cli.outdir.tree import Tree
+from shared.catalog import Catalog, Filter, Member, Redo
 from shared.errors import Unreachable
 from shared.messages import ImageMessage, Status, new_token, now
 from shared.recipe import Mode
 from shared.streams.producer import Producer
+from shared.verbs.redo import redo
 from tests.support.catalogs import RECIPE, failure, nothing_found, result_of, some_images
 from tests.support.command_here import Here, here
 from tests.support.entries import entries_in
@@ -55,7 +57,7 @@ def deployment(here: Here, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> D
 def test_what_failed_is_sent_again_under_the_next_generation(deployment: Deployment) -> None:
     answer = deployment.here("redo", "--failed")
     assert answer.status == 3, answer.err
-    assert "1 pictures sent again" in answer.err
+    assert "1 picture sent again" in answer.err
     assert "1 were left as they are: they had been sent along" in answer.err
     (message,) = deployment.sent()
     assert (message.id, message.generation) == (deployment.bad.id, 2)
@@ -136,7 +138,7 @@ def test_cut_off_it_leaves_a_submission_that_can_still_become_complete(
 
     async def cut_off(catalog: Catalog) -> None:
         with pytest.raises(Unreachable):
-            await hand_on(request, catalog, cast(Producer, Away()))
+            await redo(request, catalog, cast(Producer, Away()))
 
     deployment.here.ask(cut_off)
     assert deployment.sent() == []
@@ -172,20 +174,18 @@ def test_in_the_folder_of_a_run_it_is_done_at_once(tmp_path: Path) -> None:
 def test_pictures_placed_only_by_a_redo_lie_where_the_run_would_have_put_them(
     tmp_path: Path,
 ) -> None:
+    image = new_token()
     (tmp_path / "objects" / "r").mkdir(parents=True)
-    (tmp_path / "objects" / "r" / "1.jpg").write_bytes(b"drawn")
+    (tmp_path / "objects" / "r" / f"{image}.jpg").write_bytes(b"drawn")
     first = Roots([tmp_path, tmp_path / "objects"])
-
-    def opened(roots: Roots) -> Layout:
-        folders = (tmp_path / "annotated", tmp_path / "objects")
-        return Layout(*folders, tmp_path / "layout.db", roots)
-
-    with opened(first) as layout:
-        layout.remember_roots()
-    picture = Finished(new_token(), (tmp_path / "trip" / "a.jpg").as_uri(), "r/1.jpg", "r")
-    with opened(Roots([])) as layout:
-        layout.recall_roots(own_recipe=True)
-        assert layout.place([picture]) == 1
-        older = replace(picture, object_key=None, recipe="older")
-        assert layout.place([older]) == 0, "another recipe has no say in it"
+    folders = (tmp_path / "annotated", tmp_path / "objects")
+    with Record.open(tmp_path / "layout.db") as record:
+        Tree(*folders, record, first).remember_roots()
+        tree = Tree(*folders, record, Roots([]))
+        tree.recall_roots(own_recipe=True)
+        source = (tmp_path / "trip" / "a.jpg").as_uri()
+        found = Member(1, image, source, Status.FACES, f"file:///o/r/{image}.jpg", "r")
+        assert tree.place([found]) == 1
+        older = replace(found, status=Status.NO_FACES, annotated_uri=None, recipe="older")
+        assert tree.place([older]) == 0, "another recipe has no say in it"
     assert (tmp_path / "annotated" / tmp_path.name / "trip" / "a.jpg").is_file()

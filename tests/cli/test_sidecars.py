@@ -8,8 +8,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from bench.samples import samples
-from services.cli.formats.regions import AREA, DC, DIMENSIONS, RDF, REGIONS, X, as_xmp
-from services.cli.outdir.placed import Placed, Written
+from services.cli.formats.xmp import AREA, DC, DIMENSIONS, RDF, REGIONS, X, sidecar
+from services.cli.outdir.sidecars import Written, drop_stale_sidecars, write_sidecar
 from shared.messages import Face
 from tests.cli.test_commands import ROW
 from tests.cli.test_forget import Tree, tree
@@ -46,7 +46,7 @@ def boxes(packet: bytes) -> tuple[list[Box], tuple[int, int]]:
 
 def test_regions_are_the_faces_with_their_centres_normalised() -> None:
     second = Face(x=100.5, y=200.25, w=64, h=48, score=0.8)
-    read, size = boxes(as_xmp(replace(ROW, faces=(ROW.faces[0], second))))
+    read, size = boxes(sidecar(replace(ROW, faces=(ROW.faces[0], second))))
     assert size == (640, 480)
     assert read[0] == pytest.approx((10, 20, 30, 40), abs=0.01)
     assert read[1] == pytest.approx((100.5, 200.25, 64, 48), abs=0.01)
@@ -54,7 +54,7 @@ def test_regions_are_the_faces_with_their_centres_normalised() -> None:
 
 def test_a_face_that_reaches_over_the_edge_is_cut_there() -> None:
     over = tuple(Face(x=x, y=y, w=40, h=40, score=0.9) for x, y in ((-10, -20), (620, 470)))
-    read, _ = boxes(as_xmp(replace(ROW, faces=over)))
+    read, _ = boxes(sidecar(replace(ROW, faces=over)))
     assert read[0] == pytest.approx((0, 0, 30, 20), abs=0.01)
     assert read[1] == pytest.approx((620, 470, 20, 10), abs=0.01)
 
@@ -63,7 +63,7 @@ def test_a_face_that_reaches_over_the_edge_is_cut_there() -> None:
     "name", ['a & <b> "c".jpg', "]]><x>.jpg", "line\nend\x00\x1b.jpg", "sur\udcffrogate", "é🙂.jpg"]
 )
 def test_any_name_gives_well_formed_xmp(name: str) -> None:
-    (source,) = ET.fromstring(as_xmp(replace(ROW, name=name))).iter(f"{{{DC}}}source")
+    (source,) = ET.fromstring(sidecar(replace(ROW, name=name))).iter(f"{{{DC}}}source")
     if name.isprintable():
         assert source.text == name
     else:
@@ -76,7 +76,7 @@ def test_results_writes_them_beside_the_pictures_of_a_filter(tree: Tree) -> None
         "results", "--name", "*00[01].jpg", "--sidecar", "xmp", "--sidecar", "json"
     )
     assert (answer.status, answer.out) == (0, "")
-    assert answer.err == "4 sidecars written, 0 were right already\n"
+    assert answer.err == "4 sidecars written, 0 were up to date\n"
     annotated = tree.here.out / "annotated"
     written = {path.name for path in annotated.rglob("*") if path.suffix in (".xmp", ".json")}
     assert written == {
@@ -86,7 +86,7 @@ def test_results_writes_them_beside_the_pictures_of_a_filter(tree: Tree) -> None
     assert (told["name"], len(told["faces"])) == (second.name, 2)
     assert len(boxes((annotated / f"{first.name}.xmp").read_bytes())[0]) == 2
     again = tree.here.on("results", "--name", "*00[01].jpg", "--sidecar", "xmp")
-    assert again.err == "0 sidecars written, 2 were right already\n"
+    assert again.err == "0 sidecars written, 2 were up to date\n"
 
 
 def test_what_others_made_or_changed_is_left_alone(tree: Tree) -> None:
@@ -98,20 +98,20 @@ def test_what_others_made_or_changed_is_left_alone(tree: Tree) -> None:
     changed.write_bytes(b"<named/>")
     ours.unlink()
     answer = tree.here.on("results", "--sidecar", "xmp")
-    assert "1 sidecars written, 0 were right already; 2 that others made" in answer.err
+    assert "1 sidecar written, 0 were up to date; 2 that others made" in answer.err
     assert (theirs.read_bytes(), changed.read_bytes()) == (b"<theirs/>", b"<named/>")
     assert len(boxes(ours.read_bytes())[0]) == 2
 
 
 def test_one_that_is_still_ours_is_replaced_and_goes_with_its_picture(tree: Tree) -> None:
     image, *_ = tree.images
-    with Placed(tree.here.out) as placed:
-        assert placed.write_sidecar(image.name, ".xmp", b"old") is Written.NEW
-        assert placed.write_sidecar(image.name, ".xmp", b"new") is Written.NEW
-        assert placed.write_sidecar(image.name, ".xmp", b"new") is Written.SAME
-        with tree.layout() as layout:
-            layout._places.execute("DELETE FROM places WHERE target = ?", (image.name,))
-        assert placed.drop_stale_sidecars() == 1
+    annotated = tree.here.out / "annotated"
+    with tree.record() as record:
+        for content, became in ((b"old", "NEW"), (b"new", "NEW"), (b"new", "SAME")):
+            written = write_sidecar(annotated, record, image.name, ".xmp", content)
+            assert written is Written[became]
+        record.drop(str(image.source_uri))
+        assert drop_stale_sidecars(annotated, record) == 1
     assert not (tree.here.out / "annotated" / f"{image.name}.xmp").exists()
 
 

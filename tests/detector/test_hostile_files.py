@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from services.cli.sending.parts import Submission
 from services.cli.sending.reading import pictures
-from services.cli.sending.submission import Submission
 from services.detector.references import Refused, Rules, open_reference
 from services.ingest.sources.bucket import BucketSource
 from services.ingest.sources.source import SourceRefused

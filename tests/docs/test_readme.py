@@ -8,7 +8,7 @@ import pytest
 from typer.main import get_command
 
 from services.cli.app import app
-from services.cli.settings_help import settings_rows
+from services.cli.formats.settings import settings_rows
 from tests.support.project import PROJECT, make_targets
 
 DOCUMENTS = [
@@ -43,7 +43,7 @@ def test_the_table_of_settings_is_that_of_the_program() -> None:
     for variable, default, meaning in settings_rows():
         shown = f"`{default}`" if default else ""
         assert f"| `{variable}` | {shown} | {meaning} |" in README, (
-            "make it anew with: python -m services.cli.settings_help"
+            "make it anew with: python -m services.cli.formats.settings"
         )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from services.cli.advice import advise
 from services.cli.commands.stats import as_dict
+from services.cli.formats.advice import advise
 from shared.messages import ImageMessage, new_token
 from shared.recipe import Recipe
 from shared.settings import Settings

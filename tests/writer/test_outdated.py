@@ -7,11 +7,12 @@ import pytest
 
 from services.writer.service import Writer
 from shared.catalog import Catalog, Filter, QueuedImage, Redo
-from shared.housekeeping import sweep
 from shared.messages import ResultMessage, now
 from shared.objects import ObjectRefused, Objects
 from shared.picture_keys import PictureKeys
 from shared.streams.stage import Done
+from shared.streams.outcome import Done
+from shared.verbs.sweep import sweep
 from tests.support.catalogs import (
     FACE,
     RECIPE,

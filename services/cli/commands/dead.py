@@ -3,22 +3,21 @@
 import asyncio
 import json
 import re
-import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.options import AsJson, DatabaseUrl, Out, RedisUrl
+from services.cli.deployment import Deployment, Place, deployment
+from services.cli.options.common import AsJson, DatabaseUrl, Out, RedisUrl
+from services.cli.talk import say
 from shared.errors import FacesError
+from shared.printing import printable
 
 if TYPE_CHECKING:
-    from shared.catalog import Catalog
-    from shared.messages import Message
     from shared.streams.dead import DeadLetter, DeadLetters
 
 app = typer.Typer(
@@ -26,9 +25,16 @@ app = typer.Typer(
 )
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids that `list` shows.")]
-Reason = Annotated[str, typer.Option(metavar="TEXT", help="Those whose reason has this in it.")]
+Reason = Annotated[
+    str,
+    typer.Option(
+        metavar="CODE",
+        help="Only those with this code, such as `timeout`, or with this text in their reason.",
+    ),
+]
 OlderThan = Annotated[
-    str, typer.Option(metavar="AGE", help="Those that died longer ago: `90s`, `10m`, `2h`, `3d`.")
+    str,
+    typer.Option(metavar="AGE", help="Only those given up longer ago: `90s`, `10m`, `2h`, `3d`."),
 ]
 All = Annotated[bool, typer.Option("--all", help="All of them.")]
 
@@ -43,11 +49,11 @@ def list_letters(
     redis: RedisUrl = None,
     out: Out = None,
 ) -> None:
-    """List dead letters, and how many there are of each reason.
+    """List dead letters, and how many there are with each code and reason.
 
     Example: `faces dead list --reason memory`
     """
-    asyncio.run(_list(_Choice((), reason, older_than, True), as_json, redis, out))
+    asyncio.run(_list(_Choice((), reason, older_than), as_json, Place(out=out, redis=redis)))
 
 
 @app.command("show")
@@ -60,7 +66,7 @@ def show(
 
     Example: `faces dead show 1763870000000-0`
     """
-    asyncio.run(_show(letter, redis, out))
+    asyncio.run(_show(letter, Place(out=out, redis=redis)))
 
 
 @app.command("retry")
@@ -77,7 +83,8 @@ def retry(
 
     Example: `faces dead retry --reason timeout`
     """
-    asyncio.run(_retry(_Choice.of(ids, reason, older_than, all_), redis, database, out))
+    choice = _Choice.of(ids, reason, older_than, all_)
+    asyncio.run(_retry(choice, Place(out=out, redis=redis, database=database)))
 
 
 @app.command("drop")
@@ -93,32 +100,32 @@ def drop(
 
     Example: `faces dead drop --older-than 30d`
     """
-    asyncio.run(_drop(_Choice.of(ids, reason, older_than, all_), redis, out))
+    choice = _Choice.of(ids, reason, older_than, all_)
+    asyncio.run(_drop(choice, Place(out=out, redis=redis)))
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """Which dead letters are meant."""
+    """Which dead letters are meant: those of `ids`, else those that fit the rest."""
 
     ids: Sequence[str]
     reason: str
     older_than: str
-    everything: bool
 
     @classmethod
-    def of(cls, ids: list[str] | None, reason: str, older_than: str, everything: bool) -> "_Choice":
+    def of(cls, ids: list[str] | None, reason: str, older_than: str, all_: bool) -> "_Choice":
         """As given to a command that changes something: nothing given is not everything."""
-        if not (ids or reason or older_than or everything):
+        if not (ids or reason or older_than or all_):
             raise FacesError("which ones? Give ids, --reason, --older-than or --all")
-        return cls(ids or (), reason, older_than, everything)
+        return cls(ids or (), reason, older_than)
 
     async def among(self, letters: "DeadLetters") -> AsyncIterator["DeadLetter"]:
-        if self.ids:
-            for one in self.ids:
-                yield await letters.find(one)
-            return
-        async for letter in letters.all(self.reason, _moment(self.older_than)):
-            yield letter
+        """The letters that are meant, oldest first."""
+        for one in self.ids:
+            yield await letters.find(one)
+        if not self.ids:
+            async for letter in letters.all(self.reason, _moment(self.older_than)):
+                yield letter
 
 
 def _moment(age: str) -> datetime | None:
@@ -132,38 +139,45 @@ def _moment(age: str) -> datetime | None:
     return now() - timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
-async def _list(choice: _Choice, as_json: bool, redis: str | None, out: Path | None) -> None:
-    from collections import Counter
+async def _letters(opened: Deployment) -> "DeadLetters":
+    from shared.streams.dead import DeadLetters
 
-    from shared.printing import printable
+    return DeadLetters(await opened.redis(), opened.settings)
 
-    reasons: Counter[str] = Counter()
-    async with _letters(redis, out) as letters:
-        async for letter in choice.among(letters):
-            reasons[letter.reason] += 1
+
+async def _list(choice: _Choice, as_json: bool, place: Place) -> None:
+    codes: Counter[str] = Counter()
+    reasons: Counter[tuple[str, str]] = Counter()
+    async with deployment(place) as opened:
+        async for letter in choice.among(await _letters(opened)):
+            codes[letter.code.value] += 1
+            reasons[letter.code.value, letter.reason] += 1
             if as_json:
                 print(json.dumps(_as_dict(letter)))
                 continue
-            name = printable(letter.name)
             print(
-                f"{letter.id}  {printable(letter.stream):<8} {name}\n    {printable(letter.reason)}"
+                f"{letter.id}  {printable(letter.stream):<8} {printable(letter.name)}\n"
+                f"    {letter.code.value}: {printable(letter.reason)}"
             )
-    if not as_json:
-        print("no dead letters" if not reasons else "")
-        for why, count in reasons.most_common():
-            print(f"{count:>7,}  {printable(why)}")
+    if as_json:
+        return
+    print("" if codes else "no dead letters")
+    for code, number in codes.most_common():
+        print(f"{number:>7,}  {code}")
+        for (of, why), times in reasons.most_common():
+            if of == code:
+                print(f"{times:>11,}  {printable(why)}")
 
 
-async def _show(identity: str, redis: str | None, out: Path | None) -> None:
-    from shared.printing import printable
-
-    async with _letters(redis, out) as letters:
-        letter = await letters.find(identity)
+async def _show(identity: str, place: Place) -> None:
+    async with deployment(place) as opened:
+        letter = await (await _letters(opened)).find(identity)
     for what, value in (
         ("id", letter.id),
         ("about", letter.name),
         ("stream", letter.stream),
         ("died", f"{letter.died_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("code", letter.code.value),
         ("reason", letter.reason),
         ("message", letter.encoded.decode("utf-8", "backslashreplace")),
     ):
@@ -173,70 +187,33 @@ async def _show(identity: str, redis: str | None, out: Path | None) -> None:
         print(f"attempt {n}: {printable(told)}")
 
 
-async def _retry(
-    choice: _Choice, redis: str | None, database: str | None, out: Path | None
-) -> None:
-    from services.cli.places import catalog_url
-    from shared.catalog import Catalog
+async def _retry(choice: _Choice, place: Place) -> None:
+    from shared.verbs.retry import Retried, retry
 
-    retried = 0
-    async with AsyncExitStack() as opened:
-        letters = await opened.enter_async_context(_letters(redis, out))
-        catalog = await Catalog.open(catalog_url(out, database))
-        opened.push_async_callback(catalog.close)
+    told = {
+        Retried.UNREADABLE: "no message that can be read; left where it is",
+        Retried.NO_ROW: "the catalog has no row of it any more; left where it is",
+    }
+    done: Counter[Retried] = Counter()
+    async with deployment(place) as opened:
+        letters, catalog = await _letters(opened), await opened.catalog()
         async for letter in choice.among(letters):
-            message = await _renewed(letter, catalog)
-            if message is not None and await letters.retry(letter, message) == "retried":
-                retried += 1
-    again = "; the same `faces run` as before does them" if out is not None and retried else ""
-    print(f"{retried:,} put back{again}")
+            became = await retry(letter, letters, catalog)
+            done[became] += 1
+            if became in told:
+                say(f"{letter.id}: {told[became]}")
+    number = done[Retried.RETRIED]
+    again = "; the same `faces run` as before searches them" if place.out and number else ""
+    print(f"{number:,} put back{again}")
 
 
-async def _renewed(letter: "DeadLetter", catalog: "Catalog") -> "Message | None":
-    """The letter's message, under the generation that its row has from now on."""
-    from shared.messages import ImageMessage, ResultMessage
-
-    message = letter.message
-    if message is None:
-        print(f"{letter.id}: no message that can be read; left where it is", file=sys.stderr)
-        return None
-    if not isinstance(message, ImageMessage | ResultMessage):
-        return message
-    generation = await catalog.curator.revive(message.id, message.recipe.id)
-    if generation is None:
-        print(f"{letter.id}: the catalog has no row of it any more; left", file=sys.stderr)
-        return None
-    return message.model_copy(update={"generation": generation})
-
-
-async def _drop(choice: _Choice, redis: str | None, out: Path | None) -> None:
+async def _drop(choice: _Choice, place: Place) -> None:
     dropped = 0
-    async with _letters(redis, out) as letters:
+    async with deployment(place) as opened:
+        letters = await _letters(opened)
         async for letter in choice.among(letters):
             dropped += await letters.drop(letter)
     print(f"{dropped:,} dropped")
-
-
-@asynccontextmanager
-async def _letters(redis: str | None, out: Path | None) -> AsyncIterator["DeadLetters"]:
-    """The dead letters of a deployment, or those that runs left in OUT."""
-    from redis.exceptions import RedisError
-
-    from services.cli.local.server import server_of
-    from services.cli.options import load_settings
-    from shared.errors import Unreachable
-    from shared.streams.client import connect, describe
-    from shared.streams.dead import DeadLetters
-
-    async with AsyncExitStack() as opened:
-        url = await opened.enter_async_context(server_of(out)) if out and not redis else redis
-        settings = load_settings(redis_url=url)
-        client = connect(settings.redis_url)
-        opened.push_async_callback(client.aclose)
-        try:
-            yield DeadLetters(client, settings)
-        except RedisError as error:
-            raise Unreachable(describe(error)) from None
 
 
 def _as_dict(letter: "DeadLetter") -> dict[str, object]:
@@ -246,5 +223,6 @@ def _as_dict(letter: "DeadLetter") -> dict[str, object]:
         "name": letter.name,
         "died_at": letter.died_at.isoformat(),
         "reason": letter.reason,
+        "code": letter.code.value,
         "history": [asdict(attempt) for attempt in letter.history],
     }

@@ -1,28 +1,24 @@
-"""`faces forget` and `faces sweep`: deleting pictures people asked to be gone, and leftovers."""
+"""`faces forget`: deleting all that is kept of pictures that somebody asked to be gone."""
 
 import asyncio
-import sys
-from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from services.cli.options import DatabaseUrl, Out
-from services.cli.places import (
-    TOKEN,
+from services.cli.deployment import Place, deployment, whole_id
+from services.cli.options.common import (
+    DatabaseUrl,
     DryRun,
     ObjectsUrl,
+    Out,
+    Pattern,
+    Submission,
     Yes,
-    confirm,
-    open_objects,
-    opened_catalog,
-    whole_id,
 )
+from services.cli.options.filters import by_name_or_id
+from services.cli.talk import confirm, say
 from shared.errors import FacesError
-from shared.printing import printable
+from shared.printing import count, printable
 
 if TYPE_CHECKING:
     from shared.catalog import Catalog, Filter
@@ -31,193 +27,100 @@ if TYPE_CHECKING:
 SHOWN = 10
 """Names that are shown before somebody is asked."""
 
-LOOKED_AT = 1000
-"""Pictures looked at for one that says which store is the catalog's."""
-
 
 def command(
-    pattern: Annotated[
-        str,
-        typer.Argument(metavar="PATTERN", help="Names as in a shell (* also matches /), or an id."),
-    ],
-    submission: Annotated[str | None, typer.Option(help="Only if named by this one.")] = None,
+    pattern: Annotated[str, Pattern],
+    submission: Submission = None,
     out: Out = None,
     database: DatabaseUrl = None,
     objects: ObjectsUrl = None,
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Delete all that is kept of some pictures: rows, faces, annotated pictures, sidecars.
+    """Delete all that is kept of some pictures: rows, faces, annotated pictures, crops, sidecars.
 
     A picture has an entry for each recipe; all that match are deleted. Originals are not touched,
-    and naming one again searches it again. Doing it again deletes what an interrupted one left.
-    Dead letters keep bytes of pictures that were sent along: see `faces dead drop`.
+    and a picture that is submitted again is searched again. If it is interrupted, the same command
+    deletes the rest. Dead letters keep the bytes of pictures that were sent along: see
+    `faces dead drop`.
 
     Example: `faces forget '*/anna-*' -o out --dry-run`
 
     Example: `faces forget '*/anna-*' --objects s3://bucket/faces
     --database postgresql://faces@10.0.0.6/faces`
     """
-    asyncio.run(_forget(pattern, submission, (out, database, objects), yes=yes, dry_run=dry_run))
-
-
-def sweep(
-    out: Out = None,
-    database: DatabaseUrl = None,
-    objects: ObjectsUrl = None,
-    older_than: Annotated[
-        float, typer.Option(min=0, metavar="HOURS", help="Leave what is younger than this.")
-    ] = 1.0,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Delete pictures in the object store that no row of the catalog names.
-
-    Crashes can leave such. Only names of this program's form are ever touched. One store belongs
-    to one catalog; one whose pictures are elsewhere, or that names none, is refused.
-
-    Example: `faces sweep -o out --dry-run`
-    """
-    age = timedelta(hours=older_than)
-    asyncio.run(_sweep((out, database, objects), age, yes=yes, dry_run=dry_run))
+    place = Place(out=out, database=database, objects=objects)
+    asyncio.run(_forget(place, by_name_or_id(pattern), submission, yes=yes, dry_run=dry_run))
 
 
 async def _forget(
-    pattern: str,
-    submission: str | None,
-    place: tuple[Path | None, str | None, str | None],
-    *,
-    yes: bool,
-    dry_run: bool,
+    place: Place, filter_: "Filter", submission: str | None, *, yes: bool, dry_run: bool
 ) -> None:
-    from shared.catalog import Filter
-    from shared.housekeeping import forget
+    from shared.verbs.forget import forget
 
-    out, database, url = place
-    filter_ = Filter(image=pattern) if TOKEN.fullmatch(pattern) else Filter(name=pattern)
-    async with AsyncExitStack() as opened:
-        catalog = await opened.enter_async_context(opened_catalog(out, database))
+    async with deployment(place) as opened:
+        catalog = await opened.catalog()
         if submission is not None:
             filter_ = replace(filter_, submission=await whole_id(catalog, submission))
-        objects = open_objects(out, url)
-        if out is not None and not dry_run:
-            from services.cli.outdir.lock import hold
-
-            opened.enter_context(hold(out, _say))
-        number = await _look(catalog, objects, filter_, everything=dry_run)
+        objects = opened.objects()
+        if not dry_run:
+            opened.hold()
+        number = await _show(catalog, objects, filter_, all_=dry_run)
+        entries = count(number, "entry", "entries")
         if dry_run:
-            print(f"{number:,} entries would be forgotten")
+            print(f"{entries} would be forgotten")
             return
         if number:
-            confirm(f"Forget these {number:,} entries for good?", yes=yes)
-        files = await _forget_placed(out, catalog, filter_) if out is not None else 0
+            confirm(f"Forget {entries} for good?", yes=yes)
+        files = await _forget_in_tree(place.out, catalog, filter_) if place.out is not None else 0
         done = 0
         async for _ in forget(catalog, objects, filter_):
             done += 1
-    links = f", {files:,} files in {out}/annotated deleted" if files else ""
-    print(f"{done:,} entries forgotten{links}")
+    told = f", {count(files, 'file')} in {place.out}/annotated deleted" if files else ""
+    print(f"{count(done, 'entry', 'entries')} forgotten{told}")
 
 
-async def _look(
-    catalog: "Catalog", objects: "Objects", filter_: "Filter", *, everything: bool
-) -> int:
-    """Show what would be forgotten, on standard error or (all of it) as output; how many.
+async def _show(catalog: "Catalog", objects: "Objects", filter_: "Filter", *, all_: bool) -> int:
+    """Show what would be forgotten: the first few on standard error, or `all_` as output.
+
+    Returns how many entries these are.
 
     Raises:
         FacesError: the pictures are kept elsewhere than in `objects`, where they would stay.
     """
+    from shared.verbs.store_check import StoreCheck
+
     number = 0
-    known: set[str] = {objects.place}
+    check = StoreCheck(objects)
     async for row in catalog.reader.results(filter_, faces=False):
         number += 1
         told = f"{printable(row.name)}  ({row.recipe})"
-        if everything:
+        if all_:
             print(told)
         elif number <= SHOWN:
-            _say(f"  {told}")
-        key = f"{row.recipe}/{row.id}.jpg"
-        place = (row.annotated_uri or "").removesuffix(f"/{key}")
-        if row.annotated_uri is None or place in known:
-            continue
-        if not await objects.exists(key):  # else the folder was only moved
+            say(f"  {told}")
+        if other := await check.elsewhere(row):
             raise FacesError(
-                f"{printable(row.name)}: its picture is kept in {place}, not in {objects.place}: "
-                f"give --objects {place}; nothing was forgotten"
+                f"{row.name}: its picture is kept in {other}, not in {objects.place}: "
+                f"give --objects {other}; nothing was forgotten"
             )
-        known.add(place)
-    if number > SHOWN and not everything:
-        _say(f"  ... and {number - SHOWN:,} more")
+    if number > SHOWN and not all_:
+        say(f"  ... and {number - SHOWN:,} more")
     return number
 
 
-async def _forget_placed(out: Path, catalog: "Catalog", filter_: "Filter") -> int:
-    """Delete what lies in OUT/annotated, before the rows that say what that is."""
-    from services.cli.outdir.placed import Placed
+async def _forget_in_tree(out: Path, catalog: "Catalog", filter_: "Filter") -> int:
+    """Delete what lies in OUT/annotated, before the rows that say what that is; how many files."""
+    from services.cli.outdir.record import Record
+    from services.cli.outdir.tree import forget_result
+    from shared.picture_keys import PictureKeys
 
-    if not (out / ".faces" / "layout.db").is_file():
+    file = Record.file(out)
+    if not file.is_file():
         return 0
     removed = 0
-    with Placed(out) as placed:
+    with Record.open(file) as record:
         async for row in catalog.reader.results(filter_, faces=False):
-            removed += placed.forget([f"{row.recipe}/{row.id}.jpg"])
+            key = PictureKeys(row.recipe, row.id).annotated
+            removed += forget_result(out / "annotated", record, key)
     return removed
-
-
-async def _sweep(
-    place: tuple[Path | None, str | None, str | None],
-    age: timedelta,
-    *,
-    yes: bool,
-    dry_run: bool,
-) -> None:
-    from shared.housekeeping import sweep
-
-    out, database, url = place
-    async with opened_catalog(out, database) as catalog:
-        objects = open_objects(out, url)
-        await _belongs(catalog, objects)
-        found = 0
-        async for key in sweep(catalog, objects, age, dry_run=True):
-            found += 1
-            if dry_run:
-                print(key)
-        if dry_run or not found:
-            print(f"{found:,} objects that no row names")
-            return
-        confirm(f"Delete {found:,} objects in {objects.place} that no row names?", yes=yes)
-        done = 0
-        async for _ in sweep(catalog, objects, age):
-            done += 1
-    print(f"{done:,} objects deleted")
-
-
-async def _belongs(catalog: "Catalog", objects: "Objects") -> None:
-    """See that the catalog's pictures are in this store: with another's, all would be swept.
-
-    Raises:
-        FacesError: they are not, or it names none, as one does that was lost and made anew.
-    """
-    from shared.catalog import Filter
-    from shared.messages import Status
-
-    async for row in catalog.reader.results(
-        Filter(statuses=(Status.FACES,)), LOOKED_AT, faces=False
-    ):
-        if row.annotated_uri is None:
-            continue
-        key = f"{row.recipe}/{row.id}.jpg"
-        place = row.annotated_uri.removesuffix(f"/{key}")
-        if place == objects.place or await objects.exists(key):
-            return
-        raise FacesError(
-            f"the catalog's pictures are kept in {place}, not in {objects.place}: "
-            f"give --objects {place}; nothing was deleted"
-        )
-    raise FacesError(
-        f"the catalog names no picture at all, so it does not say what in {objects.place} is left "
-        "over; is it the right catalog? Nothing was deleted"
-    )
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

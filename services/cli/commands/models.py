@@ -1,18 +1,19 @@
 """`faces models list|pull`, and which model a command uses where none is named."""
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from services.cli.options import AsJson, load_settings
+from services.cli.deployment import load_settings
+from services.cli.options.common import AsJson
+from services.cli.talk import say as say_to_person
 from shared.errors import SettingsError
 from shared.model_table import MODELS
 
-app = typer.Typer(no_args_is_help=True, help="The face models: which there are, and getting them.")
+app = typer.Typer(no_args_is_help=True, help="The face models: list them, and fetch their weights.")
 
 PREFERRED = ("yunet", "centerface")
 """Which weights are taken where they are there already, best first; Haar is the last resort."""
@@ -25,7 +26,7 @@ def is_there(name: str, models_dir: Path) -> bool:
 
 
 def choose(named: str | None, models_dir: Path, say: Callable[[str], None]) -> str:
-    """The model to use: the one named, else the best whose weights are here; else get one.
+    """The model to use: the one named, else the best whose weights are here; else fetch one.
 
     Raises:
         SettingsError: there is no such model.
@@ -88,13 +89,13 @@ def list_models(as_json: AsJson = False) -> None:
 def pull_model(
     name: Annotated[
         str | None,
-        typer.Argument(help="Which one. [default: the best that can be reached]"),
+        typer.Argument(help="Which one. [default: the best that can be fetched]"),
     ] = None,
 ) -> None:
-    """Get a model's weights, checked against their SHA-256.
+    """Fetch a model's weights, checked against their SHA-256.
 
     Example: `faces models pull`
     """
     from services.detector.models.pull import pull
 
-    pull(name, load_settings().models_dir, lambda text: print(text, file=sys.stderr))
+    pull(name, load_settings().models_dir, say_to_person)

@@ -1,17 +1,27 @@
 """`faces results`: read the catalog."""
 
 import asyncio
-import re
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.options import DatabaseUrl, Format, Out, Sidecars
+from services.cli.deployment import Deployment, Place, deployment, whole_id
+from services.cli.formats.registry import FORMATS
+from services.cli.options.common import DatabaseUrl, Out, Sidecars, Submission, one_of
+from services.cli.options.filters import (
+    Because,
+    Camera,
+    KindOf,
+    Taken,
+    number_range,
+    reason_code,
+    taken_range,
+)
+from services.cli.talk import say
 from shared.errors import FacesError
 from shared.messages import Status
 
@@ -25,40 +35,60 @@ def command(
     out: Out = None,
     database: DatabaseUrl = None,
     status: Annotated[
-        list[Status] | None, typer.Option(help="Only these; may be given more than once.")
+        list[Status] | None,
+        typer.Option(help="Only with this status; may be given more than once."),
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(metavar="GLOB", help="Only names that match; * also matches /."),
+        typer.Option(metavar="PATTERN", help="Only names like this; * also stands for /."),
     ] = None,
     number: Annotated[
-        str, typer.Option("--faces", metavar="MIN..MAX", help="So many faces: 3, 3.., ..3 or 1..3.")
+        str,
+        typer.Option("--faces", metavar="MIN..MAX", help="Number of faces: 3, 3.., ..3 or 1..3."),
     ] = "",
-    min_faces: Annotated[int | None, typer.Option(min=0, help="At least so many faces.")] = None,
-    max_faces: Annotated[int | None, typer.Option(min=0, help="At most so many faces.")] = None,
+    min_faces: Annotated[int | None, typer.Option(min=0, help="At least this many faces.")] = None,
+    max_faces: Annotated[int | None, typer.Option(min=0, help="At most this many faces.")] = None,
     min_score: Annotated[
-        float | None, typer.Option(min=0, max=1, help="With a face at least that certain.")
+        float | None, typer.Option(min=0, max=1, help="With a face of at least this score.")
     ] = None,
     max_score: Annotated[
-        float | None, typer.Option(min=0, max=1, help="With a face at most that certain.")
+        float | None, typer.Option(min=0, max=1, help="With a face of at most this score.")
     ] = None,
+    taken: Taken = "",
+    camera: Camera = None,
+    kind: KindOf = None,
+    reason: Because = None,
     since: Annotated[datetime | None, typer.Option(help="Committed then or later (UTC).")] = None,
     until: Annotated[datetime | None, typer.Option(help="Committed before then (UTC).")] = None,
-    submission: Annotated[str | None, typer.Option(help="Named by this submission.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Made by this recipe.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many images.")] = None,
+    submission: Submission = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only what this recipe made.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Show at most this many images.")] = None,
     after: Annotated[
         int,
-        typer.Option(min=0, metavar="KEY", help="The next page: as told at the end of the last."),
+        typer.Option(
+            min=0, metavar="KEY", help="Show the next page: the key that the last page ended with."
+        ),
     ] = 0,
-    form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="|".join(FORMATS),
+            callback=one_of(FORMATS),
+            help="How to print them.",
+        ),
+    ] = "table",
     sidecar: Sidecars = None,
 ) -> None:
-    """Read the catalog: which pictures, what was found, what failed and why.
+    """Read the catalog: which pictures there are, what was found, what failed and why.
 
     Example: `faces results -o out --status failed`
 
     Example, for other programs: `faces results -o out --format coco > faces.json`
+
+    Example, by date and camera: `faces results -o out --taken 2019-01..2019-06 --camera 'canon*'`
 
     Example, in pages: `faces results -o out --faces 3.. --limit 100 --after 1700`
     """
@@ -66,7 +96,8 @@ def command(
 
     from shared.catalog import Filter
 
-    least, most = _range(number)
+    least, most = number_range(number)
+    taken_since, taken_until = taken_range(taken)
     filter_ = Filter(
         statuses=tuple(status or ()),
         name=name,
@@ -78,42 +109,25 @@ def command(
         until=until.replace(tzinfo=UTC) if until else None,
         submission=submission,
         recipe=recipe,
+        taken_since=taken_since,
+        taken_until=taken_until,
+        camera=camera,
+        kind=kind,
+        code=reason_code(reason),
     )
+    place = Place(out=out, database=database)
     if sidecar:
-        from services.cli.outdir.sidecars import of_results
-
         if out is None:
             raise FacesError("--sidecar writes beside the pictures in OUT/annotated: give -o OUT")
-        asyncio.run(of_results(out, database, filter_, sidecar))
+        asyncio.run(_write_sidecars(place, filter_, sidecar))
         return
-    asyncio.run(_print(out, database, filter_, limit, after, form))
+    asyncio.run(_print(place, filter_, limit, after, form))
 
 
-def _range(text: str) -> tuple[int | None, int | None]:
-    """Least and most of `3`, `3..`, `..3` and `1..3`."""
-    found = re.fullmatch(r"(\d*)(\.\.)?(\d*)", text)
-    if found is None:
-        raise FacesError(f"--faces {text!r}: write 3, 3.., ..3 or 1..3")
-    first, between, last = found.groups()
-    least = int(first) if first else None
-    return least, (int(last) if last else None) if between else least
-
-
-async def _print(
-    out: Path | None,
-    database: str | None,
-    filter_: "Filter",
-    limit: int | None,
-    after: int,
-    form: Format,
-) -> None:
-    from services.cli.formats.export import write
-    from services.cli.places import opened_catalog, whole_id
-
-    async with AsyncExitStack() as opened:
-        catalog = await opened.enter_async_context(opened_catalog(out, database))
-        if filter_.submission is not None:
-            filter_ = replace(filter_, submission=await whole_id(catalog, filter_.submission))
+async def _print(place: Place, filter_: "Filter", limit: int | None, after: int, form: str) -> None:
+    async with deployment(place) as opened:
+        catalog = await opened.catalog()
+        filter_ = await _of_whole_submission(opened, filter_)
         last = after
 
         async def rows(faces: bool) -> "AsyncIterator[ImageRow]":
@@ -122,7 +136,24 @@ async def _print(
                 last = row.cursor
                 yield row
 
-        await write(form, rows, sys.stdout)
+        await FORMATS[form].load()(rows, sys.stdout)
         if limit is not None and await catalog.reader.page(filter_, last, 1, faces=False):
             sys.stdout.flush()
-            print(f"there are more: the same with --after {last}", file=sys.stderr)
+            say(f"there are more: the same with --after {last}")
+
+
+async def _write_sidecars(place: Place, filter_: "Filter", forms: Sequence[str]) -> None:
+    from services.cli.outdir.sidecars import check_tree, write_sidecars
+
+    assert place.out is not None
+    check_tree(place.out)
+    async with deployment(place) as opened:
+        opened.hold()
+        filter_ = await _of_whole_submission(opened, filter_)
+        await write_sidecars(place.out, await opened.catalog(), filter_, forms)
+
+
+async def _of_whole_submission(opened: Deployment, filter_: "Filter") -> "Filter":
+    if filter_.submission is None:
+        return filter_
+    return replace(filter_, submission=await whole_id(await opened.catalog(), filter_.submission))

@@ -11,24 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.options import (
-    AsJson,
-    DatabaseUrl,
-    Model,
-    RedisUrl,
-    Sidecars,
-    make_recipe,
-    takes_recipe,
-)
+from services.cli.options.common import AsJson, DatabaseUrl, Model, Quiet, RedisUrl, Sidecars
+from services.cli.options.recipe import make_recipe, takes_recipe
+from services.cli.talk import say
 from shared.errors import Exit, SettingsError
-from shared.printing import printable
+from shared.printing import count
 
 if TYPE_CHECKING:
+    from services.cli.local.course import Ending
     from services.cli.local.embedded import EmbeddedValkey
-    from services.cli.local.pipeline import Ending
     from services.cli.local.plan import Plan
     from services.cli.local.progress import Reporter
-    from services.cli.options import Sidecar
 
 HELP = """Find the faces in pictures and folders of pictures, all in one command.
 
@@ -75,7 +68,7 @@ def command(
     ] = None,
     sidecar: Sidecars = None,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+    quiet: Quiet = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show services' logs.")] = False,
 ) -> None:
     """Replaced by HELP."""
@@ -84,7 +77,7 @@ def command(
     from services.cli.outdir.lock import hold
 
     check_paths(paths, out, done_dir)
-    make_recipe(model or "yunet", recipe)  # a wrong parameter is told before a model is fetched
+    make_recipe(model or "yunet", recipe)  # a wrong parameter is said before a model is fetched
     settings, embedded = run_settings(
         paths=paths,
         out=out,
@@ -96,8 +89,8 @@ def command(
     )
     if sidecar and not settings.objects_url.startswith("file:"):
         raise SettingsError("--sidecar writes beside OUT/annotated: keep --objects in a folder")
-    with hold(out, _say):
-        chosen = choose(model, settings.models_dir, _say)
+    with hold(out, say):
+        chosen = choose(model, settings.models_dir, say)
         plan = Plan(
             paths=tuple(path.absolute() for path in paths),
             out=out.absolute(),
@@ -115,7 +108,7 @@ command.__doc__ = HELP
 
 
 def carry_out(
-    plan: "Plan", out: Path, *, quiet: bool, as_json: bool, sidecar: Sequence["Sidecar"] = ()
+    plan: "Plan", out: Path, *, quiet: bool, as_json: bool, sidecar: Sequence[str] = ()
 ) -> Exit:
     """Run a plan whose OUT (as it was typed) is held, and tell how it ended; the exit status.
 
@@ -139,14 +132,13 @@ def carry_out(
     return _tell(plan, ending, out, as_json=as_json)
 
 
-async def _write_sidecars(plan: "Plan", ending: "Ending", forms: Sequence["Sidecar"]) -> None:
+async def _write_sidecars(plan: "Plan", ending: "Ending", forms: Sequence[str]) -> None:
     from services.cli.outdir.sidecars import write_sidecars
     from shared.catalog import Catalog, Filter
 
     catalog = await Catalog.open(plan.settings.database_url.get_secret_value())
     try:
-        filter_ = Filter(submission=ending.standing.id)
-        await write_sidecars(plan.out, catalog, filter_, forms)
+        await write_sidecars(plan.out, catalog, Filter(submission=ending.standing.id), forms)
     finally:
         await catalog.close()
 
@@ -179,14 +171,14 @@ async def _run_in_loop(
 
     async with starting_slots(plan.settings) as slots:
         await asyncio.to_thread(_load)
-        from services.cli.local.pipeline import run
+        from services.cli.local.course import run
 
         return await run(plan, valkey, shown, slots)
 
 
 def _load() -> None:
     """Import what a run needs, which takes as long as its processes take to start."""
-    import_module("services.cli.local.pipeline")
+    import_module("services.cli.local.course")
     from services.cli.local.stages import Stages
 
     Stages.load()
@@ -209,22 +201,29 @@ def _tell(plan: "Plan", ending: "Ending", out: Path, *, as_json: bool) -> Exit:
                     "seconds": round(ending.seconds, 3),
                     "images_per_second": round(ending.rate, 3),
                     "skipped": standing.skipped,
+                    "drawn_before_mend": ending.drawn_before_mend,
                 }
             )
         )
     else:
         if standing.skipped:
-            print(f"{standing.skipped:,} were finished by an earlier run and were not done again")
+            print(f"{standing.skipped:,} were finished by an earlier run and not searched again")
+        if ending.drawn_before_mend:
+            print(
+                f"{count(ending.drawn_before_mend, 'picture')} drawn before a mend of drawing or "
+                "hiding; what draws them again: "
+                f"{_program()} redo --drawn-before-mend {_where(plan, out)}"
+            )
         if standing.failed:
-            where = f"-o {_quoted(out)}" if _own_database(plan) else "--database URL"
+            where = _where(plan, out)
             print(f"what failed, and why: {_program()} results {where} --status failed")
         print(last_line(standing, ending.rate), flush=True)
     for part in standing.failed_parts:
-        _say(printable(f"faces: {part.uri}: {part.reason}"))
+        say(f"faces: {part.uri}: {part.reason}")
     if ending.interrupted:
         known = standing.sealed and standing.parts_open == 0
         left = f"{standing.queued:,} images are left; " if known else ""
-        _say(_resumes(plan).replace("; ", f"; {left}"))
+        say(_resumes(plan).replace("; ", f"; {left}"))
         return Exit.INTERRUPTED
     return Exit.SOME_FAILED if standing.failed or standing.failed_parts else Exit.DONE
 
@@ -235,20 +234,10 @@ def _resumes(plan: "Plan") -> str:
     return REDO_RESUMES if own else RESUMES
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def _name(paths: list[Path]) -> str:
     names = [os.fsencode(path.name or path.resolve().name) for path in paths[:5]]
     shown = ", ".join(name.decode("utf-8", "backslashreplace") for name in names)
     return shown + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
-
-
-def _quoted(out: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(out))
 
 
 def _program() -> str:
@@ -261,5 +250,9 @@ def _program() -> str:
     )
 
 
-def _own_database(plan: "Plan") -> bool:
-    return plan.settings.database_url.get_secret_value().startswith("sqlite:")
+def _where(plan: "Plan", out: Path) -> str:
+    """The options that name this run's catalog to another command."""
+    import shlex
+
+    own = plan.settings.database_url.get_secret_value().startswith("sqlite:")
+    return f"-o {shlex.quote(str(out))}" if own else "--database URL"

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from services.cli.options import load_settings
+from services.cli.deployment import load_settings
 
 SERVICES = {
     "ingest": "Expand submitted sources into images.",
@@ -21,7 +21,7 @@ class _WithSettings(TyperCommand):
 
     def format_help(self, *arguments: Any) -> None:  # Any: as Typer's own
         """The usual help, then the settings."""
-        from services.cli.settings_help import as_help
+        from services.cli.formats.settings import as_help
 
         self.epilog = as_help()
         super().format_help(*arguments)

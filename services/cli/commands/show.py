@@ -3,13 +3,14 @@
 import asyncio
 import json
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.options import AsJson, DatabaseUrl, Out
+from services.cli.deployment import Place, deployment
+from services.cli.options.common import AsJson, DatabaseUrl, Out
 from shared.errors import FacesError
+from shared.printing import count, printable
 
 if TYPE_CHECKING:
     from shared.catalog import ImageRow
@@ -20,26 +21,26 @@ def command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A picture's whole name, or its id.")],
     out: Out = None,
     database: DatabaseUrl = None,
-    recipe: Annotated[str | None, typer.Option(help="Only what this recipe made.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only what this recipe made.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one picture's history: when it was queued, searched and committed, by whom and how.
+    """Show one picture's history: when it was queued, searched and committed, by which process.
 
-    A picture has an entry for each recipe, and for each version of its file. What came before a
-    redo is replaced by it.
+    A picture has an entry for each recipe, and for each version of its file. A redo replaces the
+    entry that it repeats.
 
     Example: `faces show trip/moon.png -o out`
     """
-    asyncio.run(_show(name, out, database, recipe, as_json=as_json))
+    asyncio.run(_show(name, Place(out=out, database=database), recipe, as_json=as_json))
 
 
-async def _show(
-    name: str, out: Path | None, database: str | None, recipe: str | None, *, as_json: bool
-) -> None:
-    from services.cli.formats.export import as_dict
-    from services.cli.places import opened_catalog
+async def _show(name: str, place: Place, recipe: str | None, *, as_json: bool) -> None:
+    from services.cli.formats.columns import as_dict
 
-    async with opened_catalog(out, database) as catalog:
+    async with deployment(place) as opened:
+        catalog = await opened.catalog()
         rows = await catalog.reader.show(name, recipe)
         recipes = {id_: await catalog.reader.recipe(id_) for id_ in {row.recipe for row in rows}}
     if not rows:
@@ -62,47 +63,70 @@ def _parameters(recipe: "Recipe") -> dict[str, object]:
 
 def _told(row: "ImageRow", recipe: "Recipe") -> str:
     """The history of one row, a line a fact, in the order of events."""
-    from shared.messages import Status
-    from shared.printing import printable
+    facts = [*_origin(row, recipe), *_course(row), *_content(row)]
+    lines = [f"  {what + ':':<12}{printable(value)}" for what, value in facts]
+    return "\n".join([printable(row.name), *lines])
 
+
+def _origin(row: "ImageRow", recipe: "Recipe") -> list[tuple[str, str]]:
     changed = recipe.model_dump(mode="json", exclude_defaults=True)
     parameters = ", ".join(
         f"{name}={value}"
         for name, value in changed.items()
         if name not in ("model", "model_version")
     )
-    times = {1: "", 2: " (done again once)"}
-    again = times.get(row.generation, f" (done again {row.generation - 1} times)")
-    lines = [
+    return [
         ("id", row.id),
         ("source", row.source_uri or "sent along with its bytes"),
         ("model", f"{recipe.model} {recipe.model_version}"),
         ("recipe", row.recipe + (f" ({parameters})" if parameters else "")),
         ("submission", row.submission_id),
-        ("queued", _time(row.queued_at) + again),
     ]
+
+
+def _course(row: "ImageRow") -> list[tuple[str, str]]:
+    from shared.messages import Status
+
+    times = {1: "", 2: " (done again once)"}
+    again = times.get(row.generation, f" (done again {row.generation - 1} times)")
+    facts = [("queued", _time(row.queued_at) + again)]
     if row.status is not Status.QUEUED:
         took = f" in {row.detect_ms:.0f} ms" if row.detect_ms is not None else ""
         by = f" by {row.consumer}" if row.consumer else ""
-        lines += [
+        facts += [
             ("detected", _time(row.detected_at) + took + by),
             ("committed", _time(row.committed_at)),
             ("attempts", str(row.attempts)),
         ]
-    lines.append(("status", row.status.value))
+    facts.append(("status", row.status.value))
     if row.reason:
-        lines.append(("reason", row.reason))
+        facts.append(("reason", row.reason + (f" ({row.code})" if row.code else "")))
+    return facts
+
+
+def _content(row: "ImageRow") -> list[tuple[str, str]]:
+    from services.cli.formats.columns import page_of, pages_told
+
+    facts = []
     if row.width and row.height:
-        size = f", {row.bytes:,} bytes" if row.bytes is not None else ""
-        lines.append(("picture", f"{row.format} {row.width} x {row.height}{size}"))
-    lines += [
-        (f"face {n}", f"{face.w:.0f} x {face.h:.0f} at {face.x:.0f}, {face.y:.0f}; {face.score}")
-        for n, face in enumerate(row.faces, 1)
+        size = f", {count(row.bytes, 'byte')}" if row.bytes is not None else ""
+        facts.append(("picture", f"{row.format} {row.width} x {row.height}{size}"))
+    if pages := pages_told(row):
+        facts.append(("pages", pages))
+    facts += [(f"page {page.n}", page.reason) for page in row.searched if page.reason]
+    facts += [
+        (what, value) for what, value in (("taken", row.taken_at), ("camera", row.camera)) if value
     ]
+    for n, face in enumerate(row.faces, 1):
+        box = f"{face.w:.0f} x {face.h:.0f} at {face.x:.0f}, {face.y:.0f}; {face.score}"
+        facts.append((f"face {n}", _with(box, page_of(row, face.page))))
     if row.annotated_uri:
-        lines.append(("annotated", row.annotated_uri))
-    facts = [f"  {what + ':':<12}{printable(value)}" for what, value in lines]
-    return "\n".join([printable(row.name), *facts])
+        facts.append(("annotated", _with(row.annotated_uri, page_of(row, row.annotated_page))))
+    return facts
+
+
+def _with(value: str, page: str) -> str:
+    return f"{value}; {page}" if page else value
 
 
 def _time(moment: datetime | None) -> str:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.options import AsJson, Out, RedisUrl, load_settings
-from shared.errors import FacesError, Unreachable
-from shared.printing import printable
+from services.cli.deployment import Place, deployment, load_settings
+from services.cli.options.common import AsJson, Out, RedisUrl
+from shared.errors import FacesError
+from shared.printing import duration, printable, size
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -94,19 +95,12 @@ async def _sample(
 
 
 async def _read(settings: "Settings") -> "Stats":
-    from redis.exceptions import RedisError
-
-    from shared.streams.client import connect, describe
     from shared.streams.keys import Keys
     from shared.streams.stats import read_stats
 
-    client = connect(settings.redis_url)
-    try:
-        return await read_stats(client, Keys(settings.prefix))
-    except RedisError as error:
-        raise Unreachable(describe(error)) from None
-    finally:
-        await client.aclose()
+    place = Place(redis=settings.redis_url.get_secret_value())
+    async with deployment(place) as opened:
+        return await read_stats(await opened.redis(), Keys(settings.prefix))
 
 
 def _print(stats: "Stats", settings: "Settings", growth: float | None, as_json: bool) -> None:
@@ -121,7 +115,7 @@ def _print(stats: "Stats", settings: "Settings", growth: float | None, as_json: 
 
 def as_dict(stats: "Stats", lease_seconds: float, growth: float | None = None) -> dict[str, object]:
     """The figures as `--json` prints them."""
-    from services.cli.advice import advise
+    from services.cli.formats.advice import advise
 
     return {
         "streams": [
@@ -158,8 +152,7 @@ def _table(stats: "Stats", settings: "Settings", growth: float | None) -> "Rende
     from rich.table import Table
     from rich.text import Text
 
-    from services.cli.advice import advise
-    from services.cli.local.progress import duration
+    from services.cli.formats.advice import advise
     from shared.streams.stats import STAGES
 
     streams = Table(box=None, pad_edge=False, header_style="bold")
@@ -199,12 +192,3 @@ def _table(stats: "Stats", settings: "Settings", growth: float | None) -> "Rende
     parts: list[RenderableType] = [streams, Text()]
     parts += [consumers if consumers.row_count else nobody, Text(), figures, advice]
     return Group(*parts)
-
-
-def size(count: float) -> str:
-    """Bytes as people read them: `3.1 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError("GB ends the loop")

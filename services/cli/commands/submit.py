@@ -7,24 +7,20 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.options import (
-    AsJson,
-    DatabaseUrl,
-    Model,
-    RedisUrl,
-    load_settings,
-    make_recipe,
-    takes_recipe,
-)
+from services.cli.deployment import Place, deployment, load_settings
+from services.cli.options.common import AsJson, DatabaseUrl, Model, Quiet, RedisUrl
+from services.cli.options.recipe import make_recipe, takes_recipe
+from services.cli.talk import say
 from shared.errors import Exit, FacesError, SettingsError, Unreachable
-from shared.printing import printable
+from shared.printing import count
 
 if TYPE_CHECKING:
-    from services.cli.sending.submission import Submission
+    from services.cli.sending.parts import Submission
     from shared.catalog import SubmissionStatus
     from shared.recipe import Recipe
     from shared.settings import Settings
@@ -46,25 +42,25 @@ def command(
         bool,
         typer.Option(
             "--by-reference",
-            help="Send only the names: paths as the ingest service sees them.",
+            help="Send only names: paths as the ingest service sees them.",
         ),
     ] = False,
     missing: Annotated[
         bool,
         typer.Option(
             "--missing",
-            help="After Redis lost its data: send again what the catalog still calls queued.",
+            help="After Redis lost its data: send again what the catalog still has as queued.",
         ),
     ] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Follow to the end; needs the catalog.")
+        bool, typer.Option("--wait", help="Wait until it is complete; needs the catalog.")
     ] = False,
     name: Annotated[str, typer.Option(help="What to call this submission.")] = "",
     model: Model = None,
     redis: RedisUrl = None,
     database: DatabaseUrl = None,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Give pictures to a running deployment; prints the id of the submission.
 
@@ -75,13 +71,11 @@ def command(
     """
     settings = load_settings(redis_url=redis, database_url=database)
     if wait and not (database or os.environ.get("FACES_DATABASE_URL")):
-        raise SettingsError("--wait reads the catalog: give it with --database")
+        raise SettingsError("--wait reads the catalog: name it with --database URL")
     if missing:
-        from services.cli.missing import submit_missing
-
         if sources or wait or by_reference:
-            raise FacesError("--missing knows by itself what to send: give nothing else to send")
-        raise typer.Exit(asyncio.run(submit_missing(settings, as_json=as_json)))
+            raise FacesError("--missing finds by itself what to send: give nothing else to send")
+        raise typer.Exit(asyncio.run(_resend(settings, as_json=as_json)))
     if not sources:
         raise FacesError("what should be sent? Give pictures or folders, or --missing")
     if not by_reference:
@@ -93,6 +87,32 @@ def command(
     made = make_recipe(model or settings.model, recipe)
     sender = _Sender(settings, sources, by_reference=by_reference, quiet=quiet)
     raise typer.Exit(asyncio.run(sender.run(made, name, wait=wait, as_json=as_json)))
+
+
+async def _resend(settings: "Settings", *, as_json: bool) -> Exit:
+    """Send again what is queued and not under way, and say what was found."""
+    from shared.streams.keys import Keys
+    from shared.verbs.resend import resend
+
+    place = Place(
+        redis=settings.redis_url.get_secret_value(),
+        database=settings.database_url.get_secret_value(),
+    )
+    async with deployment(place) as opened:
+        client, producer = await opened.redis(), await opened.producer()
+        done = await resend(await opened.catalog(), client, producer, Keys(settings.prefix))
+    if as_json:
+        print(json.dumps(asdict(done)), flush=True)
+    else:
+        print(f"{done.sent:,} sent again, {done.lost:,} lost, {done.under_way:,} under way")
+        if done.lost:
+            print("what was lost had been sent along: submit it again from where it is")
+        if done.unexpanded:
+            say(
+                f"{count(done.unexpanded, 'submission')} not fully expanded: "
+                "submit their sources again"
+            )
+    return Exit.SOME_FAILED if done.lost or done.unexpanded else Exit.DONE
 
 
 class _Sender:
@@ -110,18 +130,15 @@ class _Sender:
         self.refused = 0
 
     async def run(self, recipe: "Recipe", name: str, *, wait: bool, as_json: bool) -> Exit:
-        from services.cli.sending.submission import Submission
-        from shared.streams.client import check, connect
-        from shared.streams.producer import Producer
+        from services.cli.sending.parts import Submission
 
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(signum, self._stop.set)
-        client = connect(self._settings.redis_url)
-        try:
-            await check(client)
+        place = Place(redis=self._settings.redis_url.get_secret_value())
+        async with deployment(place) as opened:
             title = name or ", ".join(self._sources[:5])
-            submission = Submission(Producer(client, self._settings), recipe, title)
+            submission = Submission(await opened.producer(), recipe, title)
             showing = loop.create_task(self._show())
             try:
                 await (self._name_all if self._by_reference else self._send_all)(submission)
@@ -129,8 +146,6 @@ class _Sender:
                 showing.cancel()
                 # Also when stopped half way: what was sent then has an end in the ledger.
                 await submission.close()
-        finally:
-            await client.aclose()
         self._tell(submission.id, as_json=as_json)
         if wait and not self._stop.is_set():
             standing = await self._wait(submission.id, as_json=as_json)
@@ -166,7 +181,7 @@ class _Sender:
 
     def _refuse(self, what: str) -> None:
         self.refused += 1
-        print(f"faces: not sent: {printable(what)}", file=sys.stderr, flush=True)
+        say(f"faces: not sent: {what}")
 
     async def _show(self) -> None:
         """How many were sent, on standard error, until cancelled."""

@@ -1,35 +1,20 @@
 """Parquet, for `faces results`: a row an image, its faces as a list in it. Needs pyarrow."""
 
 import io
-from collections.abc import AsyncIterator
-from dataclasses import fields
-from types import ModuleType
-from typing import Any, BinaryIO, TextIO
+from datetime import datetime
+from types import ModuleType, NoneType
+from typing import Any, BinaryIO, TextIO, get_args, get_type_hints
 
+from services.cli.formats.columns import COLUMNS, FACE_COLUMNS
+from services.cli.formats.registry import Rows
 from shared.catalog import ImageRow
 from shared.errors import FacesError
-from shared.messages import Face
 
 ROW_GROUP = 5_000
 """Images held in memory at a time, and written together."""
 
-TYPES = {
-    "generation": "int32",
-    "width": "int32",
-    "height": "int32",
-    "face_count": "int32",
-    "attempts": "int32",
-    "bytes": "int64",
-    "detect_ms": "float64",
-    "pages": "int32",
-    "annotated_page": "int32",
-    "drawing": "int32",
-    "taken_at": "string",
-}
-"""Columns that are not text; those others that end in `_at` are times."""
 
-
-async def write_parquet(rows: AsyncIterator[ImageRow], out: TextIO) -> int:
+async def write(rows: Rows, out: TextIO) -> int:
     """Write all rows; how many images there were.
 
     Raises:
@@ -45,7 +30,7 @@ async def write_parquet(rows: AsyncIterator[ImageRow], out: TextIO) -> int:
         arrow.PythonFile(_Kept(out.buffer), mode="w") as sink,
         parquet.ParquetWriter(sink, schema, compression="zstd") as writer,
     ):
-        async for row in rows:
+        async for row in rows(True):
             count += 1
             group.append(_values(row))
             if len(group) == ROW_GROUP:
@@ -81,38 +66,31 @@ def _pyarrow() -> tuple[ModuleType, ModuleType]:
     return pyarrow, pyarrow.parquet
 
 
-def _columns() -> list[str]:
-    return [
-        field.name
-        for field in fields(ImageRow)
-        if field.name not in ("cursor", "searched", "faces")
-    ]
-
-
 def _schema(arrow: ModuleType) -> Any:  # Any: pyarrow has no types
-    face = arrow.struct(
-        [
-            (
-                name,
-                arrow.list_(arrow.float32())
-                if name == "landmarks"
-                else "int32"
-                if name == "page"
-                else "float32",
-            )
-            for name in Face.model_fields
-        ]
-    )
-    time = arrow.timestamp("us", tz="UTC")
-    columns = [
-        (name, TYPES.get(name) or (time if name.endswith("_at") else "string"))
-        for name in _columns()
-    ]
+    hints = get_type_hints(ImageRow)
+    columns = [(name, _type(arrow, name, hints[name])) for name in COLUMNS]
+    face = arrow.struct([(name, _type_in_face(arrow, name)) for name in FACE_COLUMNS])
     return arrow.schema([*columns, ("faces", arrow.list_(face))])
 
 
+def _type(arrow: ModuleType, name: str, hint: object) -> Any:  # Any: as above
+    """Of a column of images, by its type in `ImageRow`."""
+    kinds = {kind for kind in get_args(hint) or (hint,) if kind is not NoneType}
+    if kinds == {int}:
+        return arrow.int64() if name == "bytes" else arrow.int32()
+    if kinds == {float}:
+        return arrow.float64()
+    return arrow.timestamp("us", tz="UTC") if kinds == {datetime} else arrow.string()
+
+
+def _type_in_face(arrow: ModuleType, name: str) -> Any:  # Any: as above
+    if name == "landmarks":
+        return arrow.list_(arrow.float32())
+    return arrow.int32() if name == "page" else arrow.float32()
+
+
 def _values(row: ImageRow) -> dict[str, object]:
-    values: dict[str, object] = {name: getattr(row, name) for name in _columns()}
+    values: dict[str, object] = {name: getattr(row, name) for name in COLUMNS}
     values["status"] = row.status.value
     values["faces"] = [face.model_dump() for face in row.faces]
     return values

@@ -5,15 +5,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
-from services.cli.options import load_settings
-from services.cli.redoing import Redoing
+from services.cli.deployment import load_settings
 from shared.errors import FacesError
 from shared.recipe import Recipe
 from shared.settings import PicturesBy, Settings
+from shared.urls import sqlite_url
+
+if TYPE_CHECKING:
+    from shared.catalog import Filter
+
+
+@dataclass(frozen=True)
+class Again:
+    """Which images are searched again; `recipe` of None: each by its own."""
+
+    filter: "Filter"
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True)
@@ -27,8 +39,8 @@ class Plan:
     embedded: bool
     name: str
     done_dir: Path | None = None
-    again: Redoing | None = None
-    """Instead of expanding paths: images of an earlier run that are done again."""
+    again: Again | None = None
+    """Instead of expanding paths: images of earlier runs that are searched again."""
 
     def on_server(self, redis_url: str) -> "Plan":
         """The same plan on a server that has only now been started."""
@@ -120,14 +132,6 @@ def _prefix(prefix: str, out: Path, database: str | None) -> str:
     if database or "FACES_PREFIX" in os.environ:
         return prefix
     return f"{prefix}-{sha256(os.fsencode(out.resolve())).hexdigest()[:8]}"
-
-
-def sqlite_url(file: Path) -> str:
-    """The catalog in a file, whatever characters its path has.
-
-    As SQLAlchemy writes it, but without loading that: a run has something to start first.
-    """
-    return f"sqlite:///{quote(str(file.absolute()), safe=' +/')}"
 
 
 def _file_url(out: Path) -> str:

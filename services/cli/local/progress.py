@@ -7,8 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+from rich.progress import Progress as RichProgress
 from rich.table import Column
+
+from shared.printing import duration
 
 if TYPE_CHECKING:
     from shared.catalog import SubmissionStatus
@@ -23,15 +26,6 @@ def last_line(standing: "SubmissionStatus", rate: float) -> str:
         f"{standing.ended:,} images  {standing.with_faces:,} with faces  "
         f"{standing.faces:,} faces  {standing.failed:,} failed  {rate:.1f} img/s"
     )
-
-
-def duration(seconds: float) -> str:
-    """A time to wait, as people say it: `42 s`, `7 min`, `3 h 20 min`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h {seconds % 3600 / 60:.0f} min"
 
 
 class Pace:
@@ -115,7 +109,7 @@ class Bar:
 
     def __init__(self, stream: TextIO) -> None:
         self._pace = Pace()
-        self._progress = Progress(
+        self._progress = RichProgress(
             TextColumn("{task.fields[count]}", table_column=Column(no_wrap=True)),
             BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
             TaskProgressColumn(),

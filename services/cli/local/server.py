@@ -1,12 +1,12 @@
 """The private server of an output folder: that of a run going on there, or started for a moment."""
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from services.cli.local.embedded import EmbeddedValkey, running_url
 from services.cli.outdir.lock import hold
+from services.cli.talk import say
 from shared.errors import FacesError
 
 
@@ -24,7 +24,7 @@ async def server_of(out: Path) -> AsyncIterator[str]:
         return
     if not (private / "appendonlydir").is_dir():
         raise FacesError(f"no `faces run` with a server of its own was made in {out}")
-    with hold(out, lambda text: print(text, file=sys.stderr)):
+    with hold(out, say):
         valkey = EmbeddedValkey(private)
         valkey.start()
         try:

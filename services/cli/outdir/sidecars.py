@@ -1,86 +1,132 @@
-"""`--sidecar json|xmp`: the faces of each picture in OUT/annotated, in a file beside it.
+"""Sidecars: the faces of each picture in OUT/annotated, in a file beside it.
 
-`me.jpg` gets `me.jpg.xmp`, as digiKam and darktable name them: two pictures that differ in
-nothing but their extension keep a file each.
+`me.jpg` gets `me.jpg.xmp`, as digiKam and darktable name them: two pictures that differ in nothing
+but their extension keep a file each. A sidecar is ours as long as its content is what we wrote. One
+that a photo manager changed since (named a face, say) is left alone: that work is not ours to undo.
 """
 
-import json
-import sys
+import hashlib
+import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 
-from services.cli.formats.export import as_dict
-from services.cli.formats.regions import as_xmp
-from services.cli.options import Sidecar
-from services.cli.outdir.lock import hold
-from services.cli.outdir.placed import Placed, Written
-from services.cli.places import opened_catalog, whole_id
+from services.cli.formats.registry import SIDECARS
+from services.cli.outdir.record import Record
+from services.cli.talk import say
 from shared.catalog import Catalog, Filter, ImageRow
 from shared.errors import FacesError, Unreachable
+from shared.picture_keys import PictureKeys
+from shared.printing import count
 
 
-def as_json(row: ImageRow) -> bytes:
-    """The row and its faces, as `faces results --format json` gives them."""
-    return (json.dumps(as_dict(row), indent=2) + "\n").encode()
+class Written(Enum):
+    """What became of a sidecar."""
+
+    NEW = "new"
+    SAME = "same"
+    KEPT = "kept"
 
 
-FORMS: Mapping[Sidecar, Callable[[ImageRow], bytes]] = {Sidecar.JSON: as_json, Sidecar.XMP: as_xmp}
-
-
-def asked_before(out: Path) -> set[Sidecar]:
+def asked_before(out: Path) -> set[str]:
     """The forms of sidecars that earlier commands wrote in OUT: what is there is kept right."""
-    if not (out / ".faces" / "layout.db").is_file():
+    if not Record.file(out).is_file():
         return set()
-    with Placed(out) as placed:
-        return {form for form in Sidecar if f".{form.value}" in placed.suffixes()}
+    with Record.open(Record.file(out)) as record:
+        suffixes = record.sidecar_suffixes()
+    return {form for form in SIDECARS if f".{form}" in suffixes}
 
 
-async def of_results(
-    out: Path, database: str | None, filter_: Filter, forms: Sequence[Sidecar]
-) -> None:
-    """Write the sidecars of a filter's pictures in OUT, and tell how many.
+def check_tree(out: Path) -> None:
+    """See that OUT has annotated pictures.
 
     Raises:
-        FacesError: OUT has no annotated pictures.
+        FacesError: no run has put any there.
     """
-    if not (out / ".faces" / "layout.db").is_file():
+    if not Record.file(out).is_file():
         raise FacesError(f"there are no annotated pictures in {out}; make them with `faces run`")
-    with hold(out, _say):
-        async with opened_catalog(out, database) as catalog:
-            if filter_.submission is not None:
-                filter_ = replace(filter_, submission=await whole_id(catalog, filter_.submission))
-            await write_sidecars(out, catalog, filter_, forms)
 
 
 async def write_sidecars(
-    out: Path, catalog: Catalog, filter_: Filter, forms: Sequence[Sidecar]
+    out: Path, catalog: Catalog, filter_: Filter, forms: Sequence[str]
 ) -> None:
-    """Write the sidecars of a filter's pictures beside them; who calls holds OUT's lock.
+    """Write the sidecars of a filter's pictures, and say how many; who calls holds OUT's lock.
 
     Raises:
         Unreachable: the disk is full or does not let us write.
     """
+    annotated = out / "annotated"
+    contents = {form: SIDECARS[form].load() for form in forms}
     done: Counter[Written] = Counter()
-    with Placed(out) as placed:
+    with Record.open(Record.file(out)) as record:
         try:
             async for row in catalog.reader.results(filter_):
-                if row.annotated_uri is None or row.source_uri is None or not row.faces:
+                target = _target(annotated, record, row)
+                if target is None:
                     continue
-                target = placed.target(row.source_uri, f"{row.recipe}/{row.id}.jpg")
-                if target is None or not (row.width and row.height):
-                    continue
-                for form in dict.fromkeys(forms):
-                    content = FORMS[form](row)
-                    done[placed.write_sidecar(target, f".{form.value}", content)] += 1
-            placed.drop_stale_sidecars()
+                for form, content_of in contents.items():
+                    content = content_of(row)
+                    done[write_sidecar(annotated, record, target, f".{form}", content)] += 1
+            drop_stale_sidecars(annotated, record)
         except OSError as error:
-            raise Unreachable(f"sidecars in {out / 'annotated'}: {error.strerror}") from None
+            raise Unreachable(f"sidecars in {annotated}: {error.strerror}") from None
     kept = f"; {done[Written.KEPT]:,} that others made or changed were left alone"
-    number = f"{done[Written.NEW]:,} sidecars written, {done[Written.SAME]:,} were right already"
-    _say(number + kept * bool(done[Written.KEPT]))
+    number = f"{count(done[Written.NEW], 'sidecar')} written, {done[Written.SAME]:,} up to date"
+    say(number + kept * bool(done[Written.KEPT]))
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _target(annotated: Path, record: Record, row: ImageRow) -> str | None:
+    """The name of a row's annotated picture, where it has one, with faces and a size."""
+    if row.annotated_uri is None or row.source_uri is None or not row.faces:
+        return None
+    place = record.place(row.source_uri)
+    if place is None or place.object != PictureKeys(row.recipe, row.id).annotated:
+        return None
+    sized = row.width and row.height
+    return place.target if sized and (annotated / place.target).exists() else None
+
+
+def write_sidecar(
+    annotated: Path, record: Record, target: str, suffix: str, content: bytes
+) -> Written:
+    """Write `target` + `suffix`, unless somebody else's file, or a changed one, is there.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written.
+    """
+    name = target + suffix
+    path = annotated / name
+    digest = hashlib.sha256(content).digest()
+    ours = record.sidecar_digest(name)
+    if os.path.lexists(path):
+        there = _digest(path)
+        if there == digest:
+            if ours != digest:
+                record.keep_sidecar(name, target, digest)
+            return Written.SAME
+        if ours is None or there != ours:
+            return Written.KEPT
+    beside = path.parent / f".{hashlib.sha256(name.encode()).hexdigest()[:16]}.part"
+    beside.write_bytes(content)
+    beside.replace(path)
+    record.keep_sidecar(name, target, digest)
+    return Written.NEW
+
+
+def drop_stale_sidecars(annotated: Path, record: Record) -> int:
+    """Delete our own sidecars whose picture is no longer there; how many there were."""
+    stale = record.stale_sidecars()
+    for name, digest in stale:
+        path = annotated / name
+        if _digest(path) == digest:
+            path.unlink()
+        record.drop_sidecar(name)
+    return len(stale)
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError:
+        return b""

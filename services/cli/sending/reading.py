@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from services.cli.sending.buckets import bucket_pictures
+from services.cli.sending.buckets import Picture, bucket_pictures
 from services.ingest.sources.walk import Walk
 from shared.identity import display_name
 from shared.urls import is_bucket
@@ -13,9 +13,6 @@ BATCH_BYTES = 4 << 20
 """Pictures sent in one message: few and small enough that streams fill and empty evenly."""
 
 STEP = 500
-
-Picture = tuple[str, bytes]
-"""A name, relative to the folder that was given, and the content."""
 
 
 def pictures(

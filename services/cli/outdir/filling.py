@@ -4,25 +4,28 @@ import asyncio
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote_to_bytes
 
 import structlog
 
 from services.cli.local.plan import Plan
-from services.cli.outdir.layout import Finished, Layout, Roots
 from services.cli.outdir.names import with_id
+from services.cli.outdir.record import Record
+from services.cli.outdir.roots import Roots
+from services.cli.outdir.tree import Tree
 from shared.catalog import Catalog, Member
 from shared.identity import file_version, reference_id
 from shared.messages import Status
 
 PAGE = 250
-"""Behind the last image that ended, up to this many are read in vain at each look."""
+"""Images read at a time: each look reads at most one page that holds none that has ended."""
 
 log = structlog.get_logger()
 
 
-class Results:
+class Filling:
     """Follows the ended images of a submission, each once, as they end."""
 
     def __init__(self, plan: Plan, catalog: Catalog, submission: str) -> None:
@@ -30,14 +33,15 @@ class Results:
         self._submission = submission
         self._roots = Roots(plan.paths)
         self._done_dir = plan.done_dir
-        self._layout: Layout | None = None
+        self._opened = ExitStack()
+        self._tree: Tree | None = None
         if plan.objects is not None:
-            record = plan.private / "layout.db"
-            self._layout = Layout(plan.out / "annotated", plan.objects, record, self._roots)
+            record = self._opened.enter_context(Record.open(Record.file(plan.out)))
+            self._tree = Tree(plan.out / "annotated", plan.objects, record, self._roots)
             if plan.again is None:
-                self._layout.remember_roots()
+                self._tree.remember_roots()
             else:
-                self._layout.recall_roots(own_recipe=plan.again.recipe is None)
+                self._tree.recall_roots(own_recipe=plan.again.recipe is None)
         self._after = 0
         self._seen: set[int] = set()
 
@@ -63,22 +67,12 @@ class Results:
             after = page[-1].key
 
     def close(self) -> None:
-        """Give the record of names back."""
-        if self._layout is not None:
-            self._layout.__exit__(None, None, None)
+        """Close the record of OUT."""
+        self._opened.close()
 
     def _take(self, members: Sequence[Member]) -> None:
-        if self._layout is not None:
-            self._layout.place(
-                Finished(
-                    member.id,
-                    member.source_uri,
-                    _object_key(member.annotated_uri),
-                    member.recipe,
-                )
-                for member in members
-                if member.source_uri is not None
-            )
+        if self._tree is not None:
+            self._tree.place(members)
         if self._done_dir is not None:
             for member in members:
                 if member.status is not Status.FAILED and member.source_uri is not None:
@@ -107,8 +101,3 @@ def move_done(source_uri: str, image_id: str, roots: Roots, done_dir: Path) -> b
             return False
     shutil.move(path, target)
     return True
-
-
-def _object_key(uri: str | None) -> str | None:
-    """`<recipe>/<id>.jpg`, the end of an object's URI."""
-    return "/".join(uri.rsplit("/", 2)[-2:]) if uri else None

@@ -1,11 +1,10 @@
-"""Options that several commands share, and what is made of them: settings and a recipe."""
+"""One option for each parameter of a recipe, and the recipe that is made of them."""
 
 import inspect
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -14,58 +13,7 @@ from pydantic_core import PydanticUndefined
 from shared.errors import SettingsError
 from shared.recipe import Recipe
 
-if TYPE_CHECKING:
-    from shared.settings import Settings
-
-RedisUrl = Annotated[
-    str | None,
-    typer.Option("--redis", metavar="URL", help="Redis or Valkey server. [env: FACES_REDIS_URL]"),
-]
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option("--database", metavar="URL", help="Catalog. [env: FACES_DATABASE_URL]"),
-]
-Out = Annotated[
-    Path | None,
-    typer.Option("-o", "--out", metavar="OUT", help="Output folder of a `faces run`."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model", metavar="NAME", help="Face model: see `faces models list`. [env: FACES_MODEL]"
-    ),
-]
-
-
-class Format(StrEnum):
-    """How results are printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    JSONL = "jsonl"
-    CSV = "csv"
-    COCO = "coco"
-    PARQUET = "parquet"
-
-
-class Sidecar(StrEnum):
-    """Files beside annotated pictures that say where the faces are."""
-
-    JSON = "json"
-    XMP = "xmp"
-
-
-Sidecars = Annotated[
-    list[Sidecar] | None,
-    typer.Option(
-        help="Write the faces beside each picture in OUT/annotated, and keep that right from then "
-        "on; xmp is for photo managers."
-    ),
-]
-
-
-RECIPE_PANEL = "What is searched and drawn"
+PANEL = "What is searched and drawn"
 
 
 def takes_recipe(command: Callable[..., None]) -> Callable[..., None]:
@@ -104,7 +52,7 @@ def _option(name: str) -> inspect.Parameter:
         f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
         help=f"{field.description} [default: {shown}]",
         show_default=False,
-        rich_help_panel=RECIPE_PANEL,
+        rich_help_panel=PANEL,
     )
     return inspect.Parameter(
         name,
@@ -134,14 +82,3 @@ def make_recipe(model: str, given: Mapping[str, Any]) -> Recipe:
         first = error.errors(include_url=False)[0]
         flag = "--" + str(first["loc"][0]).replace("_", "-")
         raise SettingsError(f"{flag} {first['input']}: {first['msg']}") from None
-
-
-def load_settings(**overrides: object) -> "Settings":
-    """Settings from the environment, with what the command line gives on top.
-
-    Raises:
-        SettingsError: a value cannot be used.
-    """
-    from shared.settings import Settings
-
-    return Settings.load(overrides)

@@ -1,4 +1,4 @@
-"""The settings as people read them: in `--help` of the services, and as the README's table."""
+"""The settings as people read them: in `--help` of the services, and as README.md's table."""
 
 from enum import StrEnum
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 from math import ceil
 
-from services.cli.local.progress import duration
+from shared.printing import count, duration
 from shared.streams.keys import IMAGES, RESULTS
 from shared.streams.stats import STAGES, Stats, StreamStats
 
@@ -24,8 +24,7 @@ def advise(stats: Stats, lease_seconds: float, growth: float | None = None) -> s
         if said := _dead_or_absent(stream, lease_seconds):
             return said
     if stats.dead:
-        letters = "1 dead letter" if stats.dead == 1 else f"{stats.dead:,} dead letters"
-        return f"{letters}: see why with `faces dead list`"
+        return f"{count(stats.dead, 'dead letter')}: see why with `faces dead list`"
     if said := _too_slow(stats, lease_seconds, growth):
         return said
     return "all is moving" if any(one.length for one in stats.streams) else "nothing is waiting"
@@ -62,7 +61,7 @@ def _dead_or_absent(stream: StreamStats, lease_seconds: float) -> str:
     alive = _alive(stream, lease_seconds)
     for consumer in stream.consumers:
         if consumer.pending and consumer.idle_seconds > lease_seconds:
-            held = "1 entry" if consumer.pending == 1 else f"{consumer.pending} entries"
+            held = count(consumer.pending, "entry", "entries")
             silent = f"{consumer.name} holds {held}, silent for {duration(consumer.idle_seconds)}"
             if alive:
                 return f"{silent}: the other {service} consumers take over"

@@ -15,20 +15,22 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from services.cli.leftovers import clear_leftovers
 from services.cli.local.embedded import EmbeddedValkey
 from services.cli.local.plan import Plan
 from services.cli.local.progress import Reporter
 from services.cli.local.stages import Stages
-from services.cli.outdir.follow import Results
-from services.cli.redoing import hand_on
-from services.cli.sending.submission import Submission
+from services.cli.outdir.filling import Filling
+from services.cli.sending.parts import Submission
+from services.cli.talk import notes_on
 from services.detector.slots import Slots
 from shared.catalog import Catalog, Redo, SubmissionStatus
 from shared.errors import Exit, FacesError, Unreachable
+from shared.recipe import DRAWING_VERSION
 from shared.streams.client import check, connect
 from shared.streams.keys import RESULTS, Keys
+from shared.streams.leftovers import clear_leftovers
 from shared.streams.producer import Producer
+from shared.verbs.redo import redo
 
 SHOW_SECONDS = 1.0
 SHOW_SOON_SECONDS = 0.1
@@ -62,12 +64,19 @@ class ResultsRefused(FacesError):
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended. `seconds` is all of it, `working_seconds` since every service was ready."""
+    """How a run ended.
+
+    Attributes:
+        seconds: all that it took; `working_seconds`, since every service was ready.
+        drawn_before_mend: how many of its annotated pictures an earlier run drew with a version of
+            drawing that was mended since.
+    """
 
     standing: SubmissionStatus
     seconds: float
     working_seconds: float
     interrupted: bool
+    drawn_before_mend: int
 
     @property
     def rate(self) -> float:
@@ -144,31 +153,33 @@ class _Course:
         stages = Stages(self._plan.settings, tasks, slots)
         submitting = tasks.create_task(self._submit())
         timing = tasks.create_task(self._note_start(stages))
-        results = Results(self._plan, self._catalog, submission.id)
+        filling = Filling(self._plan, self._catalog, submission.id)
         try:
-            await self._until_end(stages, results)
+            await self._until_end(stages, filling)
             ended = time.monotonic()
             for task in (submitting, timing):
                 task.cancel()
             await stages.drain(self._no_results)
             standing = await self._catalog.reader.submission(submission.id)
-            await self._follow(results)
+            outdated = await self._catalog.reader.drawn_before(DRAWING_VERSION, submission.id)
+            await self._follow(filling)
             self._reporter.show(standing)
         finally:
-            results.close()
+            filling.close()
         return Ending(
             standing,
             seconds=ended - began,
             working_seconds=ended - self._working_since,
             interrupted=self._interrupted.is_set() and not standing.complete,
+            drawn_before_mend=outdated,
         )
 
     async def _submit(self) -> None:
         if (again := self._plan.again) is not None:
             own = self._submission
             request = Redo(own.id, own.name, own.created_at, again.filter, again.recipe)
-            done = await hand_on(request, self._catalog, self._producer)
-            for line in done.lines():
+            done = await redo(request, self._catalog, self._producer)
+            for line in notes_on(done):
                 self._reporter.note(line)
             return
         for path in self._plan.paths:
@@ -179,7 +190,7 @@ class _Course:
         await stages.opened()
         self._working_since = time.monotonic()
 
-    async def _until_end(self, stages: Stages, results: Results) -> None:
+    async def _until_end(self, stages: Stages, filling: Filling) -> None:
         """Show and place what ends, until the submission is complete or somebody interrupts."""
         clock = time.monotonic
         follow_at, troubled_since, told = clock() + FOLLOW_SECONDS, clock(), ""
@@ -192,7 +203,7 @@ class _Course:
                     return
                 pause = pause_before_next_look(standing)
                 if clock() >= follow_at:
-                    await self._follow(results)
+                    await self._follow(filling)
                     follow_at = clock() + FOLLOW_SECONDS
             trouble = stages.trouble
             if not trouble:
@@ -204,9 +215,9 @@ class _Course:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._interrupted.wait(), pause)
 
-    async def _follow(self, results: Results) -> None:
+    async def _follow(self, filling: Filling) -> None:
         try:
-            await results.follow()
+            await filling.follow()
         except (OSError, sqlite3.Error) as error:
             self._refuse_full_disk()
             raise ResultsRefused(f"cannot write below {self._plan.out}: {error}") from None

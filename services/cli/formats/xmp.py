@@ -30,7 +30,7 @@ PACKET_ID = "W5M0MpCehiHzreSzNTczkc9d"
 """What every XMP packet begins with, by the XMP specification, part 1, 7.3.2."""
 
 
-def as_xmp(row: ImageRow) -> bytes:
+def sidecar(row: ImageRow) -> bytes:
     """The packet of one picture: its size, and a region a face. UTF-8.
 
     `row` has a size and is upright, as annotated pictures are. Names of strangers are escaped.

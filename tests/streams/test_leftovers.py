@@ -2,11 +2,11 @@
 
 from redis.asyncio import Redis
 
-from services.cli.leftovers import clear_leftovers
 from shared.messages import ImageMessage, Message, SourceKind, SourceMessage, new_token
 from shared.settings import Settings
 from shared.streams.client import connect
 from shared.streams.keys import Keys
+from shared.streams.leftovers import clear_leftovers
 from shared.streams.producer import Producer
 from shared.streams.stats import read_stats
 from tests.support.stages import RECIPE, image, result_of

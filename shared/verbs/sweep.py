@@ -1,56 +1,34 @@
-"""What touches rows and objects together: forgetting pictures, and sweeping what no row names."""
+"""Sweep: delete the objects of pictures that no row names, as crashes can leave them."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
 from shared.catalog import Catalog, Filter, ObjectsOfRow
-from shared.messages import now
+from shared.errors import FacesError
+from shared.messages import Status, now
 from shared.objects import Objects
 from shared.picture_keys import PictureKeys
+from shared.verbs.store_check import StoreCheck
 
 SWEEP_AGE = timedelta(hours=1)
 """Objects younger than this may still get their row: they are written before it."""
 
 BATCH = 500
 
-
-async def forget(
-    catalog: Catalog, objects: Objects, filter_: Filter, dry_run: bool = False
-) -> AsyncIterator[str]:
-    """Delete rows and objects of images, because a person asked for it; yields their names.
-
-    Rows go first and leave a tombstone each, so that a result still under way finds none and its
-    object is deleted by the writer. If this is cut off between the two, forgetting anything again
-    deletes the objects that were left. A dry run only yields the names.
-
-    Raises:
-        Unreachable: the database or the store does not answer; what was yielded is forgotten.
-        ObjectRefused: the store does not let the objects be deleted.
-    """
-    if dry_run:
-        async for row in catalog.reader.results(filter_, faces=False):
-            yield row.name
-        return
-    await _delete_objects(catalog, objects)
-    while rows := await catalog.curator.forget_some(filter_, BATCH):
-        await _delete_objects(catalog, objects)
-        for forgotten in rows:
-            yield forgotten.name
-
-
-async def _delete_objects(catalog: Catalog, objects: Objects) -> None:
-    while found := await catalog.curator.uncleared(BATCH):
-        for image, recipe in found:
-            await objects.delete_all(await objects.keys_of(PictureKeys(recipe, image)))
-        await catalog.curator.clear(found)
+LOOKED_AT = 1000
+"""Pictures looked at for one that says which store is the catalog's."""
 
 
 async def sweep(
     catalog: Catalog, objects: Objects, older_than: timedelta = SWEEP_AGE, dry_run: bool = False
 ) -> AsyncIterator[str]:
-    """Delete the objects that no row names, of a certain age; yields their keys.
+    """Delete the objects that no row names and that are old enough; yields their keys.
 
     Only keys of pictures (`shared.picture_keys`) are ever touched.
+
+    Raises:
+        Unreachable: the database or the store does not answer.
+        ObjectRefused: the store does not let the objects be deleted.
     """
     limit = now() - older_than
     batch: list[tuple[str, PictureKeys]] = []
@@ -91,3 +69,27 @@ def _is_named(key: str, owner: PictureKeys, row: ObjectsOfRow | None) -> bool:
         return row.annotated
     number = owner.crop_number(key)
     return row.crops > 0 if number is None else number < row.crops
+
+
+async def check_store(catalog: Catalog, objects: Objects) -> None:
+    """See that the catalog's pictures are in this store: with another's, all would be swept.
+
+    Raises:
+        FacesError: they are not, or the catalog names none, as one that was lost and made anew.
+    """
+    check = StoreCheck(objects)
+    async for row in catalog.reader.results(
+        Filter(statuses=(Status.FACES,)), LOOKED_AT, faces=False
+    ):
+        if row.annotated_uri is None:
+            continue
+        if place := await check.elsewhere(row):
+            raise FacesError(
+                f"the catalog's pictures are kept in {place}, not in {objects.place}: "
+                f"give --objects {place}; nothing was deleted"
+            )
+        return
+    raise FacesError(
+        f"the catalog names no picture, so it cannot say what in {objects.place} is left over; "
+        "is it the right catalog? Nothing was deleted"
+    )

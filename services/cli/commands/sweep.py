@@ -1,0 +1,56 @@
+"""`faces sweep`: deleting objects that crashes left in the store and no row names."""
+
+import asyncio
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from services.cli.deployment import Place, deployment
+from services.cli.options.common import DatabaseUrl, DryRun, ObjectsUrl, Out, Yes
+from services.cli.talk import confirm
+from shared.printing import count
+
+
+def command(
+    out: Out = None,
+    database: DatabaseUrl = None,
+    objects: ObjectsUrl = None,
+    older_than: Annotated[
+        float, typer.Option(min=0, metavar="HOURS", help="Leave what is younger than this.")
+    ] = 1.0,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Delete annotated pictures and crops in the object store that no row of the catalog names.
+
+    Crashes can leave such. Objects whose names are not of this program's form are never touched. A
+    store belongs to one catalog: with a catalog whose pictures are elsewhere, or that names none,
+    nothing is deleted.
+
+    Example: `faces sweep -o out --dry-run`
+    """
+    place = Place(out=out, database=database, objects=objects)
+    asyncio.run(_sweep(place, timedelta(hours=older_than), yes=yes, dry_run=dry_run))
+
+
+async def _sweep(place: Place, age: timedelta, *, yes: bool, dry_run: bool) -> None:
+    from shared.verbs.sweep import check_store, sweep
+
+    async with deployment(place) as opened:
+        catalog = await opened.catalog()
+        objects = opened.objects()
+        await check_store(catalog, objects)
+        found = 0
+        async for key in sweep(catalog, objects, age, dry_run=True):
+            found += 1
+            if dry_run:
+                print(key)
+        if dry_run or not found:
+            print(f"{count(found, 'object')} without a row")
+            return
+        confirm(f"Delete {count(found, 'object')} in {objects.place} without a row?", yes=yes)
+        done = 0
+        async for _ in sweep(catalog, objects, age):
+            done += 1
+    print(f"{count(done, 'object')} deleted")

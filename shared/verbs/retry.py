@@ -1,0 +1,38 @@
+"""Retry: put a dead letter back into its stream, under the generation that its row gets for it."""
+
+from enum import StrEnum
+
+from shared.catalog import Catalog
+from shared.messages import ImageMessage, ResultMessage
+from shared.streams.dead import DeadLetter, DeadLetters
+
+
+class Retried(StrEnum):
+    """What became of a dead letter."""
+
+    RETRIED = "retried"
+    GONE = "gone"
+    UNDER_WAY = "under way"
+    UNREADABLE = "unreadable"
+    NO_ROW = "no row"
+
+
+async def retry(letter: DeadLetter, letters: DeadLetters, catalog: Catalog) -> Retried:
+    """Put one back at the end of its stream, with all its attempts before it.
+
+    A letter that holds no message (`UNREADABLE`), or whose picture has no row any more (`NO_ROW`),
+    stays where it is.
+
+    Raises:
+        FacesError: the key of its stream holds something else.
+        Unreachable: the database does not answer.
+    """
+    message = letter.message
+    if message is None:
+        return Retried.UNREADABLE
+    if isinstance(message, ImageMessage | ResultMessage):
+        generation = await catalog.curator.revive(message.id, message.recipe.id)
+        if generation is None:
+            return Retried.NO_ROW
+        message = message.model_copy(update={"generation": generation})
+    return Retried(await letters.retry(letter, message))
