@@ -253,7 +253,7 @@ async def test_json_is_an_array_of_columns_with_nested_faces() -> None:
     assert [face["n"] for face in first["faces"]] == [0, 1]
     assert first["faces"][0] == {
         "n": 0, "x": 10, "y": 20, "w": 30, "h": 40, "score": 0.9,
-        "landmarks": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+        "landmarks": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], "page": None,
     }  # fmt: skip
     assert (second["status"], second["faces"]) == ("failed", [])
     assert json.loads(await printed("json")) == []

@@ -76,7 +76,7 @@ def test_results_writes_them_beside_the_pictures_of_a_filter(tree: Tree) -> None
         "results", "--name", "*00[01].jpg", "--sidecar", "xmp", "--sidecar", "json"
     )
     assert (answer.status, answer.out) == (0, "")
-    assert answer.err == "4 sidecars written, 0 were up to date\n"
+    assert answer.err == "4 sidecars written, 0 up to date\n"
     annotated = tree.here.out / "annotated"
     written = {path.name for path in annotated.rglob("*") if path.suffix in (".xmp", ".json")}
     assert written == {
@@ -86,7 +86,7 @@ def test_results_writes_them_beside_the_pictures_of_a_filter(tree: Tree) -> None
     assert (told["name"], len(told["faces"])) == (second.name, 2)
     assert len(boxes((annotated / f"{first.name}.xmp").read_bytes())[0]) == 2
     again = tree.here.on("results", "--name", "*00[01].jpg", "--sidecar", "xmp")
-    assert again.err == "0 sidecars written, 2 were up to date\n"
+    assert again.err == "0 sidecars written, 2 up to date\n"
 
 
 def test_what_others_made_or_changed_is_left_alone(tree: Tree) -> None:
@@ -98,7 +98,7 @@ def test_what_others_made_or_changed_is_left_alone(tree: Tree) -> None:
     changed.write_bytes(b"<named/>")
     ours.unlink()
     answer = tree.here.on("results", "--sidecar", "xmp")
-    assert "1 sidecar written, 0 were up to date; 2 that others made" in answer.err
+    assert "1 sidecar written, 0 up to date; 2 that others made" in answer.err
     assert (theirs.read_bytes(), changed.read_bytes()) == (b"<theirs/>", b"<named/>")
     assert len(boxes(ours.read_bytes())[0]) == 2
 
