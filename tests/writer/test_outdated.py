@@ -11,7 +11,6 @@ from shared.messages import ResultMessage, now
 from shared.objects import ObjectRefused, Objects
 from shared.picture_keys import PictureKeys
 from shared.streams.stage import Done
-from shared.streams.outcome import Done
 from shared.verbs.sweep import sweep
 from tests.support.catalogs import (
     FACE,
