@@ -8,9 +8,9 @@ from redis.asyncio import Redis
 from shared.catalog import Catalog, QueuedRow
 from shared.messages import ImageMessage, ResultMessage, subject_of
 from shared.reasons import Failure, Reason
-from shared.streams.keys import Keys
+from shared.streams.keys import SOURCES, Keys
 from shared.streams.producer import Producer
-from shared.streams.resending import clear_idle_in_flight, sources_wait
+from shared.streams.repairs import forget_lost_in_flight, waits
 
 SUBMISSIONS = 1000
 """The newest submissions, which are looked at for sources that were never expanded."""
@@ -39,7 +39,7 @@ async def resend(catalog: Catalog, client: Redis, producer: Producer, keys: Keys
         Unreachable: the database, or Redis where it is added to, does not answer.
         RedisError: Redis does not answer where it is read.
     """
-    await clear_idle_in_flight(client, keys)
+    await forget_lost_in_flight(client, keys)
     done, after = Resent(), 0
     while rows := await catalog.reader.queued(after=after):
         for row in rows:
@@ -56,7 +56,7 @@ async def resend(catalog: Catalog, client: Redis, producer: Producer, keys: Keys
 async def _unexpanded(catalog: Catalog, client: Redis, keys: Keys) -> int:
     """Submissions whose sources were not all expanded, and never will be."""
     submissions = await catalog.reader.submissions(limit=SUBMISSIONS)
-    if await sources_wait(client, keys):
+    if await waits(client, keys, SOURCES):
         return 0  # those that wait there may be theirs
     return sum((one.parts_open > 0 or not one.sealed) and not one.cancelled for one in submissions)
 

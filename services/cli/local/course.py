@@ -28,8 +28,8 @@ from shared.errors import Exit, FacesError, Unreachable
 from shared.recipe import DRAWING_VERSION
 from shared.streams.client import check, connect
 from shared.streams.keys import RESULTS, Keys
-from shared.streams.leftovers import clear_leftovers
 from shared.streams.producer import Producer
+from shared.streams.repairs import clear_leftovers
 from shared.verbs.redo import redo
 
 SHOW_SECONDS = 1.0

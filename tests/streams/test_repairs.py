@@ -6,8 +6,8 @@ from shared.messages import ImageMessage, Message, SourceKind, SourceMessage, ne
 from shared.settings import Settings
 from shared.streams.client import connect
 from shared.streams.keys import Keys
-from shared.streams.leftovers import clear_leftovers
 from shared.streams.producer import Producer
+from shared.streams.repairs import clear_leftovers
 from shared.streams.stats import read_stats
 from tests.support.stages import RECIPE, image, result_of
 
