@@ -1,11 +1,8 @@
 """The command line itself: help, versions, options, submitting, reading the catalog."""
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,14 +10,12 @@ import redis
 from typer.testing import CliRunner
 
 from services.cli.app import app
-from services.cli.formats.columns import COLUMNS
-from services.cli.formats.registry import FORMATS
 from services.cli.options.recipe import make_recipe
 from services.cli.outdir.names import with_id
 from services.cli.sending.reading import BATCH_BYTES, BATCH_PICTURES, in_batches, pictures
-from shared.catalog import Catalog, Filter, ImageRow
+from shared.catalog import Catalog, Filter
 from shared.errors import SettingsError
-from shared.messages import Face, SourceKind, SourceMessage, Status, new_token, now
+from shared.messages import SourceKind, SourceMessage
 from shared.model_table import MODELS
 from shared.recipe import Recipe
 from tests.support.entries import entries_in
@@ -202,97 +197,6 @@ def test_reading_goes_on_behind_what_cannot_be_read(tmp_path: Path) -> None:
     found = [name for name, _ in pictures([str(tmp_path).encode()], 1000, refused.append)]
     assert found == ["a.jpg", "c.jpg"]
     assert refused == ["b.jpg: cannot be read: No such file or directory"]
-
-
-MOMENT = now()
-FACE = Face(x=10, y=20, w=30, h=40, score=0.9, landmarks=(1, 2, 3, 4, 5, 6, 7, 8, 9, 10))
-ROW = ImageRow(
-    cursor=7,
-    id=new_token(),
-    recipe="yunet-0123456789",
-    generation=1,
-    submission_id=new_token(),
-    source_uri="file:///p/a.jpg",
-    source_version="1-2",
-    name="trip/a\n\x1b[2J.jpg",
-    bytes=1000,
-    width=640,
-    height=480,
-    format="JPEG",
-    status=Status.FACES,
-    face_count=2,
-    annotated_uri=None,
-    reason="",
-    attempts=1,
-    consumer="host-1",
-    queued_at=MOMENT,
-    detected_at=MOMENT,
-    committed_at=MOMENT,
-    detect_ms=12.5,
-    faces=(FACE, FACE.model_copy(update={"landmarks": ()})),
-)
-FAILED = replace(
-    ROW, cursor=8, name="b.jpg", status=Status.FAILED, reason="empty", faces=(), face_count=0
-)
-
-
-async def printed(form: str, *rows: ImageRow) -> str:
-    async def given(_faces: bool):  # type: ignore[no-untyped-def]  # an async generator of rows
-        for row in rows:
-            yield row
-
-    out = io.StringIO()
-    assert await FORMATS[form].load()(given, out) in (len(rows), len(rows) - 1)
-    return out.getvalue()
-
-
-async def test_json_is_an_array_of_columns_with_nested_faces() -> None:
-    first, second = json.loads(await printed("json", ROW, FAILED))
-    assert set(first) == {*COLUMNS, "searched", "faces"}
-    assert first["queued_at"] == MOMENT.isoformat()
-    assert [face["n"] for face in first["faces"]] == [0, 1]
-    assert first["faces"][0] == {
-        "n": 0, "x": 10, "y": 20, "w": 30, "h": 40, "score": 0.9,
-        "landmarks": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], "page": None,
-    }  # fmt: skip
-    assert (second["status"], second["faces"]) == ("failed", [])
-    assert json.loads(await printed("json")) == []
-
-
-async def test_jsonl_is_an_object_a_line() -> None:
-    lines = (await printed("jsonl", ROW, FAILED)).splitlines()
-    assert [json.loads(line)["name"] for line in lines] == [ROW.name, "b.jpg"]
-
-
-async def test_csv_has_a_line_a_face_and_one_for_a_picture_without() -> None:
-    lines = list(csv.DictReader(io.StringIO(await printed("csv", ROW, FAILED))))
-    assert [(line["name"], line["n"], line["score"]) for line in lines] == [
-        (ROW.name, "0", "0.9"),
-        (ROW.name, "1", "0.9"),
-        ("b.jpg", "", ""),
-    ]
-    assert (lines[0]["nose_x"], lines[1]["nose_x"]) == ("5.0", "")
-
-
-async def test_coco_is_complete_and_refers_only_to_what_is_in_it() -> None:
-    told = json.loads(await printed("coco", ROW, FAILED))
-    (image,) = told["images"]  # what failed was not searched
-    assert image == {"id": 7, "file_name": ROW.name, "width": 640, "height": 480}
-    assert told["categories"][0]["name"] == "face"
-    assert [one["id"] for one in told["annotations"]] == [1, 2]
-    for one in told["annotations"]:
-        assert (one["image_id"], one["category_id"], one["iscrowd"]) == (7, 1, 0)
-        assert one["bbox"] == [10, 20, 30, 40]
-        assert one["area"] == 1200
-    assert told["annotations"][0]["keypoints"][:3] == [1, 2, 2]
-    assert json.loads(await printed("coco", FAILED))["annotations"] == []
-
-
-async def test_a_table_keeps_every_picture_on_one_line_of_the_terminal() -> None:
-    lines = (await printed("table", ROW, FAILED)).splitlines()
-    assert len(lines) == 3
-    assert "trip/a\\n\\x1b[2J.jpg" in lines[1]
-    assert lines[2].endswith("b.jpg  (empty)")
 
 
 async def test_results_reads_a_catalog_by_folder_or_url(faces: Faces, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from shared.errors import FacesError
 from shared.messages import Face, Status, new_token, now
 from shared.reasons import Reason
 from shared.recipe import Mode, Recipe
-from tests.cli.test_commands import FAILED, ROW
+from tests.cli.test_formats import FAILED, ROW
 from tests.support.catalogs import RECIPE, failure, nothing_found, result_of, some_images, step_of
 from tests.support.command_here import Here, here
 

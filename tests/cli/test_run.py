@@ -31,6 +31,7 @@ JSON_KEYS = {
     "seconds",
     "images_per_second",
     "skipped",
+    "drawn_before_mend",
 }
 
 SAMPLES = dict(samples())
@@ -117,7 +118,7 @@ def test_running_again_does_only_what_is_new(faces: Faces, photos: Path, tmp_pat
     first = set(rows(tmp_path / "out"))
     put(photos / "new.jpg", FACE)
     again = faces("run", photos, "-o", "out")
-    assert "3 were finished by an earlier run and were not done again" in again.stdout
+    assert "3 were finished by an earlier run and not searched again" in again.stdout
     assert first < set(rows(tmp_path / "out"))  # the same rows, by the same consumer
     assert annotated(tmp_path / "out") == {"me.jpg", "new.jpg"}
 

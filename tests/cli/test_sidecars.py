@@ -11,8 +11,8 @@ from bench.samples import samples
 from services.cli.formats.xmp import AREA, DC, DIMENSIONS, RDF, REGIONS, X, sidecar
 from services.cli.outdir.sidecars import Written, drop_stale_sidecars, write_sidecar
 from shared.messages import Face
-from tests.cli.test_commands import ROW
 from tests.cli.test_forget import Tree, tree
+from tests.cli.test_formats import ROW
 from tests.support.command_here import Here, here
 from tests.support.faces_command import Faces
 

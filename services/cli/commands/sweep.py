@@ -1,7 +1,9 @@
 """`faces sweep`: deleting objects that crashes left in the store and no row names."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,9 +26,9 @@ def command(
 ) -> None:
     """Delete annotated pictures and crops in the object store that no row of the catalog names.
 
-    Crashes can leave such. Objects whose names are not of this program's form are never touched. A
-    store belongs to one catalog: with a catalog whose pictures are elsewhere, or that names none,
-    nothing is deleted.
+    Crashes can leave such. What lies in OUT/annotated of them goes too. Objects whose names are not
+    of this program's form are never touched. A store belongs to one catalog: with a catalog whose
+    pictures are elsewhere, or that names none, nothing is deleted.
 
     Example: `faces sweep -o out --dry-run`
     """
@@ -50,7 +52,21 @@ async def _sweep(place: Place, age: timedelta, *, yes: bool, dry_run: bool) -> N
             print(f"{count(found, 'object')} without a row")
             return
         confirm(f"Delete {count(found, 'object')} in {objects.place} without a row?", yes=yes)
+        opened.hold()
+        await _sweep_tree(place.out, sweep(catalog, objects, age, dry_run=True))
         done = 0
         async for _ in sweep(catalog, objects, age):
             done += 1
     print(f"{count(done, 'object')} deleted")
+
+
+async def _sweep_tree(out: Path | None, keys: AsyncIterator[str]) -> None:
+    """Delete what was made of these objects in OUT/annotated, before they are gone themselves."""
+    from services.cli.outdir.record import Record
+    from services.cli.outdir.tree import forget_result
+
+    if out is None or not Record.file(out).is_file():
+        return
+    with Record.open(Record.file(out)) as record:
+        async for key in keys:
+            forget_result(out / "annotated", record, key)
