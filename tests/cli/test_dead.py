@@ -8,6 +8,7 @@ import redis
 
 from shared.catalog import Catalog, Expansion, QueuedImage
 from shared.messages import ImageMessage, Payload, ResultMessage, Status, new_token, now
+from shared.reasons import Reason
 from shared.recipe import Recipe
 from tests.support.entries import only_entry_in
 from tests.support.faces_command import Faces
@@ -34,10 +35,10 @@ class Suite:
             payload=self.payload,
         )
         self.client.set(f"{{faces}}:body:{self.payload.id}", b"picture")
-        self.id = self.die(self.message.encode(), "no end after 60 s")
+        self.id = self.die(self.message.encode(), "no end after 60 s", Reason.TIMEOUT)
 
-    def die(self, encoded: bytes, reason: str) -> str:
-        """A dead letter, as the script of a failed attempt leaves it."""
+    def die(self, encoded: bytes, reason: str, code: Reason | None = None) -> str:
+        """A dead letter, as a failed attempt leaves it; one of version 1 has no code."""
         fields = {
             "m": encoded,
             "n": 300,
@@ -45,6 +46,8 @@ class Suite:
             "reason": reason,
             "history": json.dumps(HISTORY),
         }
+        if code is not None:
+            fields["code"] = code.value
         entry = self.client.xadd(DEAD, fields)  # type: ignore[arg-type]
         return entry.decode()  # type: ignore[union-attr]
 
@@ -91,6 +94,33 @@ def test_a_list_has_what_it_is_about_and_counts_of_reasons(suite: Suite) -> None
     only = suite.faces("dead", "list", "--reason", "NOT A", "--json").stdout
     assert [json.loads(line)["reason"] for line in only.splitlines()] == ["not a message"]
     assert suite.faces("dead", "list", "--older-than", "1h").stdout == "no dead letters\n"
+
+
+def test_a_list_shows_codes_and_counts_by_them(suite: Suite) -> None:
+    suite.die(suite.message.encode(), "no end after 61 s", Reason.TIMEOUT)
+    suite.die(b"", "it ended its process", Reason.CRASH)
+    listed = suite.faces("dead", "list").stdout
+    assert "    timeout: no end after 60 s\n" in listed
+    assert "      2  timeout\n" in listed and "      1  crash\n" in listed
+    told = suite.faces("dead", "list", "--json").stdout.splitlines()
+    assert [json.loads(line)["code"] for line in told] == ["timeout", "timeout", "crash"]
+    assert "code:    timeout" in suite.faces("dead", "show", suite.id).stdout
+
+
+def test_a_code_says_which_are_meant(suite: Suite) -> None:
+    suite.die(b"", "the detector's process ended", Reason.CRASH)
+    only = suite.faces("dead", "list", "--reason", "crash", "--json").stdout
+    assert [json.loads(line)["code"] for line in only.splitlines()] == ["crash"]
+    assert suite.faces("dead", "drop", "--reason", "timeout").stdout == "1 dropped\n"
+    assert suite.client.xlen(DEAD) == 1
+
+
+async def test_a_retry_by_code_puts_back_only_those(suite: Suite) -> None:
+    await suite.record_failure()
+    suite.die(b"", "the detector's process ended", Reason.CRASH)
+    done = suite.faces("dead", "retry", "--reason", "timeout")
+    assert done.stdout == "1 put back\n", done.stderr
+    assert suite.client.xlen(DEAD) == 1
 
 
 def test_one_is_shown_with_every_attempt(suite: Suite) -> None:

@@ -1,8 +1,9 @@
 """The mirrored tree: names are kept, made safe, never shared; placing again changes nothing."""
 
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,6 +130,25 @@ def test_a_lost_record_does_not_double_what_is_there(tree: Tree) -> None:
     (tree.folder / "out" / "layout.db").unlink()
     tree.open().place([picture])
     assert tree.names() == {"a.jpg"}
+
+
+def test_the_record_of_the_last_version_goes_on(tree: Tree) -> None:
+    picture, other = (tree.found(inside(tree, name)) for name in (b"a.jpg", b"b.jpg"))
+    file = tree.folder / "out" / "of-before.db"
+    with closing(sqlite3.connect(file)) as old:
+        old.execute(
+            "CREATE TABLE places(source TEXT PRIMARY KEY, target TEXT UNIQUE NOT NULL, "
+            "object TEXT NOT NULL) WITHOUT ROWID"
+        )
+        old.execute("CREATE TABLE roots(path BLOB PRIMARY KEY, folder BLOB NOT NULL) WITHOUT ROWID")
+        key = PictureKeys(RECIPE, picture.id).annotated
+        old.execute("INSERT INTO places VALUES (?, 'renamed.jpg', ?)", (picture.source_uri, key))
+        old.commit()
+    with Record.open(file) as record:
+        mirror = Mirror(tree.annotated, tree.objects, record, Roots(tree.inputs))
+        assert mirror.place([picture, other]) == 2
+        assert record.sidecar_suffixes() == set()
+    assert tree.names() == {"renamed.jpg", "b.jpg"}, "it keeps the name that the record has"
 
 
 def test_a_newer_result_replaces_the_older_under_its_name(tree: Tree) -> None:
