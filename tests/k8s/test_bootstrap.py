@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from services.cli.bootstrap import main
+from services.cli.cluster.bootstrap import main
 from shared.errors import Exit
 from tests.support.fake_cluster import TOKEN, FakeCluster, running
 from tests.support.manifests import base, named
@@ -60,7 +60,7 @@ def test_the_manifest_asks_for_just_that(
 ) -> None:
     config = named(base(), "ConfigMap", "bootstrap")["data"]
     job = named(base(), "Job", "bootstrap")["spec"]["template"]["spec"]["containers"][0]
-    assert job["command"] == ["python", "-m", "services.cli.bootstrap"]
+    assert job["command"] == ["python", "-m", "services.cli.cluster.bootstrap"]
     assert main({**pod, **config}, mounted) == Exit.DONE
     assert set(cluster.secrets[SECRET]["data"]) == set(KEYS)
 

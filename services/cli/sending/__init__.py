@@ -1,0 +1,1 @@
+"""Reading pictures on this machine, and sending them to a deployment."""

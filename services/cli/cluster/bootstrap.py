@@ -1,7 +1,7 @@
 """Makes the Secret with the suite's passwords where there is none: the Job of k8s/bootstrap.yaml.
 
-Run as `python -m services.cli.bootstrap` by the one pod that has a service-account token. Its role
-may get and create that Secret and nothing else, so one that exists can only be left as it is.
+Run as `python -m services.cli.cluster.bootstrap` by the one pod that has a service-account token.
+Its role may get and create that Secret and nothing else, so one that exists is left as it is.
 """
 
 import base64

@@ -1,0 +1,1 @@
+"""What only a cluster runs: the Job that makes its passwords."""
