@@ -26,6 +26,7 @@ STREAM_KEYS = {
     "waiting",
     "pending",
     "lag",
+    "later",
     "oldest_seconds",
     "redelivered",
     "consumers",

@@ -126,6 +126,7 @@ def as_dict(stats: "Stats", lease_seconds: float, growth: float | None = None) -
                 "waiting": stream.waiting,
                 "pending": stream.pending,
                 "lag": stream.lag,
+                "later": stream.later,
                 "oldest_seconds": round(stream.oldest_seconds, 3),
                 "redelivered": stream.redelivered,
                 "consumers": [
@@ -157,7 +158,17 @@ def _table(stats: "Stats", settings: "Settings", growth: float | None) -> "Rende
 
     streams = Table(box=None, pad_edge=False, header_style="bold")
     streams.add_column("stream")
-    for heading in ("length", "bytes", "waiting", "pending", "lag", "oldest", "redelivered", "/s"):
+    for heading in (
+        "length",
+        "bytes",
+        "waiting",
+        "pending",
+        "later",
+        "lag",
+        "oldest",
+        "redelivered",
+        "/s",
+    ):
         streams.add_column(heading, justify="right")
     for one in stats.streams:
         streams.add_row(
@@ -166,6 +177,7 @@ def _table(stats: "Stats", settings: "Settings", growth: float | None) -> "Rende
             size(one.bytes),
             f"{one.waiting:,}",
             f"{one.pending:,}",
+            f"{one.later:,}",
             "unknown" if one.lag is None else f"{one.lag:,}",
             duration(one.oldest_seconds) if one.length else "-",
             f"{one.redelivered:,}",

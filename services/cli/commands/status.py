@@ -22,7 +22,7 @@ WATCH_SECONDS = 1.0
 def command(
     submission: Annotated[
         str | None,
-        typer.Argument(metavar="[ID]", help="A submission; the start of its id will do."),
+        typer.Argument(metavar="ID", help="A submission; the start of its id will do."),
     ] = None,
     out: Out = None,
     database: DatabaseUrl = None,
