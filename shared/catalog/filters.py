@@ -23,8 +23,9 @@ from shared.catalog.schema import found_faces, images, memberships, submissions
 from shared.catalog.texts import safe
 from shared.messages import Kind, Status
 
-FIRST_DRAWING = 1
-"""The version of drawing of rows that keep none."""
+is_drawn = images.c.annotated_uri.is_not(None)
+drawn_by: ColumnElement[int] = func.coalesce(images.c.drawing, literal_column("1"))
+"""The version of drawing of a row; rows that keep none are of the first. Both as the index says."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,11 @@ class Filter:
         """Fewer rows than this are found first and sorted then; see `plans`."""
         taken = (self.taken_since, self.taken_until, self.camera)
         if any(value is not None for value in taken):
-            return plans.FEW_IN_AN_INDEX
-        if any(value is not None for value in (self.name, self.since, self.until)):
+            return plans.FEW_OF_ALBUMS
+        together = (self.name, self.since, self.until, self.drawn_before)
+        if any(value is not None for value in together):
             return plans.FEW_TOGETHER
-        others = (self.min_faces, self.max_faces, self.min_score, self.max_score, self.drawn_before)
+        others = (self.min_faces, self.max_faces, self.min_score, self.max_score)
         return plans.FEW_SPREAD if any(value is not None for value in others) else 0
 
 
@@ -118,7 +120,7 @@ def _conditions(filter_: Filter, postgres: bool) -> list[ColumnElement[bool]]:
     if filter_.code is not None:  # a redo of the last version leaves the code of the end before
         conditions.append(row.status == Status.FAILED.value)
     if filter_.drawn_before is not None:
-        conditions.append(drawn_before(filter_.drawn_before))
+        conditions += [is_drawn, drawn_by < filter_.drawn_before]
     return conditions + _scores(filter_)
 
 
@@ -135,14 +137,6 @@ def _scores(filter_: Filter) -> list[ColumnElement[bool]]:
             or_(row.best_score.between(*limits), row.least_score.between(*limits), one)
         )
     return conditions
-
-
-def drawn_before(version: int) -> ColumnElement[bool]:
-    """A row has an annotated picture that was made by a version of drawing below this one."""
-    if version <= FIRST_DRAWING:
-        return false()
-    older = or_(images.c.drawing.is_(None), images.c.drawing < version)
-    return images.c.annotated_uri.is_not(None) & older
 
 
 _NEXT_CAMERA = "SELECT min(camera) FROM images WHERE camera"

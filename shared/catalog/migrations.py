@@ -170,10 +170,11 @@ byte, so that times sort by their digits and a prefix is a range.
 
 LOOKUPS = (
     "CREATE INDEX images_taken ON images (taken_at, pk) WHERE taken_at IS NOT NULL",
-    "CREATE INDEX images_camera ON images (camera, pk) WHERE camera IS NOT NULL",
+    "CREATE INDEX images_camera ON images (camera) WHERE camera IS NOT NULL",
     "CREATE INDEX images_code ON images (code, pk) WHERE code IS NOT NULL",
     "CREATE INDEX images_kind ON images (kind, pk) WHERE kind <> 'picture'",
-    "CREATE INDEX images_drawing ON images (drawing) WHERE annotated_uri IS NOT NULL",
+    """CREATE INDEX images_drawing ON images ((coalesce(drawing, 1)))
+        WHERE annotated_uri IS NOT NULL""",
     """UPDATE images SET code = CASE reason
             WHEN 'cancelled' THEN 'cancelled'
             WHEN 'the highlighted picture was lost with Redis before it was stored; submit it again'

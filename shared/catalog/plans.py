@@ -19,8 +19,8 @@ from shared.catalog.schema import images
 FEW_TOGETHER = 50_000
 """Rows of neighbours (by name or date): finding all of them reads few pages of the table."""
 
-FEW_IN_AN_INDEX = 150_000
-"""Rows whose keys are all in one index (by when or by what they were taken): no page is read."""
+FEW_OF_ALBUMS = 150_000
+"""Rows of whole albums (by when or by what they were taken): a walk may pass most of the table."""
 
 FEW_SPREAD = 2_000
 """Rows that lie anywhere (by faces or scores): each costs a page, but a walk meets many soon."""

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog import bulk, plans, submissions
-from shared.catalog.filters import Filter, chosen, drawn_before
+from shared.catalog.filters import Filter, chosen, drawn_by, is_drawn
 from shared.catalog.locks import Key
 from shared.catalog.rows import Rows, as_images
 from shared.catalog.schema import images, memberships, recipes
@@ -196,9 +196,9 @@ class Reader(Access):
         submission: str | None = None,
     ) -> int:
         """How many annotated pictures a version of drawing below this one made: of a submission,
-        or of all. Costs one look into an index if there are none."""
-        any_of_them = select(images.c.pk).where(drawn_before(version)).limit(1)
-        if await connection.scalar(any_of_them) is None:
+        or of all. If there are none, it costs one look into an index."""
+        oldest = await connection.scalar(select(func.min(drawn_by)).where(is_drawn))
+        if oldest is None or oldest >= version:
             return 0
         query = await chosen(connection, Filter(drawn_before=version, submission=submission))
         return await connection.scalar(query.with_only_columns(func.count(images.c.pk))) or 0
