@@ -37,7 +37,7 @@ SELECT md5('i' || i), '{recipe}', 1, md5('s' || CASE WHEN i < {rows} * 0.9 THEN 
     CASE WHEN i % 10 > 2 THEN (ARRAY['Canon EOS ', 'NIKON D', 'Apple iPhone ', 'SONY DSC-'])
         [1 + album % 4] || album % 40 END,
     CASE WHEN i % 1000 = 7 THEN 'document' ELSE 'picture' END,
-    CASE WHEN status = 'faces' AND i >= {rows} * 0.01 THEN 2 END
+    CASE WHEN status = 'faces' THEN CASE WHEN i < {rows} * 0.01 THEN 1 ELSE 2 END END
 FROM (
     SELECT i, (i / 1000 * 389 + 17) % 1000 AS album,
         now() - interval '100 days' + i * interval '8 seconds' AS at,

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.catalog import bulk, counters
 from shared.catalog.locks import Key, LockedRow, lock
 from shared.catalog.queueing import add_recipe, fail_part, submission_key
-from shared.catalog.requeueing import delete_pages
+from shared.catalog.requeueing import FIRST_DRAWING, delete_pages
 from shared.catalog.schema import forgotten, found_faces, images, memberships, pages
 from shared.catalog.texts import pack, safe
 from shared.catalog.values import CommitReport
@@ -180,7 +180,9 @@ def _columns(results: Sequence[ResultMessage], uri_of: UriOf) -> dict[str, Seque
         "kind": [result.kind.value for result in results],
         "pages": [result.pages for result in results],
         "annotated_page": [result.annotated_page for result in results],
-        "drawing": [result.drawing for result in results],
+        "drawing": [
+            result.drawing or FIRST_DRAWING if result.annotated else None for result in results
+        ],
     }
 
 

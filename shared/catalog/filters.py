@@ -24,8 +24,7 @@ from shared.catalog.texts import safe
 from shared.messages import Kind, Status
 
 is_drawn = images.c.annotated_uri.is_not(None)
-drawn_by: ColumnElement[int] = func.coalesce(images.c.drawing, literal_column("1"))
-"""The version of drawing of a row; rows that keep none are of the first. Both as the index says."""
+"""As the index of `drawing` says: only such rows are in it."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def _conditions(filter_: Filter, postgres: bool) -> list[ColumnElement[bool]]:
     if filter_.code is not None:  # a redo of the last version leaves the code of the end before
         conditions.append(row.status == Status.FAILED.value)
     if filter_.drawn_before is not None:
-        conditions += [is_drawn, drawn_by < filter_.drawn_before]
+        conditions += [is_drawn, row.drawing < filter_.drawn_before]
     return conditions + _scores(filter_)
 
 

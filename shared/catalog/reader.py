@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog import bulk, plans, submissions
-from shared.catalog.filters import Filter, chosen, drawn_by, is_drawn
+from shared.catalog.filters import Filter, chosen, is_drawn
 from shared.catalog.locks import Key
 from shared.catalog.rows import Rows, as_images
 from shared.catalog.schema import images, memberships, recipes
@@ -197,11 +197,11 @@ class Reader(Access):
     ) -> int:
         """How many annotated pictures a version of drawing below this one made: of a submission,
         or of all. If there are none, it costs one look into an index."""
-        oldest = await connection.scalar(select(func.min(drawn_by)).where(is_drawn))
+        oldest = await connection.scalar(select(func.min(images.c.drawing)).where(is_drawn))
         if oldest is None or oldest >= version:
             return 0
         query = await chosen(connection, Filter(drawn_before=version, submission=submission))
-        return await connection.scalar(query.with_only_columns(func.count(images.c.pk))) or 0
+        return await connection.scalar(query.with_only_columns(func.count())) or 0
 
 
 class _Objects(NamedTuple):

@@ -9,6 +9,9 @@ from shared.catalog.locks import LockedRow
 from shared.catalog.schema import found_faces, images, pages
 from shared.messages import Kind, Status, now
 
+FIRST_DRAWING = 1
+"""The version of drawing of programs that kept none."""
+
 NOTHING_FOUND: dict[str, object] = {
     "status": Status.QUEUED.value,
     "face_count": 0,
@@ -27,9 +30,10 @@ NOTHING_FOUND: dict[str, object] = {
     "kind": Kind.PICTURE.value,
     "pages": 1,
     "annotated_page": None,
-    "drawing": None,
+    "drawing": FIRST_DRAWING,
 }
-"""What a queued row has in the columns that a result sets. (Size and format stay.)"""
+"""What a queued row has in the columns that a result sets. Its size and format stay, and `drawing`
+is what a writer of the last version leaves as it is."""
 
 
 async def requeue(connection: AsyncConnection, rows: Sequence[LockedRow]) -> None:

@@ -55,7 +55,7 @@ async def as_images(
             kind=row.kind,
             pages=row.pages,
             annotated_page=row.annotated_page,
-            drawing=row.drawing,
+            drawing=row.drawing if row.annotated_uri else None,
             searched=pages_of.get(row.pk, ()),
             faces=faces_of.get(row.pk, ()),
         )

@@ -126,7 +126,7 @@ images = Table(
     Column("kind", Text, nullable=False, comment="a `shared.messages.Kind`"),
     Column("pages", Integer, nullable=False, comment="how many the file has"),
     Column("annotated_page", Integer),
-    Column("drawing", Integer, comment="version that drew it; null, of old rows, counts as 1"),
+    Column("drawing", Integer, comment="version of drawing that made the annotated picture"),
 )
 
 memberships = Table(

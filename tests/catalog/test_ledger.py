@@ -241,7 +241,8 @@ async def test_a_row_keeps_when_and_by_what_its_picture_was_taken_and_how_it_was
         "camera": "Canon EOS 5D",
         "drawing": 3,
     }
-    await catalog.ledger.commit([result_of(image, **told)])
+    key = f"{RECIPE.id}/{image.id}.jpg"
+    await catalog.ledger.commit([result_of(image, annotated=key, **told)])
 
     (row,) = await catalog.reader.show(image.id)
     assert (row.taken_at, row.camera, row.drawing) == tuple(told.values())

@@ -105,7 +105,7 @@ async def test_scores_are_gathered_from_the_faces_of_a_catalog_without_them(
     await catalog.close()
 
 
-async def test_rows_of_before_are_pictures_of_one_page_drawn_by_nobody_knows_whom(
+async def test_rows_of_before_are_pictures_of_one_page_by_the_first_version_of_drawing(
     catalog_url: str,
 ) -> None:
     await make_schema(
@@ -120,7 +120,7 @@ async def test_rows_of_before_are_pictures_of_one_page_drawn_by_nobody_knows_who
 
     (row,) = await catalog.reader.page(Filter())
     assert (row.kind, row.pages, row.searched, row.annotated_page) == ("picture", 1, (), None)
-    assert (row.code, row.taken_at, row.camera, row.drawing) == (None, None, None, None)
+    assert (row.code, row.taken_at, row.camera, row.drawing) == (None, None, None, 1)
     assert [(face.score, face.page) for face in row.faces] == [(0.75, None)]
     assert row.annotated_uri == "file:///old.jpg"
     await catalog.close()
@@ -278,4 +278,24 @@ async def test_pages_that_a_redo_of_the_last_version_left_do_not_stay(catalog_ur
 
     (row,) = await catalog.reader.show(image.id)
     assert row.searched == pages[:1]
+    await catalog.close()
+
+
+async def test_what_a_writer_of_the_last_version_commits_is_of_the_first_drawing(
+    catalog_url: str,
+) -> None:
+    catalog = await Catalog.open(catalog_url)
+    (image,) = some_images(1)
+    key = f"{RECIPE.id}/{image.id}.jpg"
+    await catalog.ledger.queue(step_of([image]))
+    await catalog.ledger.commit([result_of(image, annotated=key, drawing=2)])
+    await catalog.curator.revive(image.id, RECIPE.id)
+
+    async with last_version(catalog_url) as run:
+        await run(of_before(COMMIT_OF_BEFORE, image.id))
+        await run([f"UPDATE images SET annotated_uri = '{key}'"])  # noqa: S608 - a test's
+
+    (row,) = await catalog.reader.show(image.id)
+    assert row.drawing == 1
+    assert await catalog.reader.drawn_before(2) == 1
     await catalog.close()
