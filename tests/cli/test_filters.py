@@ -77,24 +77,24 @@ def album(here: Here) -> Here:
 @pytest.mark.parametrize(
     ("asked", "found"),
     [
-        (("--taken", "2019"), {"old.jpg"}),
-        (("--taken", "2019-01..2019-06"), {"old.jpg"}),
-        (("--taken", "2019-07..2019-12"), set()),
-        (("--taken", "..2020-01-01"), {"old.jpg", "new.jpg"}),
-        (("--taken", "2019-07.."), {"new.jpg"}),
-        (("--camera", "canon*"), {"old.jpg"}),
-        (("--camera", "*z 6"), {"new.jpg"}),
-        (("--kind", "document"), {"book.tif"}),
-        (("--kind", "picture"), {"old.jpg", "new.jpg", "plain.jpg", "half.jpg"}),
-        (("--reason", "truncated"), {"half.jpg"}),
-        (("--reason", "timeout"), set()),
+        (("--taken", "2019"), ["old.jpg"]),
+        (("--taken", "2019-01..2019-06"), ["old.jpg"]),
+        (("--taken", "2019-07..2019-12"), []),
+        (("--taken", "..2020-01-01"), ["new.jpg", "old.jpg"]),
+        (("--taken", "2019-07.."), ["new.jpg"]),
+        (("--camera", "canon*"), ["old.jpg"]),
+        (("--camera", "*z 6"), ["new.jpg"]),
+        (("--kind", "document"), ["book.tif"]),
+        (("--kind", "picture"), ["half.jpg", "new.jpg", "old.jpg", "plain.jpg"]),
+        (("--reason", "truncated"), ["half.jpg"]),
+        (("--reason", "timeout"), []),
     ],
     ids=str,
 )
-def test_results_are_chosen_by(album: Here, asked: tuple[str, ...], found: set[str]) -> None:
+def test_results_are_chosen_by(album: Here, asked: tuple[str, ...], found: list[str]) -> None:
     answer = album.on("results", "--format", "jsonl", *asked)
     assert answer.status == 0, answer.err
-    assert {json.loads(line)["name"] for line in answer.out.splitlines()} == found
+    assert sorted(json.loads(line)["name"] for line in answer.out.splitlines()) == found
 
 
 @pytest.mark.parametrize("command", ["results", "redo"])
