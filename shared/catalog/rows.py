@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row
@@ -17,6 +19,13 @@ Rows = Sequence[Row[Any]]
 """Of `images`. (Any: a row mixes the types of its columns.)"""
 
 
+_MADE_HERE = {"cursor", "status", "detect_ms", "drawing", "searched", "faces"}
+_AS_THEY_ARE = [field.name for field in fields(ImageRow) if field.name not in _MADE_HERE]
+"""Fields of a value that are columns: a new column is one line in `ImageRow`."""
+
+_values = attrgetter(*_AS_THEY_ARE)
+
+
 async def as_images(
     connection: AsyncConnection, rows: Rows, *, faces: bool = True
 ) -> list[ImageRow]:
@@ -28,36 +37,12 @@ async def as_images(
     return [
         ImageRow(
             cursor=row.pk,
-            id=row.id,
-            recipe=row.recipe,
-            generation=row.generation,
-            submission_id=row.submission_id,
-            source_uri=row.source_uri,
-            source_version=row.source_version,
-            name=row.name,
-            bytes=row.bytes,
-            width=row.width,
-            height=row.height,
-            format=row.format,
             status=Status(row.status),
-            face_count=row.face_count,
-            annotated_uri=row.annotated_uri,
-            reason=row.reason,
-            attempts=row.attempts,
-            consumer=row.consumer,
-            queued_at=row.queued_at,
-            detected_at=row.detected_at,
-            committed_at=row.committed_at,
             detect_ms=None if row.detect_ms is None else round(row.detect_ms, 2),
-            code=row.code,
-            taken_at=row.taken_at,
-            camera=row.camera,
-            kind=row.kind,
-            pages=row.pages,
-            annotated_page=row.annotated_page,
             drawing=row.drawing if row.annotated_uri else None,
             searched=pages_of.get(row.pk, ()),
             faces=faces_of.get(row.pk, ()),
+            **dict(zip(_AS_THEY_ARE, _values(row), strict=True)),
         )
         for row in rows
     ]
