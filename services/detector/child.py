@@ -227,7 +227,7 @@ def main() -> None:
     try:
         serve(incoming, outgoing)
     except BrokenPipeError:
-        sys.exit(0)  # the parent is gone, and with it whoever wants the answer
+        sys.exit(0)  # the parent is gone: nobody reads the answer
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def line_width(width: int, height: int) -> int:
-    """Width of a line that is seen as well in a large picture as in a small one."""
+    """Width of a line in pixels, in proportion to the picture."""
     return max(2, round(max(width, height) / 400))
 
 

@@ -25,8 +25,8 @@ from shared.reasons import Failure, Reason
 from shared.recipe import Recipe
 
 LARGEST_PAGES = 40
-"""No more pixels are decoded of a document than so many pages of the largest size have: 4.8
-gigapixels by default, as many as 500 sheets of A4 at 300 dots an inch."""
+"""Pixels decoded of one document, in pages of the largest size allowed. By default that is 4.8
+gigapixels: 500 sheets of A4 at 300 dots an inch."""
 
 PAGE_REASON_LIMIT = 200
 """Characters of a page's reason: those of 500 pages fit a message."""

@@ -20,7 +20,7 @@ __all__ = ["Limits", "Processed", "nothing", "process"]
 
 
 def nothing() -> None:
-    """Done where nobody wants to know that a picture is decoded."""
+    """The default of `process`: nothing follows from a picture being decoded."""
 
 
 def process(

@@ -157,7 +157,7 @@ class ChildProcess:
         try:
             await self._turn.acquire()
         except asyncio.CancelledError:
-            self.spent = True  # its answer would come, with nobody to take it
+            self.spent = True  # its answer would still come, and be taken for another's
             if not self._turn.locked():  # the one before has ended
                 self.kill("cancelled")
             raise
@@ -198,12 +198,12 @@ class ChildProcess:
         return answer
 
     def _spend(self, cause: Cause) -> None:
-        """End it, since its picture did: whoever waits in its pipe has not begun."""
+        """End it after its picture failed; a request that waits in its pipe has not begun."""
         self.spent = True
         self.kill(cause)
 
     def kill(self, cause: Cause) -> None:
-        """SIGKILL. Nobody waits for it: a process in an uninterruptible read may take its time."""
+        """SIGKILL, without waiting: a process in an uninterruptible read may take its time."""
         self._cause = self._cause or cause
         with suppress(ProcessLookupError):
             self._process.kill()
@@ -283,7 +283,7 @@ async def _spawn(environment: Mapping[str, str]) -> asyncio.subprocess.Process:
     try:
         return await asyncio.shield(spawning)
     except asyncio.CancelledError:
-        process = await spawning  # cancelled half way it would be nobody's
+        process = await spawning  # else a cancellation half way would leave it behind
         process.kill()
         await process.communicate()
         raise

@@ -23,8 +23,8 @@ AHEAD_SECONDS = 0.6
 """Where pictures take little time, this much work is prefetched instead of one picture."""
 
 HANDOFF_PAUSE_SECONDS = 0.4
-"""Under load results go out together, instead of a script call for each. Until then their entries
-are held, so a crash never repeats more than MOST_A_SLOT pictures a slot."""
+"""Under load, results of this long go out in one script call instead of one each. Their entries are
+held until then, so a crash repeats at most MOST_A_SLOT pictures a slot."""
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ FIRST_DELAY_SECONDS = 0.2
 CAP_DELAY_SECONDS = 30.0
 
 FAILED_STARTS_LIMIT = 3
-"""So many failed starts in a row, with no slot alive, and this detector is of no use."""
+"""After this many failed starts in a row, with no slot alive, the detector is unready."""
 
 log = structlog.get_logger()
 
@@ -124,7 +124,7 @@ class Slots:
                 return child
 
     def _give(self, child: ChildProcess, free: list[ChildProcess]) -> None:
-        """A child is free: for who has waited longest, at once; else it joins its likes."""
+        """Hand a child to the request that has waited longest; without one it joins `free`."""
         if child.spent or child.gone.is_set():
             return
         while self._waiting:
@@ -199,7 +199,7 @@ class Slots:
                 return child
 
     async def close(self) -> None:
-        """See off those that were replaced a moment ago."""
+        """Close the children that were replaced and have not ended yet."""
         await asyncio.gather(*(child.close() for child in self._ended))
 
     def _tell_the_waiting(self) -> None:

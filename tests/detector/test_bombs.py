@@ -12,6 +12,9 @@ from PIL import Image
 
 from services.detector.decode import decode
 from services.detector.header import BadPicture, read_header
+from services.detector.picture import Limits, process
+from tests.support.fuzzed import NoFaces
+from tests.support.pictures import recipe
 
 MAX_PIXELS = 1_000_000
 MEBIBYTE = 1 << 20
@@ -121,6 +124,17 @@ def test_a_bomb_is_refused_or_never_more_than_it_claims(bomb: str) -> None:
     else:
         assert decoded.shape[:2] == (header.height, header.width)
         assert header.width * header.height <= MAX_PIXELS
+    assert peak() - before < 150 * MEBIBYTE
+
+
+@pytest.mark.parametrize("bomb", ["gif of many frames", "tiff of many pages"])
+def test_pages_of_a_bomb_are_searched_or_refused_one_at_a_time(bomb: str) -> None:
+    content = BOMBS[bomb]()
+    before = peak()
+    done = process(content, recipe(), NoFaces(), Limits(MAX_PIXELS))
+    assert done.status == "no_faces"
+    assert done.pages > 50
+    assert len(done.searched) >= 50
     assert peak() - before < 150 * MEBIBYTE
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from services.detector.child import MODELS_KEPT, Worker
 from services.detector.frames import (
@@ -17,8 +18,9 @@ from services.detector.frames import (
     read_frame,
     write_frame,
 )
+from services.detector.processed import Limits
 from shared.errors import Unreachable
-from shared.messages import Status
+from shared.messages import Kind, Status
 from shared.model_table import MODELS
 from shared.objects import ObjectRefused, Objects
 from shared.picture_keys import PictureKeys
@@ -26,6 +28,7 @@ from shared.reasons import Reason
 from shared.recipe import Recipe
 from shared.references import FILES
 from shared.urls import file_uri
+from tests.support.pictures import animated, astronaut, recipe
 from tests.support.poison import poisoned
 
 RECIPE = Recipe(model="yunet", model_version=MODELS["yunet"].version)
@@ -60,6 +63,28 @@ def test_a_picture_by_reference_is_opened_here(config: Config, tmp_path: Path) -
     assert (reply.status, reply.reason, reply.size) == (Status.FAILED, "truncated", 17)
     assert reply.code == Reason.DAMAGED
     assert "open" in reply.steps_ms
+
+
+def test_a_picture_is_held_to_the_limits_that_the_parent_tells(config: Config) -> None:
+    told = config.model_copy(update={"max_pixels": 7, "pages_seconds": 12.5})
+    reply, _ = Worker(told).answer(Request(recipe=RECIPE), b"limits")
+    assert reply.reason == repr(Limits(max_pixels=7, pages_seconds=12.5))
+
+
+def test_what_is_found_in_a_document_survives_the_pipe(config: Config) -> None:
+    real = {"load": "services.detector.models:load", "process": "services.detector.picture:process"}
+    haar = recipe(mode="solid", crops=True)
+    worker = Worker(config.model_copy(update={**real, "model": "haar"}))
+    document = animated("TIFF", [Image.new("RGB", (512, 400)), astronaut()])
+    reply, pictures = worker.answer(Request(recipe=haar), document)
+    pipe = io.BytesIO()
+    write_frame(pipe, reply, pictures)
+    pipe.seek(0)
+    assert read_frame(pipe, Reply) == (reply, b"".join(pictures))
+    assert (reply.media, reply.pages, reply.annotated_page) == (Kind.DOCUMENT, 2, 2)
+    assert [page.n for page in reply.searched] == [1, 2]
+    assert {face.page for face in reply.faces} == {2}
+    assert len(pictures) == 1 + len(reply.faces)
 
 
 def test_a_reference_that_cannot_be_had_is_a_failed_picture(config: Config) -> None:

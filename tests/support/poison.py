@@ -61,6 +61,8 @@ def process(
         while not (gate := Path(argument)).exists():
             time.sleep(0.002)
         return process(gate.read_bytes(), recipe, model, limits, decoded)
+    if action == "limits":
+        return Processed("failed", repr(limits), code=Reason.ERROR)
     answer = ACTIONS[action](argument)
     return answer if isinstance(answer, Processed) else Processed("no_faces")
 

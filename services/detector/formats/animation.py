@@ -18,7 +18,7 @@ from services.detector.models.model import Pixels
 from shared.reasons import Reason
 
 DAMAGED_IN_A_ROW = 3
-"""After so many damaged frames in a row the rest is given up: frames build on those before."""
+"""After this many damaged frames in a row the rest is given up: frames build on those before."""
 
 
 def frames(

@@ -10,7 +10,7 @@ from services.detector.models.model import Pixels
 from shared.reasons import Reason
 
 HEAD_BYTES = 64
-"""A file is recognised by so many of its first bytes."""
+"""First bytes of a file by which its format is recognised."""
 
 
 @dataclass(frozen=True)

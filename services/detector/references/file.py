@@ -110,7 +110,7 @@ def _explained(error: OSError, path: bytes, roots: Sequence[str]) -> PictureFail
     """What an error of the operating system means for this picture."""
     name, real = display_name(path), os.path.realpath(path)
     if error.errno in GONE | NEVER.keys() and not _below(real, roots):
-        return _outside(roots)  # whether something is there is nobody's business
+        return _outside(roots)  # do not tell whether something is there
     if error.errno in GONE:
         above = [file_path(root) for root in roots if _below(real, [root])]
         if missing := [root for root in above if not os.path.exists(root)]:  # noqa: PTH110 - bytes
