@@ -1,0 +1,300 @@
+"""From an image message to its result, with slots that answer what they are told to."""
+
+from typing import Any, cast
+
+import pytest
+from prometheus_client import REGISTRY
+
+from services.detector.detect import Detector, failed
+from services.detector.frames import Reply, Request
+from services.detector.pages import PAGE_REASON_LIMIT
+from services.detector.process import SlotAnswer, SlotCrashed
+from services.detector.slots import Slots
+from services.detector.taken import Taken
+from shared.errors import Unreachable
+from shared.messages import (
+    FACES_IN_MESSAGE,
+    FACES_LIMIT,
+    MESSAGE_LIMIT_BYTES,
+    PAGES_LIMIT,
+    AttachmentKind,
+    Face,
+    ImageMessage,
+    Kind,
+    Page,
+    Payload,
+    ResultMessage,
+    Status,
+    unpack_faces,
+)
+from shared.reasons import Failure, Reason
+from shared.recipe import DRAWING_VERSION
+from shared.settings import PicturesBy, Settings
+from shared.streams.stage import Done, Output, Retry, Work
+from tests.support.stages import image
+
+FACE = Face(x=1, y=2, w=3, h=4, score=0.9)
+
+FOUND = Reply(
+    kind="done",
+    status=Status.FACES,
+    size=1234,
+    width=20,
+    height=10,
+    format="PNG",
+    faces=(FACE, FACE),
+    annotated=True,
+    crops=2,
+    steps_ms={"decode": 1.5},
+    total_ms=7.5,
+)
+
+
+def failed_images(code: str) -> float | None:
+    """The metric of failed pictures; None where there is none of that code."""
+    return REGISTRY.get_sample_value("faces_detector_failed_images_total", {"code": code})
+
+
+class FakeSlots:
+    """Slots that answer what they are told to."""
+
+    def __init__(self, answer: SlotAnswer | Exception) -> None:
+        self.answer = answer
+        self.asked: list[tuple[Request, bytes]] = []
+
+    async def ask(self, request: Request, content: bytes = b"") -> SlotAnswer:
+        self.asked.append((request, content))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class FakeBodies:
+    """Payloads by id."""
+
+    def __init__(self, known: dict[str, bytes] | None = None) -> None:
+        self.known = known or {}
+
+    async def get(self, payload: Payload) -> bytes | None:
+        return self.known.get(payload.id)
+
+
+def detector_of(slots: FakeSlots, payloads: FakeBodies | None = None, **overrides: Any) -> Detector:
+    return Detector(cast(Slots, slots), payloads or FakeBodies(), Settings.load(overrides))
+
+
+async def handled(detector: Detector, message: ImageMessage) -> Output:
+    [outcome] = await detector.handle([Work(message, 2, "me")])
+    assert isinstance(outcome, Done)
+    [output] = outcome.outputs
+    return output
+
+
+def result_in(output: Output) -> ResultMessage:
+    assert isinstance(output.message, ResultMessage)
+    assert ResultMessage.decode(output.message.encode()) == output.message
+    return output.message
+
+
+async def test_a_result_says_all_that_was_found_and_whose_it_is() -> None:
+    slots = FakeSlots(SlotAnswer(FOUND, (b"annotated", b"one", b"two")))
+    message = image("some/a.png", source_version="1-2", generation=3)
+    output = await handled(detector_of(slots), message)
+    result = result_in(output)
+    for field in ("id", "submission", "trace", "recipe", "generation", "name", "source_uri"):
+        assert getattr(result, field) == getattr(message, field)
+    assert (result.status, result.reason, result.faces) == (Status.FACES, "", FOUND.faces)
+    assert (result.bytes, result.width, result.height, result.format) == (1234, 20, 10, "PNG")
+    assert (result.consumer, result.attempts, result.detect_ms) == ("me", 2, 7.5)
+    [(request, content)] = slots.asked
+    assert (request.source_uri, request.source_version) == (message.source_uri, "1-2")
+    assert content == b""
+
+
+async def test_for_the_writer_pictures_travel_as_bodies() -> None:
+    slots = FakeSlots(SlotAnswer(FOUND, (b"annotated", b"one", b"two")))
+    message = image()
+    output = await handled(detector_of(slots, pictures_by=PicturesBy.WRITER), message)
+    result = result_in(output)
+    assert slots.asked[0][0].object_key is None
+    assert result.annotated == message.keys.annotated
+    assert result.crops == message.keys.crops(2)
+    assert result.payload is not None
+    assert output.payloads[result.payload] == b"annotated"
+    assert [output.payloads[payload] for payload in result.crop_payloads] == [b"one", b"two"]
+    assert set(output.payloads) == set(result.payloads)
+
+
+async def test_equal_crops_are_still_two_bodies() -> None:
+    slots = FakeSlots(SlotAnswer(FOUND, (b"annotated", b"same", b"same")))
+    assert len(result_in(await handled(detector_of(slots), image())).crop_payloads) == 2
+
+
+async def test_a_detector_that_puts_pictures_itself_sends_none() -> None:
+    slots = FakeSlots(SlotAnswer(FOUND, ()))
+    message = image()
+    output = await handled(detector_of(slots, pictures_by=PicturesBy.DETECTOR), message)
+    result = result_in(output)
+    assert slots.asked[0][0].object_key == message.keys.annotated
+    assert result.annotated == message.keys.annotated
+    assert result.crops == message.keys.crops(2)
+    assert result.payloads == ()
+    assert output.payloads == {}
+
+
+async def test_an_annotated_picture_too_large_for_redis_fails_with_the_setting() -> None:
+    slots = FakeSlots(SlotAnswer(FOUND, (b"x" * 101, b"one", b"two")))
+    output = await handled(detector_of(slots, inline_limit_bytes=100), image())
+    result = result_in(output)
+    assert result.status is Status.FAILED
+    assert "FACES_INLINE_LIMIT_BYTES allows 100" in result.reason
+    assert result.code == Reason.TOO_LARGE
+    assert result.width == 20
+    assert output.payloads == {}
+
+
+async def test_an_inline_picture_is_sent_to_the_slot() -> None:
+    slots = FakeSlots(SlotAnswer(Reply(kind="done", status=Status.NO_FACES), ()))
+    payload = Payload.of(b"pixels")
+    output = await handled(
+        detector_of(slots, FakeBodies({payload.id: b"pixels"})), image(payload=payload)
+    )
+    assert result_in(output).status is Status.NO_FACES
+    [(request, content)] = slots.asked
+    assert (request.source_uri, content) == (None, b"pixels")
+
+
+async def test_bytes_lost_with_redis_are_a_clear_failure_without_a_slot() -> None:
+    slots = FakeSlots(RuntimeError("not asked"))
+    result = result_in(await handled(detector_of(slots), image(payload=Payload.of(b"lost"))))
+    assert result.status is Status.FAILED
+    assert "lost with Redis" in result.reason
+    assert result.code == Reason.BYTES_LOST
+    assert slots.asked == []
+
+
+async def test_a_bad_picture_is_a_result_and_not_a_retry() -> None:
+    cut = Reply(kind="done", reason="it is truncated", code=Reason.TRUNCATED, size=3)
+    before = failed_images(Reason.TRUNCATED) or 0
+    result = result_in(await handled(detector_of(FakeSlots(SlotAnswer(cut, ()))), image()))
+    assert (result.status, result.reason) == (Status.FAILED, "it is truncated")
+    assert result.code == Reason.TRUNCATED
+    assert (result.width, result.annotated, result.crops) == (None, None, ())
+    assert failed_images(Reason.TRUNCATED) == before + 1
+
+
+@pytest.mark.parametrize("code", [None, "made_up"])
+async def test_a_code_that_a_child_made_up_is_an_error_and_no_label(code: str | None) -> None:
+    told = Reply(kind="done", reason="cancelled", code=code)
+    before = failed_images(Reason.ERROR) or 0
+    result = result_in(await handled(detector_of(FakeSlots(SlotAnswer(told, ()))), image()))
+    assert result.code == Reason.ERROR
+    assert failed_images(Reason.ERROR) == before + 1
+    assert failed_images("made_up") is None
+
+
+async def test_a_document_says_its_pages_and_which_of_them_is_drawn() -> None:
+    pages = (Page(n=1, width=20, height=10), Page(n=2, reason="damaged"), Page(n=3, width=20))
+    told = {"media": Kind.DOCUMENT, "pages": 700, "searched": pages, "annotated_page": 3}
+    document = FOUND.model_copy(update={**told, "faces": (FACE.model_copy(update={"page": 3}),)})
+    slots = FakeSlots(SlotAnswer(document, (b"annotated", b"one", b"two")))
+    result = result_in(await handled(detector_of(slots), image()))
+    assert (result.kind, result.pages, result.searched) == (Kind.DOCUMENT, 700, pages)
+    assert (result.annotated_page, [face.page for face in result.faces]) == (3, [3])
+
+
+async def test_a_picture_says_by_which_version_it_was_drawn_and_when_it_was_taken() -> None:
+    taken = Taken(taken_at="2019-06-01T12:00:00+02:00", camera="Canon EOS 5D")
+    found = FOUND.model_copy(update={"taken": taken})
+    slots = FakeSlots(SlotAnswer(found, (b"annotated", b"one", b"two")))
+    result = result_in(await handled(detector_of(slots), image()))
+    assert (result.taken_at, result.camera) == (taken.taken_at, taken.camera)
+    assert result.drawing == DRAWING_VERSION
+    nothing = FakeSlots(SlotAnswer(Reply(kind="done", status=Status.NO_FACES), ()))
+    assert result_in(await handled(detector_of(nothing), image())).drawing is None
+
+
+def crowd(count: int) -> tuple[Face, ...]:
+    """Faces whose numbers take as much room as any."""
+    marks = tuple(n + 12345.67 for n in range(10))
+    where = {"x": 12345.67, "y": 12345.67, "w": 12345.67, "h": 12345.67}
+    return tuple(
+        Face(**where, score=0.9123456789012345, landmarks=marks, page=1 + n % PAGES_LIMIT)
+        for n in range(count)
+    )
+
+
+@pytest.mark.parametrize("count", [FACES_IN_MESSAGE, FACES_IN_MESSAGE + 1])
+async def test_more_faces_than_a_message_carries_are_attached(count: int) -> None:
+    faces = crowd(count)
+    found = FOUND.model_copy(update={"faces": faces, "crops": 0})
+    output = await handled(detector_of(FakeSlots(SlotAnswer(found, (b"annotated",)))), image())
+    result = result_in(output)
+    assert set(result.payloads) == set(output.payloads)
+    if count > FACES_IN_MESSAGE:
+        [attached] = result.attachments
+        assert (attached.kind, result.faces) == (AttachmentKind.FACES, ())
+        assert unpack_faces(output.payloads[attached.payload]) == faces
+    else:
+        assert (result.attachments, result.faces) == ((), faces)
+
+
+async def test_the_largest_result_stays_below_the_limit_of_a_message() -> None:
+    sentence = "\N{BLACK STAR}" * PAGE_REASON_LIMIT
+    found = FOUND.model_copy(
+        update={
+            "faces": crowd(FACES_LIMIT),
+            "crops": FACES_LIMIT,
+            "media": Kind.DOCUMENT,
+            "pages": 100_000,
+            "searched": tuple(
+                Page(n=n, width=99_999, height=99_999, reason=sentence)
+                for n in range(1, PAGES_LIMIT + 1)
+            ),
+        }
+    )
+    pictures = tuple(b"x" * 100_000 for _ in range(FACES_LIMIT + 1))
+    output = await handled(detector_of(FakeSlots(SlotAnswer(found, pictures))), image("n" * 4096))
+    result = result_in(output)
+    assert len(result.encode()) < MESSAGE_LIMIT_BYTES
+    assert len(result.crops) == len(result.crop_payloads) == FACES_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (
+            SlotCrashed("took longer than 60 s", "timeout"),
+            Retry("took longer than 60 s", Reason.TIMEOUT),
+        ),
+        (
+            SlotAnswer(Reply(kind="retry", reason="away", code=Reason.UNREADABLE), ()),
+            Retry("away", Reason.UNREADABLE),
+        ),
+    ],
+)
+async def test_what_may_pass_is_tried_again(answer: SlotAnswer | Exception, outcome: Retry) -> None:
+    assert await detector_of(FakeSlots(answer)).handle([Work(image(), 1, "me")]) == [outcome]
+
+
+async def test_a_store_that_is_away_is_nobodys_fault() -> None:
+    slots = FakeSlots(SlotAnswer(Reply(kind="away", reason="disk full"), ()))
+    with pytest.raises(Unreachable, match="disk full"):
+        await detector_of(slots).handle([Work(image(), 1, "me")])
+
+
+async def test_outcomes_are_in_the_order_of_the_messages() -> None:
+    slots = FakeSlots(SlotAnswer(Reply(kind="done", status=Status.NO_FACES), ()))
+    messages = [image("a"), image("b"), image("c")]
+    outcomes = await detector_of(slots).handle([Work(one, 1, "me") for one in messages])
+    ids = [
+        result_in(one.outputs[0]).id for one in outcomes if isinstance(one, Done) and one.outputs
+    ]
+    assert ids == [one.id for one in messages]
+
+
+def test_a_dead_letter_tells_the_writer_why() -> None:
+    message = image()
+    result = failed(message, Failure(Reason.TIMEOUT, "r" * 5000), 3, "me")
+    assert (result.id, result.status, result.attempts) == (message.id, Status.FAILED, 3)
+    assert (result.reason, result.code) == ("r" * 1000, Reason.TIMEOUT)
