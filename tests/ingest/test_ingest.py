@@ -25,6 +25,7 @@ from shared.messages import (
 from shared.reasons import Reason
 from shared.streams.keys import IMAGES, RESULTS, SOURCES
 from shared.urls import file_uri
+from tests.support.logs import recorded
 from tests.support.stages import RECIPE, Running, Suite, suite_on
 from tests.support.waiting import wait_until
 
@@ -176,18 +177,18 @@ async def test_a_folder_outside_the_roots_is_refused_and_the_submission_ends(
 
 
 async def test_a_path_that_is_not_there_ends_its_part_with_the_reason(
-    redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    log = recorded(monkeypatch, "services.ingest.expand")
     async with ingesting(redis_url, tmp_path) as (suite, catalog):
         submission = await submit(suite, tmp_path / "gone")
         await wait_until(lambda: settled(suite), "refused")
         standing = await progress(catalog, submission)
         assert standing.complete
         assert standing.failed_parts[0].reason.endswith("gone: No such file or directory")
-    said = capsys.readouterr().out
-    assert "source refused" in said
-    assert Reason.GONE in said
-    assert str(tmp_path / "gone") not in said, "logs name no files"
+    assert "source refused" in log.text
+    assert Reason.GONE in log.text
+    assert str(tmp_path / "gone") not in log.text, "logs name no files"
 
 
 async def test_a_broken_link_gets_a_failed_result(redis_url: str, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from tests.support.catalogs import (
     some_images,
     step_of,
 )
+from tests.support.logs import recorded
 from tests.support.writers import Crash, PayloadsInMemory, keys_of, objects, payloads, works, writer
 
 __all__ = [
@@ -160,11 +161,11 @@ async def test_a_store_that_does_not_delete_is_left_to_the_sweep_and_the_row_is_
     objects: Objects,
     payloads: PayloadsInMemory,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     async def refuse(_: str) -> None:
         raise ObjectRefused("object store file:///kept refuses: 403 Forbidden")
 
+    log = recorded(monkeypatch, "services.writer.outdated")
     with monkeypatch.context() as patch:
         patch.setattr(objects, "delete", refuse)
         outcomes = await writer.handle(works([found(image, payloads, 1, generation=2)]))
@@ -173,10 +174,9 @@ async def test_a_store_that_does_not_delete_is_left_to_the_sweep_and_the_row_is_
 
     (row,) = await catalog.reader.show(image.id)
     assert row.face_count == 1
-    said = capsys.readouterr().out
-    assert "until a sweep" in said
-    assert image.id in said
-    assert image.name not in said
+    assert "until a sweep" in log.text
+    assert image.id in log.text
+    assert image.name not in log.text
     keys = keys_for(image)
     swept = [key async for key in sweep(catalog, objects, timedelta(0))]
     assert set(keys.crops(3)[1:]) <= set(swept)
