@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from services.cli.options.filters import taken_range
 from shared.errors import FacesError
 from shared.messages import Kind, Page
+from shared.picture_keys import PictureKeys
 from shared.reasons import Reason
-from tests.support.catalogs import failure, result_of, some_images
+from tests.support.catalogs import FACE, RECIPE, failure, result_of, some_images
 from tests.support.command_here import Here, here
 
 __all__ = ["here"]
@@ -67,7 +68,15 @@ def album(here: Here) -> Here:
     here.end(
         result_of(old, taken_at="2019-06-30T23:59:59+02:00", camera="Canon EOS R5"),
         result_of(new, taken_at="2020-01-01T00:00:00", camera="NIKON Z 6"),
-        result_of(book, kind=Kind.DOCUMENT, pages=40, searched=searched, annotated_page=2),
+        result_of(
+            book,
+            kind=Kind.DOCUMENT,
+            pages=40,
+            searched=searched,
+            faces=(FACE.model_copy(update={"page": 2}),),
+            annotated=PictureKeys(RECIPE.id, book.id).annotated,
+            annotated_page=2,
+        ),
         result_of(plain),
         failure(half, reason="ends early", code=Reason.TRUNCATED),
     )
@@ -117,6 +126,8 @@ def test_the_table_and_show_tell_of_pages_and_when_it_was_taken(album: Here) -> 
     assert line.endswith("book.tif  (2 of 40 pages searched)")
     shown = album.on("show", "book.tif").out
     assert "pages:      2 of 40 pages searched" in shown
+    assert "face 1:     30 x 40 at 10, 20; 0.9; page 2 of 40" in shown
+    assert ".jpg; page 2 of 40" in shown, "which page the annotated picture is of"
     taken = album.on("show", "old.jpg").out
     assert "taken:      2019-06-30T23:59:59+02:00" in taken
     assert "camera:     Canon EOS R5" in taken
