@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.catalog import bulk, counters
 from shared.catalog.locks import Key, LockedRow, lock
 from shared.catalog.queueing import add_recipe, fail_part, submission_key
-from shared.catalog.requeueing import FIRST_DRAWING, delete_pages
+from shared.catalog.requeueing import AS_TOLD, FIRST_DRAWING, delete_pages
 from shared.catalog.schema import forgotten, found_faces, images, memberships, pages
 from shared.catalog.texts import pack, safe
 from shared.catalog.values import CommitReport
@@ -154,35 +154,28 @@ async def _write(connection: AsyncConnection, winners: Winners, uri_of: UriOf) -
 
 
 def _columns(results: Sequence[ResultMessage], uri_of: UriOf) -> dict[str, Sequence[object]]:
-    """What results set in their rows: a new column is one line here."""
+    """What results set in their rows. A column that is named as a field of `ResultMessage` needs no
+    line here, unless it holds a text of strangers."""
     scores = [[face.score for face in result.faces] for result in results]
     return {
         "status": [result.status.value for result in results],
         "face_count": [len(result.faces) for result in results],
         "best_score": [max(of_one, default=None) for of_one in scores],
         "least_score": [min(of_one, default=None) for of_one in scores],
-        "bytes": [result.bytes for result in results],
-        "width": [result.width for result in results],
-        "height": [result.height for result in results],
         "format": [safe(result.format) for result in results],
         "annotated_uri": [
             uri_of(result.annotated) if result.annotated else None for result in results
         ],
         "reason": [safe(result.reason) for result in results],
         "code": [_code(result) for result in results],
-        "attempts": [result.attempts for result in results],
         "consumer": [safe(result.consumer) for result in results],
-        "detected_at": [result.detected_at for result in results],
         "committed_at": [now()] * len(results),
-        "detect_ms": [result.detect_ms for result in results],
-        "taken_at": [result.taken_at for result in results],
         "camera": [safe(result.camera) or None for result in results],
         "kind": [result.kind.value for result in results],
-        "pages": [result.pages for result in results],
-        "annotated_page": [result.annotated_page for result in results],
         "drawing": [
             result.drawing or FIRST_DRAWING if result.annotated else None for result in results
         ],
+        **{name: [getattr(result, name) for result in results] for name in AS_TOLD},
     }
 
 

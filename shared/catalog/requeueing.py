@@ -7,12 +7,27 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.catalog import bulk, counters
 from shared.catalog.locks import LockedRow
 from shared.catalog.schema import found_faces, images, pages
-from shared.messages import Kind, Status, now
+from shared.messages import Kind, ResultMessage, Status, now
 
 FIRST_DRAWING = 1
 """The version of drawing of programs that kept none."""
 
-NOTHING_FOUND: dict[str, object] = {
+_OF_THE_IMAGE = ("id", "recipe", "generation", "name", "source_uri", "queued_at")
+_MADE_BY_COMMIT = ("status", "reason", "format", "consumer", "camera", "code", "kind", "drawing")
+
+AS_TOLD = tuple(
+    column.name
+    for column in images.c
+    if column.name in ResultMessage.model_fields
+    and column.name not in (*_OF_THE_IMAGE, *_MADE_BY_COMMIT)
+)
+"""Columns that hold just what the field of their name in a result says. A new column of this kind
+needs no line in this module or in `committing`."""
+
+_STAYS = ("bytes", "width", "height")
+"""Of the file, and true until a result says it again, as its format."""
+
+NOTHING_FOUND: dict[str, object] = {name: None for name in AS_TOLD if name not in _STAYS} | {
     "status": Status.QUEUED.value,
     "face_count": 0,
     "best_score": None,
@@ -21,19 +36,15 @@ NOTHING_FOUND: dict[str, object] = {
     "reason": "",
     "attempts": 0,
     "consumer": "",
-    "detected_at": None,
     "committed_at": None,
-    "detect_ms": None,
     "code": None,
-    "taken_at": None,
     "camera": None,
     "kind": Kind.PICTURE.value,
     "pages": 1,
-    "annotated_page": None,
     "drawing": FIRST_DRAWING,
 }
-"""What a queued row has in the columns that a result sets. Its size and format stay, and `drawing`
-is what a writer of the last version leaves as it is."""
+"""What a queued row has in the columns that a result sets. `drawing` is what a writer of the last
+version leaves as it is."""
 
 
 async def requeue(connection: AsyncConnection, rows: Sequence[LockedRow]) -> None:

@@ -30,10 +30,6 @@ def test_pages_are_searched_for_half_of_the_time_limit() -> None:
     assert slot_config(Settings.load({"task_timeout_seconds": 20})).pages_seconds == 10
 
 
-def test_pages_are_searched_for_half_of_the_time_limit() -> None:
-    assert slot_config(Settings.load({"task_timeout_seconds": 20})).pages_seconds == 10
-
-
 @asynccontextmanager
 async def detecting(suite: Suite, health: Health | None = None) -> AsyncIterator[Running]:
     async with open_stage(suite.settings, health or Health()) as stage:
