@@ -5,7 +5,9 @@ from prometheus_client import Counter, Gauge, Histogram
 SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 ENTRIES = Counter(
-    "faces_entries", "Entries finished, by outcome: done, retry, dead, lost.", ["stage", "outcome"]
+    "faces_entries",
+    "Entries let go, by outcome: done, retry, dead, lost, later, left (to other versions).",
+    ["stage", "outcome"],
 )
 REDELIVERED = Counter(
     "faces_entries_redelivered", "Entries taken over after a lease or a retry delay.", ["stage"]
@@ -29,6 +31,11 @@ AWAY_SECONDS = Counter(
 )
 STREAM_ENTRIES = Gauge(
     "faces_stream_entries", "Length of the stage's input stream: waiting and pending.", ["stage"]
+)
+STREAM_LATER = Gauge(
+    "faces_stream_later_entries",
+    "Entries of the stage's input stream that were put off.",
+    ["stage"],
 )
 STREAM_OLDEST_SECONDS = Gauge(
     "faces_stream_oldest_seconds", "Age of the oldest entry in the stage's input stream.", ["stage"]

@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     max_deliveries: int = Field(
         50,
         ge=2,
-        description="Deliveries before an entry counts as the killer of whoever takes it.",
+        description="Deliveries after which an entry is treated as poison: a dead letter.",
     )
     drain_seconds: float = Field(
         25, ge=0, description="After SIGTERM: time to finish and hand off what was started."

@@ -220,7 +220,7 @@ class Stage(Generic[M]):
         tidy_at = 0.0
         while True:
             with suppress(RedisError):  # figures for people; nothing depends on them
-                await measure(self._client, self.spec.name, self._membership.stream)
+                await measure(self._client, self._keys, self.spec.name, self.spec.stream)
                 if time.monotonic() >= tidy_at:
                     await self._tidy()
                     tidy_at = time.monotonic() + self._settings.lease_seconds * TIDY_AFTER_LEASES

@@ -14,7 +14,6 @@ from redis.asyncio import Redis
 from shared.streams.entries import Delivery, Membership, delivery
 from shared.streams.high_water import HighWaterMark
 from shared.streams.keys import DEAD, Keys
-from shared.streams.topology import STREAMS
 
 Value = str | bytes | int
 
@@ -273,17 +272,6 @@ class Scripts:
             args=[len(streams)],
         )
         return bool(done)
-
-    async def misplaced(self) -> list[str]:
-        """The keys that should be streams and hold something else."""
-        keys = [self.keys.stream(name) for name in STREAMS]
-        async with self.client.pipeline(transaction=False) as pipeline:
-            for key in keys:
-                pipeline.type(key)
-            kinds = await pipeline.execute()
-        return [
-            key for key, kind in zip(keys, kinds, strict=True) if kind not in (b"stream", b"none")
-        ]
 
     def _of(self, membership: Membership) -> list[Value]:
         """The keys with which the scripts begin that end an entry."""

@@ -23,6 +23,7 @@ from shared.streams.handoff import Item, in_calls
 from shared.streams.leases import Leases
 from shared.streams.scripts import Answer, Scripts
 from shared.streams.stage import Dead, Done, Later, M, Outcome, Retry, StageSpec, Work
+from shared.streams.stats import misplaced
 
 FULL_FIRST_SECONDS = 0.02
 FULL_CAP_SECONDS = 1.0
@@ -199,10 +200,11 @@ class Settling(Generic[M]):
     async def _wait_for_room(self, problems: set[Answer], waits: int) -> None:
         """Wait until outputs may be taken; what only a person can mend is told."""
         if Answer.WRONG_TYPE in problems:
-            misplaced = await self._servers.until_done(self._scripts.misplaced)
+            look = partial(misplaced, self._scripts.client, self._scripts.keys)
+            found = await self._servers.until_done(look)
             self._output.tell(
                 "Redis keys that should be streams hold something else: "
-                f"{', '.join(misplaced or ())}; rename or delete them"
+                f"{', '.join(found or ())}; rename or delete them"
             )
         delay = backoff(waits, FULL_FIRST_SECONDS, FULL_CAP_SECONDS)
         FULL_SECONDS.labels(self._spec.name).inc(delay)

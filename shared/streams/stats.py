@@ -10,10 +10,10 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from shared.metrics import STREAM_ENTRIES, STREAM_OLDEST_SECONDS
+from shared.metrics import STREAM_ENTRIES, STREAM_LATER, STREAM_OLDEST_SECONDS
 from shared.streams.entries import delivery
 from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES, Keys
-from shared.streams.topology import read_by_services
+from shared.streams.topology import STREAMS, read_by_services
 
 STAGES = {kind.name: kind.service for kind in read_by_services()}
 """Which service's group reads which stream."""
@@ -21,6 +21,8 @@ STAGES = {kind.name: kind.service for kind in read_by_services()}
 SLOT_SECONDS = 5
 WINDOW_SLOTS = 12
 """The scripts count what is finished in slots of 5 seconds; twelve of them are a minute."""
+
+_STREAM_OR_NONE = (b"stream", b"none")
 
 PENDING_READ = 10_000
 """Pending entries looked at for redeliveries; a healthy stage has far fewer."""
@@ -107,6 +109,16 @@ async def read_stats(client: Redis, keys: Keys) -> Stats:
         memory_used=int(memory.get("used_memory", 0)),
         memory_max=int(memory.get("maxmemory", 0)),
     )
+
+
+async def misplaced(client: Redis, keys: Keys) -> list[str]:
+    """The keys that should be streams and hold something else."""
+    names = [keys.stream(name) for name in STREAMS]
+    async with client.pipeline(transaction=False) as pipeline:
+        for name in names:
+            pipeline.type(name)
+        kinds = await pipeline.execute()
+    return [name for name, kind in zip(names, kinds, strict=True) if kind not in _STREAM_OR_NONE]
 
 
 async def _stream(
@@ -205,13 +217,16 @@ def _rate(key: str, seconds: int, finished: dict[bytes, bytes]) -> float:
     return sum(counts.values()) / max(1, seconds - min(counts) * SLOT_SECONDS)
 
 
-async def measure(client: Redis, stage: str, stream: str) -> None:
-    """Set the gauges of length and oldest age; a finished entry is deleted, so length is exact."""
+async def measure(client: Redis, keys: Keys, stage: str, name: str) -> None:
+    """Set the gauges of a stage's input stream; a finished entry is deleted, so length is exact."""
+    stream = keys.stream(name)
     async with client.pipeline(transaction=False) as pipeline:
         pipeline.xlen(stream)
+        pipeline.zcard(keys.due(name))
         pipeline.xrange(stream, count=1)
-        length, first = await pipeline.execute()
+        length, later, first = await pipeline.execute()
     STREAM_ENTRIES.labels(stage).set(length)
+    STREAM_LATER.labels(stage).set(later)
     # redis-py types the answer for all protocols at once; with protocol 2 it is this.
     oldest = cast("list[tuple[bytes, dict[bytes, bytes]]]", first or [])
     age = 0.0
