@@ -16,7 +16,7 @@ from shared.garbage import collect_seldom
 from shared.health import Health, serve_health
 from shared.logs import configure_logs
 from shared.settings import Settings
-from shared.streams.backoff import CAP_SECONDS, FIRST_SECONDS
+from shared.streams.outage import CAP_SECONDS, FIRST_SECONDS
 from shared.streams.runner import Stage
 
 OpenStage = Callable[[Settings, Health], AbstractAsyncContextManager[Stage[Any]]]

@@ -16,7 +16,9 @@ from typing import Any, BinaryIO, Literal
 import cv2
 
 from services.detector import confine
-from services.detector.frames import (
+from services.detector.models import Model
+from services.detector.picture import Limits, Processed, nothing
+from services.detector.pipe import (
     Config,
     Ready,
     Reply,
@@ -25,8 +27,6 @@ from services.detector.frames import (
     write_credit,
     write_frame,
 )
-from services.detector.models import Model
-from services.detector.picture import Limits, Processed, nothing
 from services.detector.references import Refused, Rules, TryAgain, open_reference
 from shared import fields
 from shared.errors import FacesError, ModelMissing, Unreachable

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from services.detector.frames import PIPE_BYTES
+from services.detector.pipe import PIPE_BYTES
 
 NICENESS = 5
 """The parent's event loop comes first where CPUs are scarce: it keeps all slots busy."""

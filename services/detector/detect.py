@@ -6,7 +6,7 @@ from functools import cache
 from typing import Protocol
 
 from services.detector import metrics
-from services.detector.frames import Reply, Request
+from services.detector.pipe import Reply, Request
 from services.detector.process import SlotAnswer, SlotCrashed
 from services.detector.slots import Slots
 from shared import fields

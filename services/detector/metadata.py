@@ -8,8 +8,8 @@ import warnings
 
 from PIL import ExifTags, Image
 
-from services.detector.drawing import hides
 from services.detector.formats.format import Header
+from services.detector.modes import hides
 from shared.recipe import Recipe
 
 _BASE = ExifTags.Base

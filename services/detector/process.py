@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 import structlog
 
-from services.detector.frames import (
+from services.detector.pipe import (
     Config,
     ProtocolError,
     Ready,

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.detector.draw import crop
-from services.detector.drawing import draw, draws
 from services.detector.encode import encode_jpeg
 from services.detector.formats.format import Header
 from services.detector.metadata import kept_exif, kept_icc
 from services.detector.models.model import Pixels
+from services.detector.modes import draw, draws
 from services.detector.processed import Steps
 from shared.messages import Face
 from shared.recipe import Recipe

@@ -14,7 +14,7 @@ import structlog
 
 from services.detector import metrics
 from services.detector.environment import child_environment
-from services.detector.frames import Config, Request, frame_start
+from services.detector.pipe import Config, Request, frame_start
 from services.detector.process import ChildProcess, NotBegun, SlotAnswer
 from shared.backoff import backoff
 from shared.errors import FacesError, Unreachable

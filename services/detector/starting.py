@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
-from services.detector.frames import Config
+from services.detector.pipe import Config
 from services.detector.slots import Slots, open_slots
 from shared.cpu import usable_cpus
 from shared.references import allow_lists

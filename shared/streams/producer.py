@@ -11,12 +11,12 @@ from shared.backoff import backoff
 from shared.errors import FacesError, Unreachable
 from shared.messages import Message, Payload, new_token
 from shared.settings import Settings
-from shared.streams.backoff import CAP_SECONDS, FIRST_SECONDS
 from shared.streams.client import REDIS_AWAY, describe
 from shared.streams.entries import weight_of
 from shared.streams.handoff import PAYLOAD_EXPIRY_SECONDS
 from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import Keys
+from shared.streams.outage import CAP_SECONDS, FIRST_SECONDS
 from shared.streams.scripts import Answer, Scripts
 
 REMEMBER_SECONDS = 3600

@@ -24,7 +24,6 @@ from shared.health import Health
 from shared.metrics import HELD, LEASES_LOST, REDELIVERED
 from shared.settings import Settings
 from shared.streams.attempts import FailedAttempts
-from shared.streams.backoff import Backoff
 from shared.streams.batching import HandOffBatching
 from shared.streams.client import BLOCK_MS, REDIS_AWAY, connect
 from shared.streams.entries import Membership
@@ -34,6 +33,7 @@ from shared.streams.intake import CLAIM_AT_MOST, Intake
 from shared.streams.keys import Keys
 from shared.streams.later import WaitingSets
 from shared.streams.leases import Batches, Leases
+from shared.streams.outage import Outage
 from shared.streams.scripts import Scripts
 from shared.streams.settling import Settling
 from shared.streams.stage import M, StageSpec
@@ -84,9 +84,9 @@ class Stage(Generic[M]):
         self._leases = Leases(self._scripts, self._membership, lease_ms, spec.capacity())
         self._batches = Batches(spec.batch, spec.linger)
         self._keys = keys
-        self._backoff = Backoff(spec.name, health)
-        self._reading = Backoff(spec.name, health, "reading")
-        self._output = Backoff(spec.name, health, "output")
+        self._servers = Outage(spec.name, health)
+        self._reading = Outage(spec.name, health, "reading")
+        self._output = Outage(spec.name, health, "output")
         self._stopping = asyncio.Event()
         self._look = asyncio.Event()
         self._looks: set[int] = set()
@@ -94,8 +94,8 @@ class Stage(Generic[M]):
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then drain: finish what was started, give back the rest."""
         self._stopping = stop
-        await self._backoff.until_done(self._intake.join, stop)
-        marks = await self._backoff.until_done(
+        await self._servers.until_done(self._intake.join, stop)
+        marks = await self._servers.until_done(
             partial(HighWaterMarks.of, self._client, self._settings), stop
         )
         if marks is None:
@@ -109,7 +109,7 @@ class Stage(Generic[M]):
         )
         settling = self._settling(marks, batching)
         waiting = WaitingSets(self._client, self._keys, marks, self.spec.stream)
-        self._backoff.ready()
+        self._servers.ready()
         log.info("consuming", stage=self.spec.name, consumer=self.consumer)
         async with asyncio.TaskGroup() as tasks:
             upkeep = tasks.create_task(self._keep_leases())
@@ -131,7 +131,7 @@ class Stage(Generic[M]):
             batching,
             FailedAttempts(self._scripts, marks, self._membership, self._settings),
             self._leases,
-            self._backoff,
+            self._servers,
             self._settings,
             self._scripts,
             self._membership,

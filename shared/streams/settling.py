@@ -16,11 +16,11 @@ from shared.metrics import ENTRIES, ENTRY_AGE_SECONDS, FULL_SECONDS, HANDLE_SECO
 from shared.reasons import Failure, Reason
 from shared.settings import Settings
 from shared.streams.attempts import FailedAttempts
-from shared.streams.backoff import Backoff
 from shared.streams.batching import HandOffBatching
 from shared.streams.entries import Delivery, Membership
 from shared.streams.handoff import Item, in_calls
 from shared.streams.leases import Leases
+from shared.streams.outage import Outage
 from shared.streams.scripts import Answer, Scripts
 from shared.streams.stage import Dead, Done, Later, M, Outcome, Retry, StageSpec, Work
 from shared.streams.stats import misplaced
@@ -54,11 +54,11 @@ class Settling(Generic[M]):
         handoff: HandOffBatching,
         failed_attempts: FailedAttempts,
         leases: Leases,
-        servers: Backoff,
+        servers: Outage,
         settings: Settings,
         scripts: Scripts,
         membership: Membership,
-        output: Backoff,
+        output: Outage,
         look_again_in: Callable[[float], None],
     ) -> None:
         self._spec = spec

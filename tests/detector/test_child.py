@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from services.detector.child import MODELS_KEPT, Worker
-from services.detector.frames import (
+from services.detector.pipe import (
     Config,
     ProtocolError,
     Reply,

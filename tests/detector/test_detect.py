@@ -6,8 +6,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.detector.detect import Detector, failed
-from services.detector.frames import Reply, Request
 from services.detector.pages import PAGE_REASON_LIMIT
+from services.detector.pipe import Reply, Request
 from services.detector.process import SlotAnswer, SlotCrashed
 from services.detector.slots import Slots
 from services.detector.taken import Taken

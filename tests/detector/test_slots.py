@@ -15,7 +15,7 @@ import uvloop
 from prometheus_client import REGISTRY
 
 from services.detector.environment import child_environment
-from services.detector.frames import Config, Request
+from services.detector.pipe import Config, Request
 from services.detector.process import SlotCrashed
 from services.detector.slots import Slots, open_slots
 from shared.errors import FacesError, ModelMissing, Unreachable

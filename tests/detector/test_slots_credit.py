@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.detector.frames import Config, Request
+from services.detector.pipe import Config, Request
 from services.detector.process import SlotAnswer, SlotCrashed
 from services.detector.slots import Slots, open_slots
 from shared.messages import Status

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from services.detector.frames import Request
+from services.detector.pipe import Request
 from services.detector.process import SlotCrashed
 from services.detector.starting import ready_slots
 from shared.model_table import MODELS

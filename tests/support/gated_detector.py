@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from services.detector import service, starting
-from services.detector.frames import Config
 from services.detector.models import Model
 from services.detector.picture import Limits, Processed
+from services.detector.pipe import Config
 from shared.recipe import Recipe
 from shared.service import main
 from shared.settings import Settings

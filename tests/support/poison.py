@@ -15,9 +15,9 @@ from typing import NoReturn
 import cv2
 import numpy as np
 
-from services.detector.frames import Config
 from services.detector.models import Model
 from services.detector.picture import Limits, Processed
+from services.detector.pipe import Config
 from shared.errors import ModelMissing
 from shared.messages import Face
 from shared.reasons import Reason

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import uvloop
 
-from services.detector.frames import Config, Request
+from services.detector.pipe import Config, Request
 from services.detector.slots import open_slots
 from shared.model_table import MODELS
 from shared.recipe import Recipe

@@ -19,8 +19,8 @@ CAP_SECONDS = 2.0
 T = TypeVar("T")
 
 
-class Backoff:
-    """How one activity of a stage waits, and what its health says meanwhile.
+class Outage:
+    """How one activity of a stage waits out an outage, and what its health says meanwhile.
 
     Each activity has its own: reading goes well while the database is away, and must neither
     call the stage ready nor begin the waits anew.
