@@ -140,6 +140,8 @@ def program(command: list[str], environment: dict[str, str] | None = None) -> It
     Raises:
         RuntimeError: it ended by itself.
     """
+    # A shell that starts something in the background lets it ignore SIGINT.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     # Its output must not get between the answers.
     process = subprocess.Popen(command, stdout=2, env=os.environ | (environment or {}))
     wanted = threading.Event()
@@ -167,6 +169,7 @@ def program(command: list[str], environment: dict[str, str] | None = None) -> It
         if watcher.is_alive():
             process.kill()
             watcher.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def beside_python(name: str) -> str:
