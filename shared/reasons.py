@@ -52,14 +52,15 @@ class Reason(StrEnum):
     DATABASE_REFUSED = "database_refused", "the database does not take its row"
     ERROR = "error", "an error that nobody foresaw; the log has its trace"
     # Nothing is wrong with the picture: naming it again does it again.
-    CANCELLED = "cancelled", "the submission was cancelled before the picture was searched"
+    # (The sentences of these three are those of 0.1.0, whose programs know them by their text.)
+    CANCELLED = "cancelled", "cancelled"
     BYTES_LOST = (
         "bytes_lost",
         "its bytes were lost with Redis before it was searched; submit it again",
     )
     PICTURE_LOST = (
         "picture_lost",
-        "the annotated picture was lost with Redis before it was stored; submit it again",
+        "the highlighted picture was lost with Redis before it was stored; submit it again",
     )
 
     @classmethod
@@ -87,10 +88,6 @@ REVIVED = frozenset({Reason.CANCELLED, Reason.BYTES_LOST, Reason.PICTURE_LOST})
 _BY_CODE = {reason.value: reason for reason in Reason}
 
 _BY_OLD_SENTENCE = {
-    "cancelled": Reason.CANCELLED,
-    "the highlighted picture was lost with Redis before it was stored; submit it again": (
-        Reason.PICTURE_LOST
-    ),
-    Reason.BYTES_LOST.meaning: Reason.BYTES_LOST,
+    reason.meaning: reason for reason in (Reason.CANCELLED, Reason.BYTES_LOST, Reason.PICTURE_LOST)
 }
 """What rows of schema version 2 say where they are to be revived."""

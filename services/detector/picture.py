@@ -45,9 +45,11 @@ def process(
     try:
         with steps.step("header"):
             found = format_of(content)
-            header = judged(found.read_header(content), limits.max_pixels)
+            header = found.read_header(content)
             told = taken(header.exif)
             pages = found.pages(content, header)
+            if pages is None or not pages.own_sizes:
+                header = judged(header, limits.max_pixels)
         if pages is None:
             done = _search_picture(content, header, recipe, model, steps, decoded)
         else:

@@ -69,8 +69,8 @@ def _orphans(results: Iterable[ResultMessage]) -> tuple[str, ...]:
             {
                 key
                 for result in results
-                if result.annotated
                 for key in (result.annotated, *result.crops)
+                if key is not None
             }
         )
     )

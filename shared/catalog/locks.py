@@ -42,8 +42,13 @@ class LockedRow(NamedTuple):
 
     @property
     def to_be_revived(self) -> bool:
-        """Whether it failed for a reason that says nothing about the picture."""
-        return self.status == Status.FAILED and Reason.of(self.code, self.reason) in REVIVED
+        """Whether it failed for a reason that says nothing about the picture.
+
+        By its code or by its sentence: a program of the last version sets no code, and leaves one
+        that was there.
+        """
+        reasons = {Reason.of(self.code), Reason.of(None, self.reason)}
+        return self.status == Status.FAILED and bool(reasons & REVIVED)
 
 
 COLUMNS = tuple(images.c[name] for name in LockedRow._fields)

@@ -162,6 +162,8 @@ class Settling(Generic[M]):
             began = time.perf_counter()
             try:
                 outcomes = await self._spec.handle(works)
+                if len(outcomes) != len(works):
+                    raise ValueError(f"{len(outcomes)} outcomes of {len(works)} messages")
             except Unreachable as error:
                 await self._servers.wait(error)
             except Exception as error:  # whatever a handler's bug raises must not stop the stage
@@ -216,7 +218,7 @@ class Settling(Generic[M]):
         attempts = delivery.failed_attempts + 1
         result: Message | None = None
         if message is not None:
-            result = self._spec.failed(message, failure, attempts, self._membership.consumer)
+            result = self._failed_result(message, failure, attempts)
         delay = self._failed_attempts.delay(delivery, final=final)
         send = partial(
             self._failed_attempts.send, delivery, failure, delay, message=message, result=result
@@ -242,6 +244,15 @@ class Settling(Generic[M]):
         if answer is Answer.PUT_BACK and delay is not None:
             self._look_again_in(delay)
         await self._ended([delivery], _ENDINGS[answer])
+
+    def _failed_result(self, message: M, failure: Failure, attempts: int) -> Message | None:
+        """What the writer is told of a dead letter, in plain words where the reason's own fail."""
+        consumer = self._membership.consumer
+        try:
+            return self._spec.failed(message, failure, attempts, consumer)
+        except ValueError:  # pydantic's too: a sentence that no message can hold
+            plain = Failure(failure.reason, failure.reason.meaning)
+            return self._spec.failed(message, plain, attempts, consumer)
 
     async def _ended(self, deliveries: Sequence[Delivery], outcome: str) -> None:
         self._ended_as(outcome).inc(len(deliveries))

@@ -44,6 +44,9 @@ async def resend(catalog: Catalog, client: Redis, producer: Producer, keys: Keys
     while rows := await catalog.reader.queued(after=after):
         for row in rows:
             by_reference = row.image.source_uri is not None
+            if not by_reference and await waits(client, keys, SOURCES):
+                done.under_way += 1  # ingest may be about to hand it on, with its bytes
+                continue
             added = await producer.add(_image(row) if by_reference else _failure(row))
             done.sent += added and by_reference
             done.lost += added and not by_reference

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared.catalog import Catalog, Filter, QueuedImage, Redo
+from shared.catalog.locks import LockedRow
 from shared.errors import FacesError, Unreachable
 from shared.messages import Kind, Page, Status, now
 from shared.objects import Objects
@@ -243,6 +244,30 @@ async def test_what_is_forgotten_stays_so_for_what_was_under_way(catalog: Catalo
     assert (report.won, report.orphans) == (0, (key_of(image),))
     assert [decision.send for decision in await catalog.ledger.queue(step)] == [False]
     assert (await catalog.reader.submission(ONE)).named == 0
+
+
+async def test_crops_alone_of_a_forgotten_picture_are_named_to_be_deleted(catalog: Catalog) -> None:
+    (image,) = some_images(1)
+    await catalog.ledger.queue(step_of([image], ONE))
+    await catalog.curator.forget_some(Filter(image=image.id))
+    crops = PictureKeys(RECIPE.id, image.id).crops(2)
+
+    report = await catalog.ledger.commit([result_of(image, crops=crops)])
+
+    assert report.orphans == crops
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [("cancelled", "cancelled"), (None, "cancelled"), ("gone", "cancelled")],
+    ids=["as cancelled now", "by the last version", "by the last version, failed before"],
+)
+def test_a_cancelled_row_is_revived_whichever_version_cancelled_it(
+    code: str | None, reason: str
+) -> None:
+    row = LockedRow(1, "a" * 32, RECIPE.id, 1, Status.FAILED, 0, reason, code)
+    assert row.to_be_revived
+    assert not row._replace(reason="the file is gone", code="gone").to_be_revived
 
 
 async def test_who_submits_a_forgotten_picture_anew_gets_it(catalog: Catalog) -> None:

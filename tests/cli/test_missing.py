@@ -16,7 +16,7 @@ from shared.reasons import Reason
 from shared.streams.keys import IMAGES, SOURCES
 from tests.support.faces_command import Faces
 from tests.support.servers import RedisServer
-from tests.support.stages import RECIPE, Running, Suite, pass_on, running, suite_on
+from tests.support.stages import RECIPE, Running, Suite, image, pass_on, running, suite_on
 from tests.support.waiting import wait_until
 
 
@@ -59,6 +59,10 @@ class Deployment:
         assert done.returncode in (0, 3), done.stderr
         told: dict[str, int] = json.loads(done.stdout)
         return told
+
+
+async def wait_in_sources(suite: Suite) -> bool:
+    return await suite.length(SOURCES) > 0
 
 
 async def expanded(suite: Suite) -> bool:
@@ -139,3 +143,29 @@ def test_missing_takes_nothing_else_to_send(deployment: Deployment) -> None:
     done = deployment.faces("submit", "--missing", "pictures")
     assert (done.returncode, done.stdout) == (2, "")
     assert "give nothing else to send" in done.stderr
+
+
+async def test_what_ingest_is_about_to_hand_on_is_not_taken_for_lost(
+    deployment: Deployment,
+) -> None:
+    """Its rows are queued before it is handed on, and ingest waits where the stream is full."""
+    async with suite_on(deployment.server.url, **deployment.settings, high_water=1) as suite:
+        sent = Submission(suite.producer, RECIPE, "sent")
+        async with open_ingest(suite.settings, Health()) as stage:
+            ingest = Running(stage)
+            await suite.producer.add(image())
+            await sent.add_pictures([(f"sent-{n}.jpg", b"bytes %d" % n) for n in range(3)])
+
+            async def rows_are_queued() -> bool:
+                catalog = await Catalog.open(deployment.settings["database_url"])
+                try:
+                    return len(await catalog.reader.queued()) == 3
+                finally:
+                    await catalog.close()
+
+            await wait_until(rows_are_queued, "ingest has written its rows, and waits")
+            assert await wait_in_sources(suite)
+            told = deployment.missing()
+            assert (told["lost"], told["under_way"]) == (0, 3)
+            await suite.client.xtrim(suite.keys.stream(IMAGES), maxlen=0)
+            await ingest.drain()

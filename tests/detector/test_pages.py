@@ -294,6 +294,19 @@ def test_a_page_of_too_many_pixels_fails_alone() -> None:
     assert (done.searched[1].width, done.status, done.reason) == (None, "faces", "")
 
 
+def test_a_first_page_of_too_many_pixels_fails_alone_too() -> None:
+    content = animated("TIFF", [BLANK, *shades(200)])
+    done = process(content, recipe(), Brightest(), Limits(1000))
+    assert [face.page for face in done.faces] == [2]
+    assert [bool(page.reason) for page in done.searched] == [True, False]
+    assert (done.status, done.annotated_page) == ("faces", 2)
+
+
+def test_an_animation_whose_canvas_is_too_large_is_refused_before_a_frame_is_composed() -> None:
+    done = process(animated("GIF", moving(3)), recipe(), Brightest(), Limits(10))
+    assert (done.status, done.code) == ("failed", Reason.TOO_MANY_PIXELS)
+
+
 def test_a_damaged_page_fails_alone() -> None:
     content = bytearray(animated("TIFF", shades(200, 210, 220), compression="tiff_lzw"))
     offset = int.from_bytes(content[4:8], "little")

@@ -9,6 +9,7 @@ from shared.messages import ImageMessage, Message
 from shared.streams.keys import IMAGES, RESULTS
 from shared.streams.stage import Done, Outcome, Output, Work
 from shared.streams.topology import STREAMS, StreamKind
+from tests.support.entries import entries_in
 from tests.support.stages import RECIPE, Suite, image, result_of, running, suite_on
 from tests.support.waiting import wait_until
 
@@ -76,3 +77,18 @@ async def test_it_is_not_held_up_where_its_memory_mark_would_be(redis_url: str) 
         async with running(suite, wake):
             await wait_until(lambda: done(suite, 1), "it is done")
         assert await suite.length(IMAGES) == 0
+
+
+async def test_one_that_ended_first_does_not_stand_for_one_that_is_unread(redis_url: str) -> None:
+    """A reader at work has looked already, whatever wake-ups after its own were finished since."""
+    async with suite_on(redis_url) as suite:
+        stream = suite.keys.stream(PEOPLE)
+        await suite.client.xgroup_create(stream, "grouper", id="0", mkstream=True)
+        for reader in ("slow", "quick"):
+            await suite.producer.add(wake_up_of(image()))
+            await suite.client.xreadgroup("grouper", reader, {stream: ">"})
+        (_, last) = [entry for entry, _ in entries_in(await suite.client.xrange(stream))]
+        await suite.client.xack(stream, "grouper", last)
+        await suite.client.xdel(stream, last)
+        await suite.producer.add(wake_up_of(image()))
+        assert await suite.client.xreadgroup("grouper", "third", {stream: ">"})

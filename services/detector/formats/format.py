@@ -44,10 +44,13 @@ class Pages:
     `count` is how many, counted up to `PAGES_COUNTED`. `each` gives them in order; a page is to be
     decoded before the next is asked for. One that cannot be read is given as the `BadPicture` that
     says why. It may end before `count`, where nothing behind a damaged page can be read.
+    `own_sizes` says that pages differ in size, so that one too large fails alone; the frames of an
+    animation share a canvas, whose size is judged before any of them is composed.
     """
 
     count: int
     each: Callable[[], Iterator[StoredPage | BadPicture]]
+    own_sizes: bool = False
 
 
 def one_page(_: bytes, __: Header) -> None:

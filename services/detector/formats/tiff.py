@@ -151,7 +151,9 @@ def _decode(content: bytes, header: Header, reduced: int) -> Pixels:
 
 def _pages(content: bytes, _: Header) -> Pages | None:
     offsets = page_offsets(content)
-    return Pages(len(offsets), partial(_each, content, offsets)) if len(offsets) > 1 else None
+    if len(offsets) < 2:
+        return None
+    return Pages(len(offsets), partial(_each, content, offsets), own_sizes=True)
 
 
 def _each(content: bytes, offsets: list[int]) -> Iterator[StoredPage | BadPicture]:

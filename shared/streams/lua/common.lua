@@ -69,10 +69,13 @@ end
 -- Whether an entry waits that no consumer has been given yet.
 local function has_unread(mark)
   if mark.length == 0 then return false end
-  local newest = redis.call('XREVRANGE', mark.key, '+', '-', 'COUNT', 1)[1][1]
   for _, flat in ipairs(redis.call('XINFO', 'GROUPS', mark.key)) do
     for i = 1, #flat, 2 do
-      if flat[i] == 'last-delivered-id' then return flat[i + 1] ~= newest end
+      if flat[i] == 'last-delivered-id' then
+        -- Newer entries may be finished and gone, so the newest that is left says nothing.
+        local after = '(' .. flat[i + 1]
+        return #redis.call('XRANGE', mark.key, after, '+', 'COUNT', 1) > 0
+      end
     end
   end
   return true
