@@ -45,11 +45,11 @@ def process(
     try:
         with steps.step("header"):
             found = format_of(content)
-            header = found.read_header(content)
+            claimed = found.read_header(content)
+            pages = found.pages(content, claimed)
+            own_sizes = pages is not None and pages.own_sizes
+            header = claimed if own_sizes else judged(claimed, limits.max_pixels)
             told = taken(header.exif)
-            pages = found.pages(content, header)
-            if pages is None or not pages.own_sizes:
-                header = judged(header, limits.max_pixels)
         if pages is None:
             done = _search_picture(content, header, recipe, model, steps, decoded)
         else:
