@@ -103,10 +103,9 @@ class Message(Part):
                 f"recipe {message.recipe_id}; this program reads {message.recipe.id}"
             )
         # Sent again (a step of a source, a dead letter) it has this version's fields.
-        return message if message.v == SCHEMA_VERSION else message._of_this_version()
-
-    def _of_this_version(self) -> Self:
-        return self.model_copy(update={"v": SCHEMA_VERSION})
+        if message.v != SCHEMA_VERSION:
+            return message.model_copy(update={"v": SCHEMA_VERSION})
+        return message
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy, with other values for some fields (Any: of their own types); with another recipe

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import structlog
 from pydantic_core import to_json
 from redis.asyncio import Redis
 
@@ -19,8 +18,6 @@ PAYLOAD_EXPIRY_SECONDS = 3600
 
 OUTPUTS_AT_ONCE = 500
 """Outputs added by one script at most (but never less than one item): a few milliseconds."""
-
-log = structlog.get_logger()
 
 
 @dataclass(eq=False)

@@ -76,8 +76,7 @@ class Leases:
         """How many entries may be read, as soon as that is a quarter of all (one read then serves
         for many), or `stop` is set (and `wake`)."""
 
-        # One task reads, so an event is enough; a Condition can hang where its tasks are cancelled
-        # together (CPython 3.11).
+        # One task reads, so an event is enough.
         while self.room < max(1, self._capacity.entries // 4) and not stop.is_set():
             self._changed.clear()
             await self._changed.wait()

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 
-import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -24,8 +23,6 @@ REMEMBER_SECONDS = 3600
 
 GIVE_UP_SECONDS = 30.0
 """How long an addition waits for a server that is away before it says so."""
-
-log = structlog.get_logger()
 
 
 class Producer:

@@ -42,29 +42,24 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Retry:
+class _Failed:
+    """An attempt failed: a sentence for people, and the code of the reason."""
+
+    sentence: str
+    reason: Reason = Reason.ERROR
+
+    @property
+    def failure(self) -> Failure:
+        """Why it failed."""
+        return Failure(self.reason, self.sentence)
+
+
+class Retry(_Failed):
     """The attempt failed in a way that may pass; after the last attempt it is a dead letter."""
 
-    sentence: str
-    reason: Reason = Reason.ERROR
 
-    @property
-    def failure(self) -> Failure:
-        """Why it failed."""
-        return Failure(self.reason, self.sentence)
-
-
-@dataclass(frozen=True)
-class Dead:
+class Dead(_Failed):
     """The message can never be handled: a dead letter at once."""
-
-    sentence: str
-    reason: Reason = Reason.ERROR
-
-    @property
-    def failure(self) -> Failure:
-        """Why it failed."""
-        return Failure(self.reason, self.sentence)
 
 
 @dataclass(frozen=True)
