@@ -45,6 +45,10 @@ class Keys:
         """Hash of what entries wait for (a bucket, a host) to how many do."""
         return f"{{{self.prefix}}}:later:{name}:keys"
 
+    def waiting_reasons(self, name: str) -> str:
+        """Hash of what entries wait for to why that cannot be used, in words for people."""
+        return f"{{{self.prefix}}}:later:{name}:reasons"
+
     @property
     def bytes(self) -> str:
         """Hash of stream key to the bytes of its entries and their payloads."""

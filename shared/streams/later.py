@@ -9,25 +9,37 @@ only them (`WaitingSets.is_full`). What is in the stream by then may still be pu
 outgrow its bound by what one stream holds.
 """
 
+from dataclasses import dataclass
+from typing import cast
+
 from redis.asyncio import Redis
 
-from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import Keys
 from shared.streams.scripts import Scripts
 
 RETURN_AT_ONCE = 100
-"""Entries that one script puts back at most: about a millisecond of Redis."""
+"""Entries that one script puts back, or looks at, at most: about a millisecond of Redis."""
+
+
+@dataclass(frozen=True)
+class WaitsFor:
+    """What entries wait for (a bucket, a host), how many do, and why it cannot be used."""
+
+    key: str
+    count: int
+    reason: str
 
 
 class WaitingSets:
-    """The waiting sets of one stream."""
+    """The waiting sets of one stream. All methods raise RedisError as the server does."""
 
-    def __init__(self, client: Redis, keys: Keys, marks: HighWaterMarks, stream: str) -> None:
+    def __init__(self, client: Redis, keys: Keys, stream: str, bound: int) -> None:
+        """`bound`: of each key's set, in entries."""
         self._client = client
         self._scripts = Scripts(client, keys)
         self._keys = keys
-        self._mark = marks.of_stream(stream)
         self._stream = stream
+        self._bound = bound
 
     async def count(self, key: str) -> int:
         """How many entries wait for what `key` names."""
@@ -38,9 +50,30 @@ class WaitingSets:
         """How many entries wait, whatever for."""
         return int(await self._client.zcard(self._keys.due(self._stream)))
 
+    async def by_key(self) -> list[WaitsFor]:
+        """What entries wait for; most of them first."""
+        # As above.
+        counts = cast(
+            "dict[bytes, bytes]",
+            await self._client.hgetall(self._keys.waiting_of_key(self._stream)),
+        )
+        reasons = cast(
+            "dict[bytes, bytes]",
+            await self._client.hgetall(self._keys.waiting_reasons(self._stream)),
+        )
+        found = [
+            WaitsFor(
+                key.decode(errors="replace"),
+                int(count),
+                reasons.get(key, b"").decode(errors="replace"),
+            )
+            for key, count in counts.items()
+        ]
+        return sorted(found, key=lambda one: (-one.count, one.key))
+
     async def is_full(self, key: str) -> bool:
         """Whether no more work that needs `key` should be handed on now."""
-        return await self.count(key) >= self._mark.entries
+        return await self.count(key) >= self._bound
 
     async def return_due(self) -> int:
         """Put entries whose wait is over back into the stream; how many."""
@@ -50,3 +83,17 @@ class WaitingSets:
             if some < RETURN_AT_ONCE:
                 break
         return returned
+
+    async def bring_back(self, key: str) -> int:
+        """Let all that wait for `key` be due now, then put them back; how many came back.
+
+        They join the end of their stream in steps, between which others are added and read.
+        """
+        cursor, found = b"0", 0
+        while True:
+            cursor, some = await self._scripts.bring_back(self._stream, key, cursor, RETURN_AT_ONCE)
+            found += some
+            if cursor == b"0":
+                break
+        await self.return_due()
+        return found

@@ -47,9 +47,8 @@ async def waits(client: Redis, keys: Keys, name: str) -> bool:
 
 async def _drop(client: Redis, keys: Keys, name: str) -> None:
     stream, due = keys.stream(name), keys.due(name)
-    await client.delete(
-        stream, keys.history(name), due, keys.waiting(name), keys.waiting_of_key(name)
-    )
+    waiting = (due, keys.waiting(name), keys.waiting_of_key(name), keys.waiting_reasons(name))
+    await client.delete(stream, keys.history(name), *waiting)
     await client.hdel(keys.bytes, stream, due)
 
 

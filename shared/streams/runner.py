@@ -108,7 +108,8 @@ class Stage(Generic[M]):
             held=lambda: len(self._leases),
         )
         settling = self._settling(marks, batching)
-        waiting = WaitingSets(self._client, self._keys, marks, self.spec.stream)
+        bound = marks.of_stream(self.spec.stream).entries
+        waiting = WaitingSets(self._client, self._keys, self.spec.stream, bound)
         self._servers.ready()
         log.info("consuming", stage=self.spec.name, consumer=self.consumer)
         async with asyncio.TaskGroup() as tasks:

@@ -74,6 +74,7 @@ class Scripts:
         self._fail = load("fail")
         self._later = load("later")
         self._return_due = load("return_due")
+        self._bring_back = load("bring_back")
         self._leave_to_others = load("leave_to_others")
         self._tidy = load("tidy")
         self._leave = load("leave")
@@ -189,14 +190,30 @@ class Scripts:
         return _ANSWERS[code]
 
     async def later(
-        self, membership: Membership, stream: str, put_off: Delivery, key: str, wait_ms: int
+        self,
+        membership: Membership,
+        stream: str,
+        put_off: Delivery,
+        key: str,
+        wait_ms: int,
+        reason: str,
     ) -> Answer:
         """Move an entry out of its stream into the waiting set of `key`, for `wait_ms`."""
         code = await self._later(
             keys=[*self._of(membership), *self._waiting(stream)],
-            args=[*self._names(membership, put_off), key, wait_ms, put_off.encoded],
+            args=[*self._names(membership, put_off), key, wait_ms, put_off.encoded, reason],
         )
         return _ANSWERS[code]
+
+    async def bring_back(
+        self, stream: str, key: str, cursor: bytes, count: int
+    ) -> tuple[bytes, int]:
+        """Of about `count` entries that wait, those for `key` become due now. Where the next look
+        begins (`0`: all were looked at), and how many became due."""
+        following, found = await self._bring_back(
+            keys=self._waiting(stream)[:2], args=[key, cursor, count]
+        )
+        return following, found
 
     async def return_due(self, stream: str, count: int) -> int:
         """Put up to `count` entries whose wait is over back into their stream; how many."""
@@ -289,7 +306,12 @@ class Scripts:
         return [membership.group, membership.consumer, one.id, one.deliveries, one.weight]
 
     def _waiting(self, stream: str) -> list[Value]:
-        return [self.keys.due(stream), self.keys.waiting(stream), self.keys.waiting_of_key(stream)]
+        return [
+            self.keys.due(stream),
+            self.keys.waiting(stream),
+            self.keys.waiting_of_key(stream),
+            self.keys.waiting_reasons(stream),
+        ]
 
 
 def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:

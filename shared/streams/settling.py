@@ -92,8 +92,8 @@ class Settling(Generic[M]):
                     await self._fail(one.delivery, one.message, outcome.failure, final=False)
                 case Dead():
                     await self._fail(one.delivery, one.message, outcome.failure, final=True)
-                case Later(seconds, key):
-                    put_off.append(self._put_off(one.delivery, key, seconds))
+                case Later():
+                    put_off.append(self._put_off(one.delivery, outcome))
         await asyncio.gather(*put_off)
         await self._hand_off(done)
 
@@ -133,19 +133,23 @@ class Settling(Generic[M]):
         self._ended_as("left").inc()
         self._leases.let_go([delivery])
 
-    async def _put_off(self, delivery: Delivery, key: str, seconds: float) -> None:
+    async def _put_off(self, delivery: Delivery, outcome: Later) -> None:
         """Into the waiting set of its key."""
-        wait_ms = int(1000 * max(0.0, seconds))
         later = partial(
-            self._scripts.later, self._membership, self._spec.stream, delivery, key, wait_ms
+            self._scripts.later,
+            self._membership,
+            self._spec.stream,
+            delivery,
+            outcome.key,
+            int(1000 * max(0.0, outcome.seconds)),
+            outcome.reason,
         )
         answer = await self._servers.until_done(later)
         if answer is None:
             return
         if answer is Answer.DONE:
-            self._look_again_in(seconds)
-        outcome = "later" if answer is Answer.DONE else "lost"
-        self._ended_as(outcome).inc()
+            self._look_again_in(outcome.seconds)
+        self._ended_as("later" if answer is Answer.DONE else "lost").inc()
         self._leases.let_go([delivery])
 
     def _idle_ms_for(self, seconds: float) -> int:

@@ -69,10 +69,13 @@ class Later:
     Its entry leaves the stream for the waiting set of that key (a bucket, a host), holds up
     nobody there, and comes back by itself. That counts no attempt and no delivery, may take
     longer than a lease, and the message stays in flight with its payloads.
+
+    `reason` is for people: why what `key` names cannot be used. The newest one of a key is kept.
     """
 
     seconds: float
     key: str
+    reason: str = ""
 
 
 Outcome = Done | Retry | Dead | Later

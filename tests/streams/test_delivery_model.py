@@ -54,7 +54,7 @@ class Consumer:
         self.attempts = FailedAttempts(scripts, marks, membership, suite.settings)
         self.scripts = scripts
         self.membership = membership
-        self.waiting = WaitingSets(suite.client, keys, marks, IMAGES)
+        self.waiting = WaitingSets(suite.client, keys, IMAGES, 1000)
         self.kept: list[Delivery] = []
 
 
@@ -136,7 +136,7 @@ class Delivering(RuleBasedStateMachine):
             return
         delivery = consumer.kept.pop(0)
         answers = [
-            self.run(consumer.scripts.later(consumer.membership, IMAGES, delivery, key, 0))
+            self.run(consumer.scripts.later(consumer.membership, IMAGES, delivery, key, 0, ""))
             for _ in range(1 + resend)  # its reply was lost
         ]
         assert answers[0] in (Answer.DONE, Answer.LOST)

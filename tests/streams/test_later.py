@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from shared.messages import ImageMessage
-from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import DEAD, IMAGES, RESULTS
 from shared.streams.later import WaitingSets
 from shared.streams.stage import Later, Outcome, Retry, Work
@@ -20,7 +19,7 @@ LONG = 3600.0
 
 
 def waiting_sets(suite: Suite) -> WaitingSets:
-    return WaitingSets(suite.client, suite.keys, HighWaterMarks(suite.settings, 0), IMAGES)
+    return WaitingSets(suite.client, suite.keys, IMAGES, suite.settings.high_water)
 
 
 class Bucket:

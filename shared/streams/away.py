@@ -1,0 +1,124 @@
+"""Which of the things that entries need (a bucket, a mounted folder) do not answer now.
+
+An entry that needs one of them is put off, untried, until it answers again: asking goes on in the
+background, and whoever hears an answer brings back all that wait for it. Each process finds out for
+itself; what one of them brings back and another cannot use yet is put off once more.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+from redis.exceptions import RedisError
+
+from shared.backoff import backoff
+from shared.errors import Unreachable
+from shared.streams.later import WaitingSets
+from shared.streams.stage import Later
+
+ASK_FIRST_SECONDS = 1.0
+ASK_CAP_SECONDS = 4.0
+
+WAIT_SECONDS = (30.0, 60.0)
+"""How long an entry is put off, spread: `bring_back` ends it early. The wait is what brings it back
+where the process that asked is gone."""
+
+TRIAL_SECONDS = 30.0
+"""How often an entry is let through all the same. What is asked for may be refused for good (an
+object that was deleted since), while the entries that wait would be served."""
+
+STRAGGLERS_SECONDS = 2.0
+"""After this long all are brought back once more: some were being put off at that moment."""
+
+Ask = Callable[[], Awaitable[object]]
+
+log = structlog.get_logger()
+
+
+@dataclass(eq=False)
+class _Absence:
+    """One of them, while it does not answer."""
+
+    reason: str
+    tried_at: float
+    asking: "asyncio.Task[None] | None" = field(default=None)
+
+
+class Away:
+    """What does not answer, as far as this process knows. Call `close` at the end."""
+
+    def __init__(self, waiting: WaitingSets) -> None:
+        self._waiting = waiting
+        self._absent: dict[str, _Absence] = {}
+        self._returning: set[asyncio.Task[None]] = set()
+
+    def later(self, key: str) -> Later | None:
+        """What becomes of an entry that needs `key`; None: try it."""
+        absence = self._absent.get(key)
+        if absence is None:
+            return None
+        now = asyncio.get_running_loop().time()
+        if now - absence.tried_at >= TRIAL_SECONDS:
+            absence.tried_at = now
+            return None
+        return _later(key, absence.reason)
+
+    def report(self, key: str, reason: str, ask: Ask) -> Later:
+        """`key` does not answer, for this reason: what becomes of the entry that needed it.
+
+        `ask` is called, 1 s apart and growing to 4 s, until it does not raise Unreachable.
+        """
+        absence = self._absent.get(key)
+        if absence is None:
+            log.warning("does not answer", needed=key, reason=reason)
+            absence = _Absence(reason, asyncio.get_running_loop().time())
+            self._absent[key] = absence
+            absence.asking = asyncio.create_task(self._ask(key, absence, ask))
+        absence.reason = reason
+        return _later(key, reason)
+
+    async def close(self) -> None:
+        """Ask no more; what waits comes back by its own time."""
+        tasks = [one.asking for one in self._absent.values() if one.asking] + [*self._returning]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask(self, key: str, absence: _Absence, ask: Ask) -> None:
+        failures = 0
+        while True:
+            failures += 1
+            await asyncio.sleep(backoff(failures, ASK_FIRST_SECONDS, ASK_CAP_SECONDS))
+            try:
+                await ask()
+            except Unreachable as error:
+                absence.reason = str(error)
+            except Exception:  # a bug in what asks must not keep entries from being tried
+                log.exception("asking failed; entries are tried again", needed=key)
+                break
+            else:
+                break
+        log.info("answers again", needed=key)
+        del self._absent[key]
+        returning = asyncio.create_task(self._bring_back(key))
+        self._returning.add(returning)
+        returning.add_done_callback(self._returning.discard)
+
+    async def _bring_back(self, key: str) -> None:
+        """Bring back all that wait for it, and those that were on their way into the set."""
+        for pause in (0.0, STRAGGLERS_SECONDS):
+            await asyncio.sleep(pause)
+            failures = 0
+            while key not in self._absent:
+                try:
+                    await self._waiting.bring_back(key)
+                    break
+                except RedisError:  # the stage says why Redis does not do it
+                    failures += 1
+                    await asyncio.sleep(backoff(failures, ASK_FIRST_SECONDS, ASK_CAP_SECONDS))
+
+
+def _later(key: str, reason: str) -> Later:
+    return Later(random.uniform(*WAIT_SECONDS), key, reason)  # noqa: S311 - spreads, hides nothing
