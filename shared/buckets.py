@@ -4,22 +4,26 @@ Errors say whose fault it is: `Unreachable` an outage of the bucket, `ObjectRefu
 this object.
 """
 
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import obstore
-from obstore import ObjectMeta
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, InvalidPathError
 from obstore.store import ObjectStore
 
+from shared.bad_keys import BadKey, bad_key
 from shared.errors import FacesError, Unreachable
 from shared.judge import Judge
-from shared.stores import ObjectRefused, absent, explain, open_bucket
+from shared.stores import ObjectRefused, explain, open_bucket, plainly_absent
 from shared.urls import bucket_of, object_uri
 
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
 SIGNS = 3
-"""How many of the last successes are kept: one of them may be deleted by now."""
+"""How many of the last successes are kept: some of them may be deleted by now."""
 
 T = TypeVar("T")
 Attempt = Callable[[], Awaitable[object]]
@@ -27,6 +31,11 @@ Attempt = Callable[[], Awaitable[object]]
 
 class Gone(FacesError):
     """There is no such object, though there is its bucket."""
+
+
+class _Missing(ObjectRefused):
+    """A 404 without the words in which a store says that an object is not there: whoever answers at
+    the address may have said it."""
 
 
 class Bucket:
@@ -43,32 +52,44 @@ class Bucket:
         self._store = store
         self._reads = _Kind()
         self._lists = _Kind()
-        self._wanted = self._reads
+        self._asked = self._reads
 
-    async def head(self, key: str) -> ObjectMeta:
+    async def head(self, key: str) -> "ObjectMeta":
         """Size, version and time of an object.
 
         Raises:
             Gone: there is none.
         """
-        return await self._judged(self._reads, lambda: self._open(key))
+        return await self._read(partial(self._open, key), key)
 
-    async def get(self, key: str, check: Callable[[ObjectMeta], None]) -> bytes:
+    async def get(self, key: str, check: "Callable[[ObjectMeta], None]") -> bytes:
         """An object's bytes; `check` sees what it is before they are read, and may raise.
 
         Raises:
             Gone: there is none.
         """
-        return await self._judged(self._reads, lambda: self._get(key, check))
+        return await self._read(partial(self._get, key, check), key)
 
-    async def list(self, prefix: str, offset: str) -> AsyncIterator[ObjectMeta]:
-        """The objects below a folder ('' for all), in the order of their keys, behind `offset`."""
-        try:
-            async for chunk in obstore.list(self._store, prefix or None, offset=offset or None):
-                for meta in chunk:
-                    yield meta
-        except (BaseError, OSError) as error:
-            raise explain(error, f"{self.url} cannot be listed") from None
+    async def list(self, prefix: str, offset: str) -> AsyncGenerator["ObjectMeta | BadKey", None]:
+        """The objects below a folder ('' for all), in the order of their keys, behind `offset`.
+
+        A key that cannot be named here is one of them, and some close to it may be missing.
+        """
+        after, refused_after = offset, None
+        while True:
+            try:
+                with self._blaming(self._lists, partial(self._list_some, prefix, after)):
+                    async for found in self._list(prefix, after):
+                        yield found
+                        after = found.following if isinstance(found, BadKey) else found["path"]
+            except ObjectRefused as refusal:
+                if refused_after == after:
+                    raise
+                refused_after = after
+                with self._blaming(self._lists, partial(self._list_some, prefix, after)):
+                    await self._lists.judge.prove(refusal)
+            else:
+                return
 
     async def ask(self) -> None:
         """A sign of life: what succeeded last, or what was refused, is tried once more.
@@ -76,63 +97,157 @@ class Bucket:
         Raises:
             Unreachable: none yet.
         """
-        kind = self._wanted
-        refusal: FacesError | None = None
-        for attempt in (*kind.signs, *kind.refused):
+        await self._asked.ask()
+
+    async def _read(self, attempt: Callable[[], Awaitable[T]], key: str) -> T:
+        with self._blaming(self._reads, partial(self._open, key)):
             try:
-                await attempt()
-            except Gone:
-                return  # only a store that knows us says so
-            except ObjectRefused as error:
-                refusal = error
-            else:
-                return
-        if refusal is not None:
-            raise Unreachable(str(refusal))
+                return await self._reads.judge.call(attempt)
+            except _Missing as missing:
+                raise Gone(str(missing)) from None
 
-    async def _judged(self, kind: "_Kind", attempt: Callable[[], Awaitable[T]]) -> T:
-        try:
-            answer = await kind.judge.call(attempt)
-        except Unreachable:
-            self._wanted = kind
-            kind.refused.append(attempt)
-            raise
-        kind.signs.append(attempt)
-        return answer
-
-    async def _get(self, key: str, check: Callable[[ObjectMeta], None]) -> bytes:
+    async def _get(self, key: str, check: "Callable[[ObjectMeta], None]") -> bytes:
         try:
             answer = await obstore.get_async(self._store, key)
-            check(answer.meta)
-            return bytes(await answer.bytes_async())
         except (BaseError, OSError) as error:
             raise self._explain(error, key) from None
-
-    async def _open(self, key: str) -> ObjectMeta:
-        """As a HEAD request, whose refusals carry no reason."""
+        self._reads.succeeded(key, partial(self._open, key))
+        check(answer.meta)
         try:
-            return (await obstore.get_async(self._store, key)).meta
+            return bytes(await answer.bytes_async())
+        except (BaseError, OSError):  # the server has answered: it may be this object's fault
+            raise ObjectRefused(f"{object_uri(self.url, key)}: its bytes break off") from None
+
+    async def _open(self, key: str) -> "ObjectMeta":
+        """As a HEAD request, whose refusals would carry no reason."""
+        try:
+            meta = (await obstore.get_async(self._store, key)).meta
         except (BaseError, OSError) as error:
             raise self._explain(error, key) from None
+        self._reads.succeeded(key, partial(self._open, key))
+        return meta
+
+    async def _list(self, prefix: str, after: str) -> AsyncIterator["ObjectMeta | BadKey"]:
+        """As `list`, where nothing is judged."""
+        while True:
+            stream = obstore.list(self._store, prefix or None, offset=after or None)
+            try:
+                async for chunk in stream:
+                    for meta in chunk:
+                        yield meta
+                        after = meta["path"]
+                break
+            except InvalidPathError as error:
+                bad = bad_key(error)
+                if bad is None:
+                    raise self._unlisted(error) from None
+            except (BaseError, OSError) as error:
+                raise self._unlisted(error) from None
+            async for meta in self._before(bad, prefix, after):
+                yield meta
+            yield bad
+            after = bad.following
+        self._lists.succeeded(prefix, partial(self._list_some, prefix, after))
+
+    async def _before(self, bad: BadKey, folder: str, after: str) -> AsyncIterator["ObjectMeta"]:
+        """What lies below a folder behind `after` and before a bad key, which hides it in listings
+        of the whole: folder by folder, as far as none of them holds a bad key itself."""
+        try:
+            listed = await obstore.list_with_delimiter_async(self._store, folder or None)
+        except InvalidPathError:
+            return
+        except (BaseError, OSError) as error:
+            raise self._unlisted(error) from None
+        here: dict[str, ObjectMeta | None] = {meta["path"]: meta for meta in listed["objects"]}
+        here |= {f"{path}/": None for path in listed["common_prefixes"]}
+        for path in sorted(here, key=str.encode):
+            meta = here[path]
+            if path.encode() > bad.key.encode():
+                return
+            if meta is not None:
+                if path.encode() > after.encode():
+                    yield meta
+            elif bad.key.startswith(path):
+                async for inner in self._before(bad, path[:-1], after):
+                    yield inner
+            elif path.encode() > after.encode() or after.startswith(path):
+                async for other in self._list(path[:-1], after):
+                    if not isinstance(other, BadKey):
+                        yield other
+
+    async def _list_some(self, prefix: str, after: str) -> None:
+        """The first page of a listing."""
+        stream = obstore.list(self._store, prefix or None, offset=after or None)
+        try:
+            async for _ in stream:
+                break
+        except InvalidPathError:
+            pass  # it answers
+        except (BaseError, OSError) as error:
+            raise self._unlisted(error) from None
+
+    @contextmanager
+    def _blaming(self, kind: "_Kind", attempt: Attempt) -> Iterator[None]:
+        """What fails in an outage is what is asked for until the bucket is back."""
+        try:
+            yield
+        except Unreachable:
+            self._asked, kind.refused = kind, attempt
+            raise
+
+    def _unlisted(self, error: Exception) -> FacesError:
+        return explain(error, f"{self.url} cannot be listed")
 
     def _explain(self, error: Exception, key: str) -> FacesError:
         uri = object_uri(self.url, key)
-        if absent(error):
+        if plainly_absent(error):
             return Gone(f"{uri}: there is no such object")
+        if isinstance(error, FileNotFoundError):
+            refusal = explain(error, f"{uri}: there is no such object")
+            return refusal if isinstance(refusal, Unreachable) else _Missing(str(refusal))
         return explain(error, f"{uri} cannot be read")
 
 
 class _Kind:
-    """One kind of action: what succeeded and what was refused lately, to be tried again."""
+    """One kind of action, reading or listing: what succeeded lately, and what was refused."""
 
     def __init__(self) -> None:
-        self.signs: deque[Attempt] = deque(maxlen=SIGNS)
-        self.refused: deque[Attempt] = deque(maxlen=1)
         self.judge = Judge(self._repeat)
+        self.refused: Attempt | None = None
+        self._signs: dict[str, Attempt] = {}
+
+    def succeeded(self, name: str, attempt: Attempt) -> None:
+        """Keep an attempt that succeeded, to be repeated."""
+        self._signs.pop(name, None)
+        self._signs[name] = attempt
+        while len(self._signs) > SIGNS:
+            del self._signs[next(iter(self._signs))]
+
+    async def ask(self) -> None:
+        """Raise Unreachable while nothing succeeds of what did, nor what was refused."""
+        try:
+            await self._repeat()
+        except ObjectRefused as refusal:
+            try:
+                await (self.refused or self._repeat)()
+            except Gone:
+                return  # the bucket knows us, and says so
+            except ObjectRefused:
+                raise Unreachable(str(refusal)) from None
 
     async def _repeat(self) -> None:
-        for attempt in self.signs:
-            await attempt()
+        """Do again what succeeded last; one of them that still does is enough."""
+        refusal = ObjectRefused("nothing has succeeded there yet")
+        for attempt in reversed(list(self._signs.values())):
+            try:
+                await attempt()
+            except Gone:
+                return
+            except ObjectRefused as error:
+                refusal = error
+            else:
+                return
+        raise refusal
 
 
 class Buckets:

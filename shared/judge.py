@@ -7,6 +7,7 @@ a refusal counts against its object only while the store does what it did before
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -48,11 +49,10 @@ class Judge:
         Raises:
             Unreachable: it does not.
         """
-        clock = asyncio.get_running_loop().time
-        refused_at = clock()
+        refused_at = time.monotonic()
         async with self._asking:
             if self._asked_at <= refused_at:
-                self._asked_at = clock()
+                self._asked_at = time.monotonic()
                 self._answer = None
                 try:
                     await self._repeat()

@@ -14,7 +14,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore
 
-from shared.errors import FacesError, SettingsError
+from shared.errors import FacesError, SettingsError, Unreachable
 from shared.picture_keys import PictureKeys
 from shared.stores import (
     ObjectRefused,
@@ -24,6 +24,7 @@ from shared.stores import (
     open_bucket,
 )
 from shared.urls import BUCKET_SCHEMES
+from shared.writes import PROBE, Writes, attributes
 
 __all__ = ["ObjectRefused", "Objects", "StoredObject"]
 
@@ -44,6 +45,10 @@ class StoredObject:
     modified: datetime
 
 
+class NoFolder(SettingsError):
+    """The folder of a store cannot be made."""
+
+
 class Objects:
     """One store. Keys are `[A-Za-z0-9_./-]`, without `..`: none leads out of the store's root.
 
@@ -51,9 +56,17 @@ class Objects:
     it refuses, and ValueError for a key that is not one. No text of theirs holds a credential.
     """
 
-    def __init__(self, store: ObjectStore, place: str, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        place: str,
+        folder: Path | None = None,
+        writes: ObjectStore | None = None,
+    ) -> None:
+        """`writes`: the same store, for requests that send much; see `open_bucket`."""
         self._store = store
         self._root = folder
+        self._writes = Writes(writes or store, store, place, folder)
         self.place = place
         """The store's root as a URI without credentials; never ends in a slash."""
 
@@ -77,8 +90,22 @@ class Objects:
         if scheme == "file":
             return cls._folder(rest)
         parts = urlsplit(url)
-        store = open_bucket(url, "FACES_OBJECTS_URL")
-        return cls(store, f"{scheme}://{parts.hostname or ''}{parts.path}".rstrip("/"))
+        place = f"{scheme}://{parts.hostname or ''}{parts.path}".rstrip("/")
+        reads, writes = (open_bucket(url, "FACES_OBJECTS_URL", reads=one) for one in (True, False))
+        return cls(reads, place, writes=writes)
+
+    @classmethod
+    def open_or_wait(cls, url: str) -> "Objects":
+        """As `open`, for a service: a folder that cannot be made yet is waited for.
+
+        Raises:
+            Unreachable: it cannot be made now.
+            SettingsError: the URL cannot be used.
+        """
+        try:
+            return cls.open(url)
+        except NoFolder as error:
+            raise Unreachable(str(error)) from None
 
     @classmethod
     def _folder(cls, path: str) -> "Objects":
@@ -88,7 +115,7 @@ class Objects:
             store = LocalStore(folder)
         except (BaseError, ValueError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else first_line(error)
-            raise SettingsError(f"FACES_OBJECTS_URL: {folder}: {reason}") from None
+            raise NoFolder(f"FACES_OBJECTS_URL: {folder}: {reason}") from None
         return cls(store, "file://" + quote(os.path.normpath(folder)), folder)
 
     def uri(self, key: str) -> str:
@@ -96,19 +123,26 @@ class Objects:
         return f"{self.place}/{_checked(key)}"
 
     async def put(self, key: str, content: bytes) -> None:
-        """Write an object, replacing any of this key; readers see it whole or not at all."""
-        try:
-            await obstore.put_async(
-                self._store, _checked(key), content, attributes=self._attributes(key)
-            )
-        except (BaseError, OSError) as error:
-            raise self._explain(error, f"write {key}") from None
+        """Write an object, replacing any of this key; readers see it whole or not at all.
+
+        It may take as long as its bytes need, while the store gives signs of life. What the store
+        refuses is this object's fault only where another is taken.
+        """
+        await self._writes.put(_checked(key), content)
+
+    async def check(self) -> None:
+        """See that the store answers, and that it knows us; for readiness.
+
+        Nothing is written, except where this program may only write.
+        """
+        await self._writes.check()
 
     def put_sync(self, key: str, content: bytes) -> None:
         """`put`, for a process without an event loop."""
         try:
             if self._root is None:
-                obstore.put(self._store, _checked(key), content, attributes=self._attributes(key))
+                attached = attributes(self._store, key)
+                obstore.put(self._store, _checked(key), content, attributes=attached)
             else:
                 _write_file(self._root / _checked(key), content)
         except (BaseError, OSError) as error:
@@ -159,6 +193,8 @@ class Objects:
         try:
             async for chunk in obstore.list(self._store, prefix or None):
                 for found in chunk:
+                    if found["path"].rpartition("/")[2] == PROBE:
+                        continue  # nobody's
                     yield StoredObject(found["path"], found["size"], found["last_modified"])
         except (BaseError, OSError) as error:
             if not absent(error):
@@ -173,12 +209,6 @@ class Objects:
                 break
             keys.add(key)
         return keys
-
-    def _attributes(self, key: str) -> dict[str, str] | None:
-        """The content type, for browsers; a folder cannot hold one."""
-        if isinstance(self._store, LocalStore | MemoryStore) or not key.endswith(".jpg"):
-            return None
-        return {"Content-Type": "image/jpeg"}
 
     def _explain(self, error: Exception, action: str) -> FacesError:
         """As `shared.stores.explain`."""

@@ -122,7 +122,7 @@ def failed(message: Result, failure: Failure, attempts: int, _consumer: str) -> 
 @asynccontextmanager
 async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[Result]]:
     """The writer with its connections; closed when the block ends."""
-    objects = Objects.open(settings.objects_url)
+    objects = Objects.open_or_wait(settings.objects_url)
     client = connect(settings.redis_url)
     catalog = await Catalog.open(settings.database_url.get_secret_value())
     writer = Writer.of(Payloads(client, Keys(settings.prefix)), catalog, objects)

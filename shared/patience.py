@@ -1,0 +1,102 @@
+"""Waiting for what may rightly take long, as long as who does it gives signs of life."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from shared.errors import Unreachable
+
+PATIENCE_SECONDS = 5.0
+"""After this long, and again and again, a sign of life is asked for."""
+
+SIGN_SECONDS = 5.0
+"""How long a sign of life may take."""
+
+T = TypeVar("T")
+
+
+async def while_alive(call: Awaitable[T], ask: Callable[[], Awaitable[object]]) -> T:
+    """What `call` answers, however long that takes, while `ask` goes well now and then.
+
+    A time limit would be wrong either way: a large picture over a thin line takes minutes, and a
+    server that is silent should be known to be within seconds.
+
+    Raises:
+        Unreachable: as `ask` raised; `call` is cancelled. Else as `call` does.
+    """
+    calling = asyncio.ensure_future(call)
+    try:
+        while True:
+            done, _ = await asyncio.wait([calling], timeout=PATIENCE_SECONDS)
+            if done:
+                return calling.result()
+            await ask()
+    finally:
+        calling.cancel()
+
+
+class SignOfLife:
+    """Asks one thing for a sign of life, for all who want to know at the same time.
+
+    While an answer is outstanding nobody asks anew: a disk that hangs would take a thread for each
+    time that it is asked.
+    """
+
+    def __init__(self, ask: Callable[[], Awaitable[object]], silent: str) -> None:
+        """`silent`: the sentence for people where no answer comes."""
+        self._ask = ask
+        self._silent = silent
+        self._asking: asyncio.Future[object] | None = None
+
+    async def __call__(self) -> None:
+        """Return when it answers.
+
+        Raises:
+            Unreachable: it does not within SIGN_SECONDS. Else as it is asked.
+        """
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self._ask())
+            self._asking.add_done_callback(_looked_at)
+        done, _ = await asyncio.wait([self._asking], timeout=SIGN_SECONDS)
+        if not done:
+            raise Unreachable(self._silent)
+        self._asking.result()
+
+
+def _looked_at(answer: "asyncio.Future[object]") -> None:
+    """An error counts as looked at, also where all who asked have gone by now."""
+    if not answer.cancelled():
+        answer.exception()
+
+
+async def in_thread(call: Callable[[], T]) -> T:
+    """What `call` answers, in a thread of its own that keeps nobody from ending.
+
+    `asyncio.to_thread` takes threads from a small pool, and a process that ends waits for them: a
+    file system that hangs would use it up, and hold up the end.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def tell(value: T | None, error: BaseException | None) -> None:
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(value)  # type: ignore[arg-type]  # a T wherever there is no error
+        else:
+            answer.set_exception(error)
+
+    def run() -> None:
+        value: T | None = None
+        failure: BaseException | None = None
+        try:
+            value = call()
+        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
+            failure = error
+        with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            loop.call_soon_threadsafe(tell, value, failure)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await answer

@@ -1,0 +1,144 @@
+"""Writing into the object store: patient while it is alive, and just where it refuses."""
+
+import os
+import time
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, MemoryStore, ObjectStore
+
+from shared.errors import FacesError, Unreachable
+from shared.judge import Judge
+from shared.patience import SignOfLife, in_thread, while_alive
+from shared.stores import ObjectRefused, explain, plainly_absent
+
+PROBE = "faces-probe.jpg"
+"""Name, in a folder of the store, of what is written only to see whether objects are taken there.
+It is deleted at once; where nothing may be deleted, one of them stays."""
+
+TAKEN_SECONDS = 5.0
+"""A store that took an object so lately need not be asked whether it does."""
+
+
+class Writes:
+    """Puts objects into one store.
+
+    A refusal is judged by writing a probe beside its object. To repeat the last write that
+    succeeded would bring back a picture that was forgotten since, or one of an earlier generation.
+    """
+
+    def __init__(
+        self, store: ObjectStore, reads: ObjectStore, place: str, folder: Path | None
+    ) -> None:
+        """`reads` are requests that end where the server is silent; `folder` is the store's own."""
+        self._store = store
+        self._reads = reads
+        self._place = place
+        self._folder = folder
+        self._judges: dict[str, Judge] = {}
+        self._alive = SignOfLife(self._sign, f"object store {place} does not answer")
+        self._doubtful = False
+        self._taken_at = -TAKEN_SECONDS
+
+    async def put(self, key: str, content: bytes) -> None:
+        """Write an object; errors as `shared.objects.Objects`."""
+        if self._doubtful:  # nothing is sent before there is an answer
+            await self._alive()
+            self._doubtful = False
+        beside = f"{key.partition('/')[0]}/{PROBE}" if "/" in key else PROBE
+        try:
+            await self._judge(beside).call(partial(self._put_patiently, key, content))
+        except Unreachable:
+            self._doubtful = True
+            raise
+        self._taken_at = time.monotonic()
+
+    async def check(self) -> None:
+        """See that the store answers, and takes objects as far as that can be known for little.
+
+        Raises:
+            Unreachable: it does not.
+        """
+        if time.monotonic() - self._taken_at < TAKEN_SECONDS:
+            return
+        await self._alive()
+        if self._folder is not None or isinstance(self._store, MemoryStore):
+            return
+        try:
+            await self._look()
+        except ObjectRefused as refusal:
+            # The caller is not known any more; or may only write, and writing says which.
+            await self._judge(PROBE).prove(refusal)
+            self._taken_at = time.monotonic()
+
+    def _judge(self, beside: str) -> Judge:
+        """The judge of a folder of the store: permissions may differ between them."""
+        if beside not in self._judges:
+            self._judges[beside] = Judge(partial(self._write_probe, beside))
+        return self._judges[beside]
+
+    async def _put_patiently(self, key: str, content: bytes) -> None:
+        await while_alive(self._put(key, content), self._alive)
+
+    async def _put(self, key: str, content: bytes) -> None:
+        """In one request: of one that is cut off nothing stays."""
+        try:
+            await obstore.put_async(
+                self._store,
+                key,
+                content,
+                attributes=attributes(self._store, key),
+                use_multipart=False,
+            )
+        except (BaseError, OSError) as error:
+            raise self._explain(error, f"write {key}") from None
+
+    async def _write_probe(self, key: str) -> None:
+        await self._put_patiently(key, b"probe")
+        with suppress(FacesError, BaseError, OSError):
+            await obstore.delete_async(self._reads, key)
+
+    async def _sign(self) -> None:
+        """Any answer at all is a sign of life."""
+        if self._folder is not None:
+            await in_thread(partial(_see_folder, self._folder))
+        elif not isinstance(self._store, MemoryStore):
+            with suppress(ObjectRefused):
+                await self._look()
+
+    async def _look(self) -> None:
+        """Read what is not there. The server's own words for that show that it knows us."""
+        try:
+            await obstore.get_async(self._reads, PROBE)
+        except (BaseError, OSError) as error:
+            if not plainly_absent(error):
+                raise self._explain(error, "be used") from None
+
+    def _explain(self, error: Exception, action: str) -> FacesError:
+        return explain(error, f"object store {self._place} cannot {action}")
+
+
+def attributes(store: ObjectStore, key: str) -> dict[str, str] | None:
+    """The content type of an object, for browsers; a folder cannot hold one."""
+    if isinstance(store, LocalStore | MemoryStore) or not key.endswith(".jpg"):
+        return None
+    return {"Content-Type": "image/jpeg"}
+
+
+def _see_folder(folder: Path) -> None:
+    """See that a store's folder is there, or make it, and that files can be written into it.
+
+    Raises:
+        Unreachable: not now.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return
+        reason = "no file can be written into it"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    raise Unreachable(f"object store {folder}: {reason}")
