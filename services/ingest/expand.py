@@ -1,13 +1,16 @@
 """Ingest as a function: from a source message to image messages, and to its own next step."""
 
+import random
 from collections.abc import Sequence
 
 import structlog
+from redis.exceptions import RedisError
 
 from services.ingest.sources.registry import Sources
-from services.ingest.sources.source import FoundImage, Listing, SourceRefused
+from services.ingest.sources.source import FoundImage, Listing, SourceAway, SourceRefused
 from shared import fields
 from shared.catalog import Decision, Expansion, Ledger
+from shared.errors import Unreachable
 from shared.messages import (
     ImageMessage,
     ResultMessage,
@@ -17,7 +20,13 @@ from shared.messages import (
     subject_of,
 )
 from shared.reasons import Failure
-from shared.streams.stage import Done, Outcome, Output, Work
+from shared.streams.away import Away
+from shared.streams.client import describe
+from shared.streams.later import WaitingSets
+from shared.streams.stage import Done, Later, Outcome, Output, Work
+
+FULL_SECONDS = (5.0, 10.0)
+"""When a source is looked at again whose images may not be named now, spread."""
 
 log = structlog.get_logger()
 
@@ -25,9 +34,12 @@ log = structlog.get_logger()
 class Ingest:
     """Writes the rows of each step, then hands its images on."""
 
-    def __init__(self, ledger: Ledger, sources: Sources) -> None:
+    def __init__(self, ledger: Ledger, sources: Sources, away: Away, images: WaitingSets) -> None:
+        """`images`: what was put off from the stream that sources are expanded into."""
         self._ledger = ledger
         self._sources = sources
+        self._away = away
+        self._images = images
 
     async def handle(self, works: Sequence[Work[SourceMessage]]) -> Sequence[Outcome]:
         """One step of each source.
@@ -42,10 +54,16 @@ class Ingest:
             await self._seal(message)
             return Done()
         try:
-            listing = await self._sources.of(message).step(message)
+            source = self._sources.of(message)
+            needed = source.needs(message)
+            if needed and (later := self._away.later(needed) or await self._at_the_bound(needed)):
+                return later
+            listing = await source.step(message)
         except SourceRefused as refused:
             await self._fail(message, refused.failure)
             return Done()
+        except SourceAway as away:
+            return self._away.report(away.key, str(away), away.ask)
         decisions = await self._ledger.queue(_expansion(message, listing))
         outputs = [
             Output(_image_message(message, found, decision))
@@ -56,6 +74,16 @@ class Ingest:
             following = message.model_copy(update={"position": listing.next_position})
             outputs.append(Output(following))
         return Done(tuple(outputs))
+
+    async def _at_the_bound(self, needed: str) -> Later | None:
+        """Where as many images wait for a bucket as may, no more of it are named."""
+        try:
+            if not await self._images.is_full(needed):
+                return None
+        except RedisError as error:
+            raise Unreachable(describe(error)) from None
+        seconds = random.uniform(*FULL_SECONDS)  # noqa: S311 - spreads, hides nothing
+        return Later(seconds, needed, "as many of its pictures wait as may (FACES_HIGH_WATER)")
 
     async def _fail(self, message: SourceMessage, failure: Failure) -> None:
         """End a part that cannot be expanded; its submission goes on to its end."""

@@ -14,7 +14,7 @@ from services.detector.service import open_stage as open_detector
 from services.ingest.service import open_stage as open_ingest
 from services.ingest.sources import bucket as bucket_source
 from services.ingest.sources.bucket import BucketSource
-from services.ingest.sources.source import SourceRefused
+from services.ingest.sources.source import SourceAway, SourceRefused
 from services.writer.service import open_stage as open_writer
 from shared.catalog import Catalog, Filter
 from shared.errors import FacesError, Unreachable
@@ -77,10 +77,14 @@ async def test_what_is_not_below_an_allowed_bucket_is_refused(
     assert refused.value.failure.reason is Reason.NOT_ALLOWED
 
 
-async def test_a_bucket_that_is_not_there_is_refused_with_the_reason(s3: S3) -> None:
-    with pytest.raises(SourceRefused, match="404 Not Found") as refused:
+async def test_a_bucket_that_is_not_there_is_waited_for(s3: S3) -> None:
+    with pytest.raises(SourceAway, match=r"404 Not Found \(NoSuchBucket\)") as away:
         await BucketSource(["s3://nowhere"]).step(named("s3://nowhere/in"))
-    assert refused.value.failure.reason is Reason.UNREADABLE
+    assert away.value.key == "s3://nowhere"
+    with pytest.raises(Unreachable):
+        await away.value.ask()
+    s3.create_bucket(Bucket="nowhere")
+    await away.value.ask()
 
 
 async def test_an_object_that_is_not_there_is_gone(s3: S3, bucket: str) -> None:
@@ -94,8 +98,7 @@ async def test_a_server_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-    monkeypatch.setattr("shared.stores.RETRIES", 0)
-    with pytest.raises(Unreachable):
+    with pytest.raises(SourceAway, match="it does not answer"):
         await BucketSource(["s3://pictures"]).step(named("s3://pictures/in"))
 
 

@@ -113,7 +113,7 @@ async def test_a_large_folder_advances_in_steps_and_a_small_one_does_not_wait_fo
         order = [one.submission for one in await images(suite)]
         assert len(order) == 2602
         assert order.count(small) == 2
-        assert order.index(small) == 250, "right behind the large one's first step"
+        assert order.index(small) <= 250, "right behind the large one's first step, or before it"
         assert (await progress(catalog, large)).named == 2600
 
 

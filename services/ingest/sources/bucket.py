@@ -1,26 +1,30 @@
 """Buckets by reference: their pictures are named here, and read by the detectors."""
 
 from collections.abc import Sequence
-
-import obstore
-from obstore.exceptions import BaseError
-from obstore.store import ObjectStore
+from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 from services.ingest.sources.source import (
     STEP,
     FoundImage,
     Listing,
     ReferenceSource,
+    SourceAway,
     SourceRefused,
 )
 from services.ingest.sources.walk import is_picture
-from shared.errors import SettingsError
+from shared.bad_keys import BadKey
+from shared.buckets import Bucket, Buckets, Gone
+from shared.errors import SettingsError, Unreachable
 from shared.identity import display_name, object_version, reference_id
 from shared.messages import SourceMessage
-from shared.reasons import Reason
+from shared.reasons import Failure, Reason
 from shared.references import BUCKETS
-from shared.stores import ObjectRefused, absent, explain, open_bucket
+from shared.stores import ObjectRefused
 from shared.urls import bucket_of, object_uri
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 
 class BucketSource(ReferenceSource):
@@ -30,7 +34,11 @@ class BucketSource(ReferenceSource):
 
     def __init__(self, allowed: Sequence[str]) -> None:
         super().__init__(allowed)
-        self._stores: dict[str, ObjectStore] = {}
+        self._buckets = Buckets(self.scheme.setting)
+
+    def needs(self, message: SourceMessage) -> str:
+        """Its bucket."""
+        return bucket_of(message.uri or "")[0]
 
     async def step(self, message: SourceMessage) -> Listing:
         """The next pictures in the order of their keys, which every store lists by.
@@ -39,54 +47,61 @@ class BucketSource(ReferenceSource):
         """
         url = message.uri or ""
         self.check_allowed(url, url)
-        bucket, folder = bucket_of(url)
-        store = self._store(bucket)
+        try:
+            bucket, folder = self._buckets.of(url)
+        except SettingsError as error:
+            raise SourceRefused(Reason.SOURCE_REFUSED, str(error)) from None
         try:
             if folder and is_picture(_last(folder).encode()):
-                meta = await obstore.head_async(store, folder)
-                return Listing([_found(bucket, meta, _last(folder))], None)
-            return await _list(store, bucket, folder, message.position)
+                meta = await bucket.head(folder)
+                return Listing([_found(bucket.url, meta, _last(folder))], None)
+            return await _list(bucket, folder, message.position)
         except ValueError:
             raise SourceRefused(
                 Reason.NOT_A_FILE,
                 f"{url[:200]!r} names no object: a key has no '..' and no empty part",
             ) from None
-        except (BaseError, OSError) as error:
-            if absent(error):
-                raise SourceRefused(Reason.GONE, f"{url}: there is no such object") from None
-            explained = explain(error, f"{url} cannot be listed")
-            if isinstance(explained, ObjectRefused):
-                raise SourceRefused(Reason.UNREADABLE, str(explained)) from None
-            raise explained from None
-
-    def _store(self, bucket: str) -> ObjectStore:
-        if bucket not in self._stores:
-            try:
-                self._stores[bucket] = open_bucket(bucket, self.scheme.setting)
-            except SettingsError as error:
-                raise SourceRefused(Reason.SOURCE_REFUSED, str(error)) from None
-        return self._stores[bucket]
+        except Gone as gone:
+            raise SourceRefused(Reason.GONE, str(gone)) from None
+        except ObjectRefused as refusal:
+            raise SourceRefused(Reason.UNREADABLE, f"{url}: {refusal}") from None
+        except Unreachable as error:
+            raise SourceAway(bucket.url, str(error), bucket.ask) from None
 
 
-async def _list(store: ObjectStore, bucket: str, folder: str, after: str) -> Listing:
-    found: list[FoundImage] = []
+async def _list(bucket: Bucket, folder: str, after: str) -> Listing:
+    images: list[FoundImage] = []
     root = folder + "/" if folder else ""
-    async for chunk in obstore.list(store, folder or None, offset=after or None):
-        for meta in chunk:
-            key = meta["path"]
-            if not is_picture(_last(key).encode()):
-                continue
-            found.append(_found(bucket, meta, key.removeprefix(root)))
-            if len(found) == STEP:
-                return Listing(found, key)
-    return Listing(found, None)
+    async with aclosing(bucket.list(folder, after)) as listing:
+        async for found in listing:
+            if isinstance(found, BadKey):
+                images.append(_misnamed(bucket.url, found, found.key.removeprefix(root)))
+                position = found.following
+            else:
+                position = found["path"]
+                if not is_picture(_last(position).encode()):
+                    continue
+                images.append(_found(bucket.url, found, position.removeprefix(root)))
+            if len(images) == STEP:
+                return Listing(images, position)
+    return Listing(images, None)
+
+
+def _misnamed(bucket: str, found: BadKey, name: str) -> FoundImage:
+    uri = object_uri(bucket, found.key)
+    return FoundImage(
+        id=reference_id(uri, ""),
+        name=display_name(name.encode()),
+        source_uri=uri,
+        problem=Failure(Reason.NOT_A_FILE, found.sentence),
+    )
 
 
 def _last(key: str) -> str:
     return key.rpartition("/")[2]
 
 
-def _found(bucket: str, meta: "obstore.ObjectMeta", name: str) -> FoundImage:
+def _found(bucket: str, meta: "ObjectMeta", name: str) -> FoundImage:
     uri = object_uri(bucket, meta["path"])
     version = object_version(meta["e_tag"], meta["size"], meta["last_modified"])
     return FoundImage(

@@ -1,10 +1,11 @@
 """Files and folders by reference: named here, opened by the detectors."""
 
-import asyncio
 import os
 import stat
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from services.ingest.sources.source import (
@@ -12,14 +13,18 @@ from services.ingest.sources.source import (
     FoundImage,
     Listing,
     ReferenceSource,
+    SourceAway,
     SourceRefused,
 )
 from services.ingest.sources.walk import Visited, Walk, unreadable
+from shared.errors import Unreachable
 from shared.identity import display_name, file_version, reference_id
 from shared.messages import SourceMessage
+from shared.mounts import MountedFolder
+from shared.patience import SignOfLife, in_thread, while_alive
 from shared.reasons import Failure, Reason
 from shared.references import FILES
-from shared.urls import file_path, file_uri
+from shared.urls import below, file_path, file_uri
 
 WALKS_KEPT = 16
 """Walks that stay open between their steps; others are resumed from their position."""
@@ -32,11 +37,31 @@ class FileSource(ReferenceSource):
 
     def __init__(self, allowed: Sequence[str]) -> None:
         super().__init__(allowed)
+        self._roots = {root: _alive(root) for root in allowed}
         self._walks: OrderedDict[tuple[str, int], Walk] = OrderedDict()
 
+    def needs(self, message: SourceMessage) -> str:
+        """The allowed folder that it is in: that may be a volume, which may be away."""
+        uri = message.uri or ""
+        return next((root for root in self._roots if below(uri, root)), "")
+
     async def step(self, message: SourceMessage) -> Listing:
-        """The next files, found in a thread: a folder may be large or its disk slow."""
-        return await asyncio.to_thread(self._step, message)
+        """The next files, found in a thread: a folder may be large or its disk slow, and takes as
+        long as it needs while its volume answers."""
+        root = self.needs(message)
+        if not root:  # outside of all of them, or a link into one
+            return await in_thread(partial(self._step, message))
+        alive = self._roots[root]
+        try:
+            listing = await while_alive(in_thread(partial(self._step, message)), alive)
+            if not listing.images or any(image.problem for image in listing.images):
+                await alive()  # or what is missing is only not mounted
+        except SourceRefused:
+            await _or_away(root, alive)
+            raise
+        except Unreachable as error:
+            raise SourceAway(root, str(error), alive) from None
+        return listing
 
     def _step(self, message: SourceMessage) -> Listing:
         path = _path_of(message.uri or "")
@@ -68,6 +93,22 @@ class FileSource(ReferenceSource):
         while len(self._walks) > WALKS_KEPT:
             self._walks.popitem(last=False)
         return Listing(images, quote_from_bytes(walk.position))
+
+
+def _alive(root: str) -> SignOfLife:
+    """How an allowed folder is asked for a sign of life."""
+    folder = MountedFolder(Path(os.fsdecode(file_path(root))))
+    return SignOfLife(
+        partial(in_thread, folder.see), f"{FILES.setting}: {folder.folder} does not answer"
+    )
+
+
+async def _or_away(root: str, alive: SignOfLife) -> None:
+    """Raise SourceAway where a refusal may only mean that the volume is away."""
+    try:
+        await alive()
+    except Unreachable as error:
+        raise SourceAway(root, str(error), alive) from None
 
 
 def _path_of(uri: str) -> bytes:

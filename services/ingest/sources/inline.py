@@ -7,6 +7,10 @@ from shared.messages import SourceMessage
 class InlineSource:
     """All pictures of the message, in one step."""
 
+    def needs(self, message: SourceMessage) -> str:
+        """Nothing: its bytes are in Redis."""
+        return ""
+
     async def step(self, message: SourceMessage) -> Listing:
         """Name them; their payloads stay where they are."""
         images = [

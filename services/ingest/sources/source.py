@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from shared.catalog import QueuedImage
+from shared.errors import Unreachable
 from shared.messages import Payload, SourceMessage
 from shared.reasons import Failure, Reason
 from shared.references import Scheme, is_allowed
+from shared.streams.away import Ask
 
 STEP = 250
 """Images found in one step at most: one hand-off adds them, in about 3 ms of Redis' time."""
@@ -20,6 +22,20 @@ class SourceRefused(Exception):
     def __init__(self, reason: Reason, sentence: str) -> None:
         super().__init__(sentence)
         self.failure = Failure(reason, sentence)
+
+
+class SourceAway(Unreachable):
+    """What holds the source does not answer now.
+
+    Attributes:
+        key: what that is: a bucket, a folder that is not mounted.
+        ask: whether it answers again; raises Unreachable while it does not.
+    """
+
+    def __init__(self, key: str, reason: str, ask: Ask) -> None:
+        super().__init__(reason)
+        self.key = key
+        self.ask = ask
 
 
 @dataclass(frozen=True)
@@ -46,12 +62,16 @@ class Listing:
 class Source(Protocol):
     """One kind of source."""
 
+    def needs(self, message: SourceMessage) -> str:
+        """What holds the source and may be away; '' where nothing can."""
+        ...
+
     async def step(self, message: SourceMessage) -> Listing:
         """The images from `message.position` on, at most `STEP` of them.
 
         Raises:
             SourceRefused: it can never be expanded.
-            Unreachable: what holds it does not answer; the same step is asked for again.
+            SourceAway: what holds it does not answer; the same step is asked for again.
         """
         ...
 
@@ -64,6 +84,10 @@ class ReferenceSource(ABC):
     def __init__(self, allowed: Sequence[str]) -> None:
         """`allowed` are URIs: nothing outside of them is listed."""
         self._allowed = tuple(allowed)
+
+    @abstractmethod
+    def needs(self, message: SourceMessage) -> str:
+        """As `Source.needs`."""
 
     @abstractmethod
     async def step(self, message: SourceMessage) -> Listing:
