@@ -12,6 +12,7 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore
 
 from shared.errors import FacesError, Unreachable
 from shared.judge import Judge
+from shared.mounts import MountedFolder
 from shared.patience import SignOfLife, in_thread, while_alive
 from shared.stores import ObjectRefused, explain, plainly_absent
 
@@ -37,15 +38,17 @@ class Writes:
         self._store = store
         self._reads = reads
         self._place = place
-        self._folder = folder
+        self._folder = MountedFolder(folder) if folder is not None else None
         self._judges: dict[str, Judge] = {}
         self._alive = SignOfLife(self._sign, f"object store {place} does not answer")
         self._doubtful = False
-        self._taken_at = -TAKEN_SECONDS
+        self._refusal: ObjectRefused | None = None
+        """What the last sign of life was, where it was a refusal."""
+        self._taken_at = self._seen_at = float("-inf")
 
     async def put(self, key: str, content: bytes) -> None:
         """Write an object; errors as `shared.objects.Objects`."""
-        if self._doubtful:  # nothing is sent before there is an answer
+        if self._doubtful or self._unseen:  # nothing is sent before there is an answer
             await self._alive()
             self._doubtful = False
         beside = f"{key.partition('/')[0]}/{PROBE}" if "/" in key else PROBE
@@ -62,17 +65,21 @@ class Writes:
         Raises:
             Unreachable: it does not.
         """
-        if time.monotonic() - self._taken_at < TAKEN_SECONDS:
+        if time.monotonic() - self._taken_at < TAKEN_SECONDS and not self._doubtful:
             return
+        self._doubtful = True  # until the end of this
         await self._alive()
-        if self._folder is not None or isinstance(self._store, MemoryStore):
-            return
-        try:
-            await self._look()
-        except ObjectRefused as refusal:
+        if self._refusal is not None:
             # The caller is not known any more; or may only write, and writing says which.
-            await self._judge(PROBE).prove(refusal)
+            await self._judge(PROBE).prove(self._refusal)
             self._taken_at = time.monotonic()
+        self._doubtful = False
+
+    @property
+    def _unseen(self) -> bool:
+        """Whether a volume may be unmounted by now: its empty folder would take pictures."""
+        lately = time.monotonic() - self._seen_at < TAKEN_SECONDS
+        return self._folder is not None and not lately
 
     def _judge(self, beside: str) -> Judge:
         """The judge of a folder of the store: permissions may differ between them."""
@@ -105,9 +112,13 @@ class Writes:
         """Any answer at all is a sign of life."""
         if self._folder is not None:
             await in_thread(partial(_see_folder, self._folder))
+            self._seen_at = time.monotonic()
         elif not isinstance(self._store, MemoryStore):
-            with suppress(ObjectRefused):
+            self._refusal = None
+            try:
                 await self._look()
+            except ObjectRefused as refusal:
+                self._refusal = refusal
 
     async def _look(self) -> None:
         """Read what is not there. The server's own words for that show that it knows us."""
@@ -128,17 +139,17 @@ def attributes(store: ObjectStore, key: str) -> dict[str, str] | None:
     return {"Content-Type": "image/jpeg"}
 
 
-def _see_folder(folder: Path) -> None:
+def _see_folder(folder: MountedFolder) -> None:
     """See that a store's folder is there, or make it, and that files can be written into it.
 
     Raises:
         Unreachable: not now.
     """
+    path = folder.folder
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK | os.X_OK):
-            return
-        reason = "no file can be written into it"
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = error.strerror or str(error)
-    raise Unreachable(f"object store {folder}: {reason}")
+        raise Unreachable(f"object store {path}: {error.strerror or error}") from None
+    folder.see()
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise Unreachable(f"object store {path}: no file can be written into it")

@@ -1,12 +1,13 @@
 """A small S3 over real HTTP that refuses, falls silent and recovers when told to."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 ENVIRONMENT = {
     "AWS_ALLOW_HTTP": "true",
@@ -16,6 +17,8 @@ ENVIRONMENT = {
 }
 
 PAGE = 1000
+
+_KEY = re.compile(r"<Key>([^<]*)</Key>")
 
 Refusal = tuple[int, str]
 """A status, and the code of the error in the answer's body ('' for an answer without a body)."""
@@ -110,9 +113,10 @@ def _handler(stub: S3Stub) -> type[BaseHTTPRequestHandler]:
             elif self.command == "PUT":
                 stub.buckets[bucket][key] = body
                 self._say(200, b"", {"ETag": _etag(body)})
-            elif self.command == "DELETE":
-                stub.buckets[bucket].pop(key, None)
-                self._say(204, b"", {})
+            elif self.command == "POST":  # DeleteObjects
+                for name in _KEY.findall(body.decode()):
+                    stub.buckets[bucket].pop(unescape(name), None)
+                self._say(200, b"<DeleteResult></DeleteResult>", {})
             elif not key:
                 query = {name: values[0] for name, values in parse_qs(parts.query).items()}
                 self._say(200, _listing(stub.buckets[bucket], query), {})
@@ -122,7 +126,7 @@ def _handler(stub: S3Stub) -> type[BaseHTTPRequestHandler]:
             else:
                 self._refuse(404, "NoSuchKey")
 
-        do_GET = do_HEAD = do_PUT = do_DELETE = _answer
+        do_GET = do_HEAD = do_PUT = do_POST = _answer
 
         def _refuse(self, status: int, code: str) -> None:
             self._say(status, f"<Error><Code>{code}</Code></Error>".encode() if code else b"", {})
