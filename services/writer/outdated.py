@@ -11,6 +11,9 @@ from shared.objects import ObjectRefused, Objects
 
 LISTINGS_AT_ONCE = 16
 
+Outcome = tuple[str, str, int]
+"""What a result is of: image, recipe and generation."""
+
 log = structlog.get_logger()
 
 
@@ -46,6 +49,21 @@ class Outdated:
                 reason=str(error),
             )
 
+    async def late(self, results: Sequence[ResultMessage]) -> set[Outcome]:
+        """Which results of later generations no row waits for any more.
+
+        Their pictures must not be stored: they would replace those of a generation after them.
+        Results of the first generation cost nothing here, and are not told to be late: where one
+        comes behind its successor, the picture is the same but for what drew it.
+
+        Raises:
+            Unreachable: the database does not answer.
+        """
+        again = [result for result in results if result.generation > 1 and result.payloads]
+        if not again:
+            return set()
+        return set(map(outcome_of, again)) - set(map(outcome_of, await self._awaited(again)))
+
     async def _awaited(self, results: Sequence[ResultMessage]) -> list[ResultMessage]:
         """Those that their rows still wait for, once each."""
         rows = await self._catalog.reader.objects_of([(one.id, one.recipe.id) for one in results])
@@ -69,3 +87,8 @@ class Outdated:
             return pictures - {result.annotated, *result.crops}
 
         return set().union(*await asyncio.gather(*map(unnamed, results)))
+
+
+def outcome_of(result: ResultMessage) -> Outcome:
+    """What a result is of."""
+    return result.id, result.recipe.id, result.generation

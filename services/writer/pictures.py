@@ -1,11 +1,12 @@
 """Moving pictures out of Redis into the object store, before the rows that name them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import structlog
 
 from services.writer import metrics
+from services.writer.outdated import Outcome, outcome_of
 from services.writer.payloads import ReadsPayloads, read_in_chunks
 from shared.messages import Payload, ResultMessage
 from shared.objects import ObjectRefused, Objects
@@ -26,8 +27,11 @@ class Pictures:
         """Payloads stored for results that are not committed yet: while the database is away, the
         same results come again and again, and are stored only once."""
 
-    async def store(self, results: Sequence[ResultMessage]) -> list[ResultMessage | ObjectRefused]:
-        """Put every picture into the store; answers what to commit for each result.
+    async def store(
+        self, results: Sequence[ResultMessage], late: Container[Outcome] = ()
+    ) -> list[ResultMessage | ObjectRefused]:
+        """Put every picture into the store, but those of `late` results; answers what to commit for
+        each result.
 
         A result whose picture the store refuses is answered with the refusal. One whose picture
         was lost with Redis becomes a failed one: a row that says so can be found and done again,
@@ -39,6 +43,8 @@ class Pictures:
         keys: dict[str, str] = {}
         pending: dict[str, Payload] = {}
         for result in results:
+            if outcome_of(result) in late:
+                continue
             for key, payload in pictures_of(result):
                 if payload.id not in self._stored:
                     keys[payload.id] = key

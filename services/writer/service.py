@@ -79,7 +79,8 @@ class Writer:
     async def store_pictures(self, messages: Sequence[Result]) -> list[Result | ObjectRefused]:
         """Second step: what to commit for each message, its pictures stored."""
         results = [one for one in messages if isinstance(one, ResultMessage)]
-        stored = iter(await self._pictures.store(results))
+        late = await self._outdated.late(results)
+        stored = iter(await self._pictures.store(results, late))
         return [next(stored) if isinstance(one, ResultMessage) else one for one in messages]
 
     async def delete_outdated(self, prepared: Sequence[Result | ObjectRefused]) -> None:

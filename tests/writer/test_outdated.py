@@ -57,8 +57,8 @@ def found(
     )
 
 
-async def redo(catalog: Catalog) -> None:
-    await catalog.curator.redo(Redo("8" * 32, "again", now(), Filter()))
+async def redo(catalog: Catalog, submission: str = "8" * 32) -> None:
+    await catalog.curator.redo(Redo(submission, "again", now(), Filter()))
 
 
 @pytest.fixture
@@ -203,3 +203,23 @@ async def test_the_first_generation_looks_for_no_earlier_objects(
         assert await writer.handle(works([found(image, payloads, 1)])) == [Done()]
 
     assert await objects.exists(stray)
+
+
+async def test_a_late_result_replaces_no_picture_of_the_generation_after_it(
+    image: QueuedImage,
+    writer: Writer,
+    catalog: Catalog,
+    objects: Objects,
+    payloads: PayloadsInMemory,
+) -> None:
+    late = result_of(image, 2, faces=(FACE,), payload=payloads.add(b"of the second"))
+    await writer.handle(works([failure(image, 2)]))
+    await redo(catalog, "9" * 32)
+    newest = result_of(image, 3, faces=(FACE,), payload=payloads.add(b"of the third"))
+    assert await writer.handle(works([newest])) == [Done()]
+
+    assert await writer.handle(works([late])) == [Done()]
+
+    assert await objects.get(keys_for(image).annotated) == b"of the third"
+    (row,) = await catalog.reader.show(image.id)
+    assert row.generation == 3

@@ -35,6 +35,7 @@ from tests.support.catalogs import (
     some_images,
     step_of,
 )
+from tests.support.s3_stub import s3_stub
 from tests.support.writers import (
     Crash,
     PayloadsInMemory,
@@ -316,3 +317,42 @@ async def test_thousands_of_faces_in_one_picture_are_all_kept(
 
     (row,) = await catalog.reader.show(image.id)
     assert (row.face_count, len(row.faces), row.faces[1999].x) == (2000, 2000, 1999)
+
+
+async def test_a_store_that_refuses_all_keeps_the_batch_and_blames_nobody(
+    catalog: Catalog, payloads: PayloadsInMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = some_images(3)
+    await catalog.ledger.queue(step_of(images))
+    batch = works([result_of(image, payload=payloads.add(b"x")) for image in images])
+    with s3_stub() as stub:
+        stub.buckets["b"] = {}
+        for name, value in stub.environment.items():
+            monkeypatch.setenv(name, value)
+        writer = Writer.of(payloads, catalog, Objects.open("s3://b"))
+        for code in ("AccessDenied", "ExpiredToken", "NoSuchBucket"):
+            stub.refuse = lambda *_, code=code: (403, code)
+            with pytest.raises(Unreachable, match=code):
+                await writer.handle(batch)
+        assert (await catalog.reader.submission(ONE)).queued == 3
+        stub.mend()
+        assert await writer.handle(batch) == [Done()] * 3
+        assert len(stub.buckets["b"]) == 3
+    assert (await catalog.reader.submission(ONE)).with_faces == 3
+
+
+async def test_of_a_batch_the_store_refuses_one_picture_alone(
+    catalog: Catalog, payloads: PayloadsInMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = some_images(2)
+    await catalog.ledger.queue(step_of([bad, good]))
+    results = [result_of(image, payload=payloads.add(b"x")) for image in (bad, good)]
+    with s3_stub() as stub:
+        stub.buckets["b"] = {}
+        for name, value in stub.environment.items():
+            monkeypatch.setenv(name, value)
+        stub.refuse = lambda _, __, key: (403, "AccessDenied") if bad.id in key else None
+        writer = Writer.of(payloads, catalog, Objects.open("s3://b"))
+        refused, done = await writer.handle(works(results))
+    assert isinstance(refused, Retry)
+    assert (refused.reason, done) == (Reason.STORE_REFUSED, Done())
