@@ -40,6 +40,16 @@ class Unreachable(FacesError):
     exit_status = Exit.UNREACHABLE
 
 
+class LoginRefused(Unreachable):
+    """A server lets nobody in with what a setting says; services wait, since it may be put right.
+
+    A password is being rotated, a database is being restored. A command ends as with any setting
+    that cannot be used.
+    """
+
+    exit_status = Exit.USAGE
+
+
 class InvalidMessage(FacesError):
     """A stream entry is not a message that this version can read; it never will be."""
 

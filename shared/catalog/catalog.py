@@ -27,9 +27,18 @@ class Catalog:
 
         Raises:
             SettingsError: the URL cannot be used, or a newer program made the catalog.
+            LoginRefused: the server lets nobody in with this URL, or lacks the database.
             Unreachable: the server or the disk does not answer.
         """
         return cls(await Database.open(url))
+
+    async def check(self) -> None:
+        """Whether work can be done now, said within seconds, whatever the server does.
+
+        Raises:
+            Unreachable: it cannot, and why.
+        """
+        await self._database.check()
 
     async def close(self) -> None:
         """Close all connections."""

