@@ -99,14 +99,13 @@ class Database:
         silent = self._server.silent if self._server else 0
         with self._plain_errors():
             async with asyncio.timeout(CHECK_SECONDS), self.reading() as connection:
-                read_only = await self._ask(connection)
-            if read_only:
-                raise Unreachable(f"the catalog ({self.place}): {ADVICE[READ_ONLY]}")
+                if await self._takes_no_writes(connection):
+                    await connection.invalidate()  # its name may lead to another server by now
+                    raise Unreachable(f"the catalog ({self.place}): {ADVICE[READ_ONLY]}")
             if self._server and self._server.silent > silent:
                 raise Unreachable(f"the catalog ({self.place}): idle connections were lost")
 
-    async def _ask(self, connection: AsyncConnection) -> bool:
-        """Whether no writes are taken."""
+    async def _takes_no_writes(self, connection: AsyncConnection) -> bool:
         if not self._server:
             return bool((await connection.execute(text(CHECKS["sqlite"]))).one()[1])
         driver = (await connection.get_raw_connection()).driver_connection

@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server, which loses replies and cuts connections when told to."""
+"""A TCP proxy in front of a server: loses replies, cuts and swallows connections when told to."""
 
 import asyncio
 from contextlib import suppress
@@ -12,15 +12,20 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
+        self._swallowed: set[asyncio.StreamWriter] = set()
         self._lose_reply_to = b""
         self.replies_lost = 0
         self.delay = 0.0
         """Seconds that each chunk is held up, either way."""
 
     @property
-    def url(self) -> str:
+    def port(self) -> int:
         assert self._server is not None
-        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+        return int(self._server.sockets[0].getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
 
     async def __aenter__(self) -> "Proxy":
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -43,6 +48,11 @@ class Proxy:
         for writer in list(self._open):
             writer.transport.abort()
 
+    def swallow_all(self) -> None:
+        """Connections of now stay open and lead nowhere; later ones work. So do routers that forget
+        what was idle for long."""
+        self._swallowed |= self._open
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
         self._serving.add(task)
@@ -59,6 +69,8 @@ class Proxy:
 
         async def forth() -> None:
             while chunk := await reader.read(65536):
+                if writer in self._swallowed:
+                    continue
                 if self._lose_reply_to and self._lose_reply_to in chunk.upper():
                     self._lose_reply_to = b""
                     losing.set()
@@ -68,6 +80,8 @@ class Proxy:
 
         async def back() -> None:
             while chunk := await there_reader.read(65536):
+                if writer in self._swallowed:
+                    continue
                 if losing.is_set():
                     self.replies_lost += 1
                     return
