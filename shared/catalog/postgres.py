@@ -23,6 +23,9 @@ from shared.catalog.failures import sqlstate
 CONNECTIONS = 4
 """Kept open for one process, once they were needed; as many more for a moment."""
 
+CLOSE_SECONDS = 1
+"""Longest wait for the server's part in closing a connection."""
+
 POOL_SECONDS = 30
 """Longest wait for one of them."""
 
@@ -45,6 +48,15 @@ statement that a pooler has forgotten, a server that ends."""
 log = structlog.get_logger()
 
 
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # it has no types
+    """One that can be closed although nobody answers."""
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as its parent
+        """Say goodbye; after so long without an answer, leave."""
+        with suppress(TimeoutError):
+            await super().close(timeout=min(timeout or CLOSE_SECONDS, CLOSE_SECONDS))
+
+
 class Postgres:
     """One server, and the pool of connections to it.
 
@@ -60,6 +72,7 @@ class Postgres:
         tls = URL.create("postgresql", query=url.query).render_as_string(hide_password=False)
         given = {
             "dsn": tls,  # of the TLS options alone; the rest is given by name
+            "connection_class": _Connection,
             "timeout": CONNECT_SECONDS,
             "statement_cache_size": 0,  # SQLAlchemy keeps statements; a pooler bears no others
             "server_settings": {"application_name": "faces", "timezone": "UTC"},

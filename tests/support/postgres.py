@@ -1,11 +1,13 @@
 """A PostgreSQL of a test module's own, which may be broken: logins, limits, silence, a pooler."""
 
 import asyncio
+import os
 import secrets
 import shutil
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,21 @@ class GuardedPostgres(Postgres):
             database=database, username=user, password=password or None, port=port or self.port
         )
         return url.render_as_string(hide_password=False)
+
+    def freeze(self) -> None:
+        """Every process of the server stands still; what is sent to it is taken and not read."""
+        self._send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """They go on."""
+        self._send(signal.SIGCONT)
+
+    def _send(self, signum: signal.Signals) -> None:
+        pid = int((self.folder / "postmaster.pid").read_text().splitlines()[0])
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for one in (pid, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(one, signum)
 
     @property
     def log(self) -> str:
