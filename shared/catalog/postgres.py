@@ -1,6 +1,7 @@
 """PostgreSQL behind SQLAlchemy: how connections are opened, tried before use, and given up."""
 
 import asyncio
+import itertools
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,9 @@ from shared.catalog.failures import sqlstate
 
 CONNECTIONS = 4
 """Kept open for one process, once they were needed; as many more for a moment."""
+
+STATEMENTS = 100
+"""Kept prepared by each connection, where no pooler is in between."""
 
 CLOSE_SECONDS = 1
 """Longest wait for the server's part in closing a connection."""
@@ -74,7 +78,7 @@ class Postgres:
             "dsn": tls,  # of the TLS options alone; the rest is given by name
             "connection_class": _Connection,
             "timeout": CONNECT_SECONDS,
-            "statement_cache_size": 0,  # SQLAlchemy keeps statements; a pooler bears no others
+            "statement_cache_size": 0,  # SQLAlchemy keeps them, by the names that it is given
             "server_settings": {"application_name": "faces", "timezone": "UTC"},
         }
         self.engine = create_async_engine(
@@ -87,6 +91,7 @@ class Postgres:
         )
         self.pooled = False
         self.silent = 0
+        self._names = itertools.count()
         _, named = self.engine.dialect.create_connect_args(url.set(query={}))
         self._options: dict[str, Any] = {**named, **given}
         pool = self.engine.sync_engine
@@ -111,14 +116,15 @@ class Postgres:
         if not self.pooled and await_only(_is_pooled(driver)):
             self.pooled = True
             log.info("the database is behind a pooler: statements are not kept prepared")
-        unnamed: dict[str, object] = {
-            "prepared_statement_cache_size": 0,
-            "prepared_statement_name_func": str,
-        }
         assert dialect.dbapi is not None
         return dialect.dbapi.connect(
-            async_creator_fn=partial(_itself, driver), **(unnamed if self.pooled else {})
+            async_creator_fn=partial(_itself, driver),
+            prepared_statement_cache_size=0 if self.pooled else STATEMENTS,
+            prepared_statement_name_func=str if self.pooled else self._name,
         )
+
+    def _name(self) -> str:
+        return f"faces_{next(self._names)}"
 
     def _try(
         self, connection: AdaptedConnection, entry: ConnectionPoolEntry, _: PoolProxiedConnection

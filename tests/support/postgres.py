@@ -115,12 +115,13 @@ async def end_connections(postgres: GuardedPostgres, user: str = "faces") -> Non
 
 
 @contextmanager
-def pgbouncer(postgres: Postgres, folder: Path) -> Iterator[int]:
+def pgbouncer(postgres: Postgres) -> Iterator[int]:
     """Port of a pgbouncer in transaction mode before the server; skipped where there is none."""
     program = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
     if program is None:
         pytest.skip("pgbouncer is absent")
-    port = free_port()
+    folder, port = postgres.folder / "pgbouncer", free_port()
+    folder.mkdir()
     (folder / "users").write_text('"postgres" ""\n')
     (folder / "pgbouncer.ini").write_text(
         f"[databases]\n* = host=127.0.0.1 port={postgres.port} user=postgres\n[pgbouncer]\n"
