@@ -1,23 +1,21 @@
-"""What a service says of itself over HTTP: alive, ready, and its metrics. Read only."""
+"""What a service says of itself: alive, ready, why not. `shared.http_port` tells it over HTTP."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
-from typing import cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 
 import structlog
-import uvicorn
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
-from shared.errors import SettingsError
-from shared.metrics import LOOP_STALL_SECONDS
+from shared.errors import Unreachable
 
-TICK_SECONDS = 0.25
-"""How often the event loop's lateness is measured."""
+CHECK_SECONDS = 2.0
+"""How often a server is asked for a sign of life."""
+
+CHECK_LIMIT_SECONDS = 4.0
+"""A server that has not answered by then is away; a check may have a shorter limit of its own."""
+
+Check = Callable[[], Awaitable[object]]
+"""Asks a server for a sign of life; raises Unreachable where there is none."""
 
 log = structlog.get_logger()
 
@@ -49,6 +47,43 @@ class Health:
         """Register a check of being alive: it returns None, or what is wrong."""
         self._alive[name] = check
 
+    @asynccontextmanager
+    async def needs(
+        self, servers: Mapping[str, Check], every: float = CHECK_SECONDS
+    ) -> AsyncIterator[None]:
+        """While the block runs, be ready only as long as each of these servers answers.
+
+        Each has to answer once first: a service that never reached its server must not replace
+        one that does. They are asked `every` so many seconds, also when there is nothing to do.
+        """
+        for name in servers:
+            self._unready[name] = "has not answered yet"
+        asking = [
+            asyncio.create_task(self._ask(name, check, every)) for name, check in servers.items()
+        ]
+        try:
+            yield
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+
+    async def _ask(self, name: str, check: Check, every: float) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(CHECK_LIMIT_SECONDS):
+                    await check()
+            except Unreachable as error:
+                self.unready(name, str(error))
+            except TimeoutError:
+                self.unready(name, f"does not answer within {CHECK_LIMIT_SECONDS:g} s")
+            except Exception as error:  # a bug in a check must neither end it nor pass for health
+                log.exception("a check failed", check=name)
+                self.unready(name, f"{type(error).__name__}: {error}")
+            else:
+                self.ready(name)
+            await asyncio.sleep(every)
+
     @property
     def problems(self) -> dict[str, str]:
         """Why this service is not ready; empty when it is."""
@@ -58,75 +93,3 @@ class Health:
     def failures(self) -> dict[str, str]:
         """What has failed for good; empty when this service is alive."""
         return {name: wrong for name, check in self._alive.items() if (wrong := check())}
-
-
-def _application(health: Health) -> Starlette:
-    def answer(problems: dict[str, str]) -> JSONResponse:
-        return JSONResponse(
-            {"ok": not problems, "problems": problems}, status_code=503 if problems else 200
-        )
-
-    async def livez(_: Request) -> Response:
-        return answer(health.failures)
-
-    async def readyz(_: Request) -> Response:
-        return answer(health.problems)
-
-    async def metrics(_: Request) -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-    return Starlette(
-        routes=[
-            Route("/livez", livez, methods=["GET"]),
-            Route("/readyz", readyz, methods=["GET"]),
-            Route("/metrics", metrics, methods=["GET"]),
-        ]
-    )
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn without signal handlers: those belong to the entry point."""
-
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # as its parent declares it
-        yield
-
-
-@contextlib.asynccontextmanager
-async def serve_health(health: Health, host: str, port: int) -> AsyncIterator[int]:
-    """Answer on `host`:`port` (0: any free one) while the block runs; yields the port.
-
-    Raises:
-        SettingsError: the port cannot be had.
-    """
-    config = uvicorn.Config(
-        _application(health),
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-    )
-    server = _Server(config)
-    try:
-        listener = config.bind_socket()
-        listener.listen()  # from here on nobody is refused, also before the first turn of the loop
-    except (OSError, SystemExit) as error:  # uvicorn exits where it cannot bind
-        raise SettingsError(f"FACES_HTTP_PORT: {host}:{port} cannot be opened: {error}") from None
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    ticking = asyncio.create_task(_measure_stalls())
-    try:
-        yield cast(int, listener.getsockname()[1])
-    finally:
-        ticking.cancel()
-        server.should_exit = True
-        await serving
-        listener.close()
-
-
-async def _measure_stalls() -> None:
-    loop = asyncio.get_running_loop()
-    while True:
-        due = loop.time() + TICK_SECONDS
-        await asyncio.sleep(TICK_SECONDS)
-        LOOP_STALL_SECONDS.observe(max(0.0, loop.time() - due))

@@ -13,7 +13,8 @@ import uvloop
 from shared.backoff import backoff
 from shared.errors import Exit, FacesError, Unreachable
 from shared.garbage import collect_seldom
-from shared.health import Health, serve_health
+from shared.health import Health
+from shared.http_port import serve_health
 from shared.logs import configure_logs
 from shared.settings import Settings
 from shared.streams.outage import CAP_SECONDS, FIRST_SECONDS

@@ -25,7 +25,7 @@ from shared.metrics import HELD, LEASES_LOST, REDELIVERED
 from shared.settings import Settings
 from shared.streams.attempts import FailedAttempts
 from shared.streams.batching import HandOffBatching
-from shared.streams.client import BLOCK_MS, REDIS_AWAY, connect
+from shared.streams.client import BLOCK_MS, REDIS_AWAY, check, connect
 from shared.streams.entries import Membership
 from shared.streams.handoff import HandOff
 from shared.streams.high_water import HighWaterMarks
@@ -269,6 +269,7 @@ async def open_stage_of(
     """A stage with a connection of its own for reading; `client` serves everything else."""
     reader = connect(settings.redis_url, timeout=BLOCK_MS / 1000 + 10)
     try:
-        yield Stage(spec, settings, client, reader, health)
+        async with health.needs({"Redis": partial(check, client)}):
+            yield Stage(spec, settings, client, reader, health)
     finally:
         await reader.aclose()

@@ -146,7 +146,7 @@ async def test_wrong_type_at_the_output_key(redis_url: str) -> None:
         health.ready("start")
         async with running(suite, gate, health):
             await wait_until(
-                lambda: bool(health.problems), "readiness says that something is wrong"
+                lambda: "detector output" in health.problems, "readiness says what is wrong"
             )
             told = health.problems["detector output"]
             assert told == (

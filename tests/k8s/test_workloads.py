@@ -8,7 +8,8 @@ from urllib.request import urlopen
 import pytest
 
 from shared.errors import Exit
-from shared.health import Health, serve_health
+from shared.health import Health
+from shared.http_port import serve_health
 from shared.settings import PicturesBy, Settings
 from shared.streams.client import BLOCK_MS
 from tests.support.manifests import (

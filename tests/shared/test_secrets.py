@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from shared.health import Health, serve_health
+from shared.health import Health
+from shared.http_port import serve_health
 from shared.logs import configure_logs
 from shared.settings import LogFormat, Settings
 from tests.support.servers import free_port
