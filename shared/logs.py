@@ -3,12 +3,12 @@
 import logging
 import sys
 from collections.abc import MutableMapping
-from contextlib import suppress
 from typing import Any, TextIO, cast
 
 import structlog
 from structlog.typing import Processor
 
+from shared.log_lines import LogLines
 from shared.printing import printable
 from shared.settings import LogFormat, Settings
 
@@ -29,19 +29,8 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 )
 
 
-class _StandardError:
-    """Standard error as it is at each line; a line that cannot be written is left out.
-
-    A terminal that was closed, or `2>&1 | head`, must not stop the work that is told of.
-    """
-
-    def write(self, text: str) -> None:
-        with suppress(OSError, ValueError):  # ValueError: the stream is closed
-            sys.stderr.write(text)
-
-    def flush(self) -> None:
-        with suppress(OSError, ValueError):
-            sys.stderr.flush()
+_LINES = LogLines()
+"""One for the process: all that is logged goes the same way, in order."""
 
 
 def configure_logs(settings: Settings) -> None:
@@ -69,13 +58,13 @@ def configure_logs(settings: Settings) -> None:
     structlog.configure(
         processors=[*before, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _StandardError())),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _LINES)),
         cache_logger_on_first_use=True,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=before,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
     )
-    handler = logging.StreamHandler(_StandardError())
+    handler = logging.StreamHandler(_LINES)
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)

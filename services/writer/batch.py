@@ -60,7 +60,7 @@ class Committer:
 
     async def _end_culprit(self, culprit: Result, refusal: Refused, orphans: set[str]) -> Outcome:
         metrics.REFUSED.inc()
-        log.error("the database refuses a result", trace=culprit.trace, reason=str(refusal))
+        log.error("the database refuses a result", **culprit.about, reason=str(refusal))
         if isinstance(culprit, SourceFailedMessage):
             return Dead(str(refusal), Reason.DATABASE_REFUSED)
         try:

@@ -110,6 +110,10 @@ class _OfOneImage(Message):
         return f"{self.id}:{self.recipe_id}:{self.generation}"
 
     @property
+    def about(self) -> dict[str, str | int]:
+        return {**super().about, "image": self.id}
+
+    @property
     def subject(self) -> Subject:
         """Which image this is about: what a message that follows this one begins with."""
         return Subject(

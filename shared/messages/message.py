@@ -124,6 +124,11 @@ class Message(Part):
         """The name of what may be under way once at a time; '' where twins are allowed."""
         return ""
 
+    @property
+    def about(self) -> dict[str, str | int]:
+        """What it is about, as log lines say it: by ids, never by the name of a file."""
+        return {"submission": self.submission}
+
 
 class _VersionOnly(BaseModel):
     v: int = SCHEMA_VERSION

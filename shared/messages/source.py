@@ -57,6 +57,10 @@ class SourceMessage(Message):
     def payloads(self) -> tuple[Payload, ...]:
         return tuple(image.payload for image in self.images)
 
+    @property
+    def about(self) -> dict[str, str | int]:
+        return {**super().about, "part": self.part}
+
 
 class SourceFailedMessage(Message):
     """A part of a submission that could not be expanded: its submission ends all the same."""

@@ -173,7 +173,7 @@ class Settling(Generic[M]):
             except Exception as error:  # whatever a handler's bug raises must not stop the stage
                 if len(read) > 1:  # the culprit alone is to blame, not its neighbours
                     return [(await self._handle([one]))[0] for one in read]
-                log.exception("handler failed", stage=self._spec.name, trace=read[0].message.trace)
+                log.exception("handler failed", stage=self._spec.name, **read[0].message.about)
                 return [Retry(f"{type(error).__name__}: {error}")]
             else:
                 self._servers.ready()
@@ -242,8 +242,8 @@ class Settling(Generic[M]):
             stage=self._spec.name,
             entry=delivery.id.decode(),
             attempts=attempts,
-            code=failure.reason.value,
-            reason=failure.sentence,
+            code=failure.reason.value,  # its sentence may name a file: `faces dead show` tells it
+            **(message.about if message is not None else {}),
         )
         if answer is Answer.PUT_BACK and delay is not None:
             self._look_again_in(delay)

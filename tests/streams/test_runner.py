@@ -3,11 +3,15 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from shared.errors import Unreachable
 from shared.health import Health
 from shared.messages import ImageMessage, Payload
+from shared.streams.dead import DeadLetters
 from shared.streams.keys import DEAD, IMAGES, RESULTS
 from shared.streams.stage import Dead, Done, Outcome, Output, Retry, Work
+from tests.support.logs import recorded
 from tests.support.stages import Suite, image, pass_on, result_of, running, suite_on
 from tests.support.waiting import wait_until
 
@@ -229,3 +233,23 @@ async def test_an_empty_stream_always_takes_one(redis_url: str) -> None:
     async with suite_on(redis_url, high_water_bytes=100) as suite:
         await suite.add_with_body(b"x" * 1000)  # or it waits until the test's time limit
         assert await suite.length(IMAGES) == 1
+
+
+async def test_failures_are_logged_by_id_and_never_by_the_name_of_a_file(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = recorded(monkeypatch, "shared.streams.settling")
+
+    async def refuse(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
+        return [Retry(f"the file {work.message.name} cannot be read") for work in works]
+
+    async with suite_on(redis_url, max_attempts=2, lease_seconds=1) as suite:
+        message = image("anna-at-the-sea.jpg")
+        await suite.add_all([message])
+        async with running(suite, refuse):
+            await wait_until(lambda: suite_has(suite, DEAD, 1), "given up")
+        letters = [letter async for letter in DeadLetters(suite.client, suite.settings).all()]
+    assert [event for event, _ in said.said] == ["attempt failed", "dead letter"]
+    assert message.id in said.text
+    assert "anna" not in said.text
+    assert "anna-at-the-sea.jpg cannot be read" in letters[0].reason, "where it is told"
