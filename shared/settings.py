@@ -43,7 +43,8 @@ class Settings(BaseSettings):
 
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
-        description="Redis or Valkey: `redis://`, `rediss://` (TLS) or `unix://`.",
+        description="Redis or Valkey: `redis://`, `rediss://` (TLS), `unix://`, or through "
+        "Sentinel `redis+sentinel://host,host,host/name/0` (`rediss+sentinel://`).",
     )
     database_url: SecretStr = Field(
         SecretStr("sqlite:///faces.db"),

@@ -6,8 +6,8 @@ environment name.
 
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -105,6 +105,7 @@ class Deployment:
         """Its Redis, which answers; of OUT, the private server, started where none runs."""
         if self._client is None:
             from shared.streams.client import check, connect
+            from shared.streams.refusals import as_unreachable
 
             if self.place.out is not None and self.place.redis is None:
                 from services.cli.local.server import server_of
@@ -114,7 +115,7 @@ class Deployment:
             else:
                 client = connect(self.settings.redis_url)
             self._opened.push_async_callback(client.aclose)
-            self._opened.enter_context(_redis_errors_for_people())
+            self._opened.enter_context(as_unreachable())
             await check(client)
             self._client = client
         return self._client
@@ -156,19 +157,6 @@ async def deployment(place: Place) -> AsyncIterator[Deployment]:
     """
     async with AsyncExitStack() as opened:
         yield Deployment(place, opened)
-
-
-@contextmanager
-def _redis_errors_for_people() -> Iterator[None]:
-    from redis.exceptions import RedisError
-
-    from shared.errors import Unreachable
-    from shared.streams.client import describe
-
-    try:
-        yield
-    except RedisError as error:
-        raise Unreachable(describe(error)) from None
 
 
 async def whole_id(catalog: "Catalog", submission: str) -> str:

@@ -8,7 +8,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from shared.streams.client import BLOCK_MS, REDIS_AWAY
+from shared.streams.client import BLOCK_MS
 from shared.streams.entries import Delivery, Membership, delivery
 from shared.streams.scripts import Scripts
 
@@ -16,6 +16,11 @@ CLAIM_AT_MOST = 100
 """Entries reclaimed by one script; keeps it under a millisecond or two."""
 
 log = structlog.get_logger()
+
+
+def is_gone(error: RedisError) -> bool:
+    """Whether a command was refused because its group is gone, as after Redis was emptied."""
+    return isinstance(error, ResponseError) and "NOGROUP" in str(error)
 
 
 @dataclass
@@ -60,11 +65,9 @@ class Intake:
                 count=count,
                 block=BLOCK_MS,
             )
-        except REDIS_AWAY:
+        except RedisError as error:
             self._connection = None  # the next one has another number
-            raise
-        except ResponseError as error:
-            if "NOGROUP" not in str(error):
+            if not is_gone(error):
                 raise
             log.warning("group is gone (was Redis emptied?); making it again")
             await self.join()
@@ -89,8 +92,8 @@ class Intake:
             self._cursor, claimed = await self.scripts.claim(
                 self.membership, self.lease_ms, self._cursor, min(count, CLAIM_AT_MOST)
             )
-        except ResponseError as error:
-            if "NOGROUP" not in str(error):
+        except RedisError as error:
+            if not is_gone(error):
                 raise
             await self.join()
             return []

@@ -10,8 +10,8 @@ from itertools import islice
 import structlog
 from redis.exceptions import RedisError
 
-from shared.streams.client import describe
 from shared.streams.entries import Delivery, Membership
+from shared.streams.refusals import describe
 from shared.streams.scripts import Scripts
 
 RENEW_AT_ONCE = 250

@@ -11,7 +11,7 @@ from shared.backoff import backoff
 from shared.errors import Unreachable
 from shared.health import Health
 from shared.metrics import AWAY_SECONDS
-from shared.streams.client import describe
+from shared.streams.refusals import describe
 
 FIRST_SECONDS = 0.05
 CAP_SECONDS = 2.0

@@ -10,19 +10,20 @@ from shared.backoff import backoff
 from shared.errors import FacesError, Unreachable
 from shared.messages import Message, Payload, new_token
 from shared.settings import Settings
-from shared.streams.client import REDIS_AWAY, describe
 from shared.streams.entries import weight_of
 from shared.streams.handoff import PAYLOAD_EXPIRY_SECONDS
 from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import Keys
 from shared.streams.outage import CAP_SECONDS, FIRST_SECONDS
+from shared.streams.refusals import describe
 from shared.streams.scripts import Answer, Scripts
 
 REMEMBER_SECONDS = 3600
 """How long a repeated send of the same addition is recognised."""
 
 GIVE_UP_SECONDS = 30.0
-"""How long an addition waits for a server that is away before it says so."""
+"""How long an addition waits for a server that is away, or that refuses whatever is asked of it
+(read-only, unable to save, full), before it says so."""
 
 
 class Producer:
@@ -42,7 +43,7 @@ class Producer:
             False if the same image was under way already.
 
         Raises:
-            Unreachable: Redis stays away for GIVE_UP_SECONDS.
+            Unreachable: Redis stays away, or refuses, for GIVE_UP_SECONDS.
             FacesError: the stream's key holds something else.
         """
         token = new_token()
@@ -54,13 +55,11 @@ class Producer:
             try:
                 answer = await self._send(message, payloads or {}, token)
                 away_since = None
-            except REDIS_AWAY as error:
+            except RedisError as error:
                 away_since = away_since or clock()
                 if clock() - away_since > GIVE_UP_SECONDS:
                     raise Unreachable(describe(error)) from None
                 answer = Answer.FULL
-            except RedisError as error:
-                raise Unreachable(describe(error)) from None
             if answer in (Answer.DONE, Answer.IN_FLIGHT):
                 return answer is Answer.DONE
             if answer is Answer.WRONG_TYPE:

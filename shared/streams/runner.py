@@ -25,7 +25,7 @@ from shared.metrics import HELD, LEASES_LOST, REDELIVERED
 from shared.settings import Settings
 from shared.streams.attempts import FailedAttempts
 from shared.streams.batching import HandOffBatching
-from shared.streams.client import BLOCK_MS, REDIS_AWAY, check, connect
+from shared.streams.client import BLOCK_MS, check, connect
 from shared.streams.entries import Membership
 from shared.streams.handoff import HandOff
 from shared.streams.high_water import HighWaterMarks
@@ -212,7 +212,7 @@ class Stage(Generic[M]):
         while True:
             await asyncio.sleep(self._settings.lease_seconds / RENEWALS_A_LEASE)
             before = self._leases.lost
-            with suppress(*REDIS_AWAY):  # the reader says so; leases live on in Redis meanwhile
+            with suppress(RedisError):  # the reader says so; leases live on in Redis meanwhile
                 await self._leases.renew()
             LEASES_LOST.labels(self.spec.name).inc(self._leases.lost - before)
 
