@@ -3,11 +3,11 @@
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from shared.streams.handoff import HandOff, Item
 from shared.streams.scripts import Answer
+from shared.streams.waiting import happens_within
 
 CALLS_AT_ONCE = 2
 """One is packed here while Redis is at work on the other."""
@@ -109,8 +109,7 @@ class HandOffBatching:
     async def _until_due(self) -> None:
         loop = asyncio.get_running_loop()
         if self._pause and (left := self._next_at - loop.time()) > 0:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._is_enough.wait(), left)
+            await happens_within(self._is_enough, left)
         self._next_at = loop.time() + self._pause
 
     def _take(self) -> list[_Turn]:

@@ -14,7 +14,8 @@ from shared.errors import SettingsError
 from shared.messages import Payload
 from shared.streams.connections import CONNECT_SECONDS, KEEPALIVE, SUITED
 from shared.streams.keys import Keys
-from shared.streams.refusals import as_unreachable
+from shared.streams.refusals import Garbled, as_unreachable
+from shared.streams.replies import Client
 from shared.streams.sentinel import SCHEMES, SentinelUrl, pool_of
 
 CANNOT_BE_READ = (
@@ -27,6 +28,9 @@ CANNOT_BE_READ = (
 
 BLOCK_MS = 1000
 """How long a read waits for entries; a drain waits for it, since it must not be cancelled."""
+
+SILENT_SECONDS = 5
+"""How long beyond that an answer may take; a connection that is silent for longer is given up."""
 
 CONNECTIONS_AT_MOST = 2048
 """Commands under way at a time are bounded by a stage's concurrency (1,024 slots), not here: what
@@ -53,7 +57,7 @@ def connect(url: SecretStr, *, timeout: float = 10) -> Redis:
         file = pool.connection_kwargs.get(option)
         if file is not None and not Path(file).is_file():
             raise SettingsError(f"FACES_REDIS_URL: {option}={file}: there is no such file")
-    return Redis.from_pool(pool)
+    return Client.from_pool(pool)
 
 
 def _pool(text: str, timeout: float) -> ConnectionPool:
@@ -110,4 +114,7 @@ class Payloads:
             async with self._client.pipeline(transaction=False) as pipeline:
                 for payload in payloads:
                     pipeline.get(self._keys.payload(payload.id))
-                return list(await pipeline.execute())
+                contents = list(await pipeline.execute())
+            if not all(isinstance(one, bytes | None) for one in contents):
+                raise Garbled("a payload that is no bytes")
+        return contents

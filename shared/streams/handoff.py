@@ -10,6 +10,7 @@ from shared.messages import Message, Payload
 from shared.streams.entries import Delivery, Membership, weight_of
 from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import Keys
+from shared.streams.refusals import Garbled
 from shared.streams.scripts import Answer, Scripts, Value
 from shared.streams.stage import Done, Output
 
@@ -65,7 +66,7 @@ class HandOff:
         await self._set_payloads([out for item in items for out in item.outcome.outputs])
         call = self._plan(items)
         deliveries = [item.delivery for item in items]
-        return await self._scripts.hand_off(
+        answers = await self._scripts.hand_off(
             keys=call.keys,
             args=[
                 self._membership.group,
@@ -76,6 +77,9 @@ class HandOff:
                 *call.texts,
             ],
         )
+        if len(answers) != len(items):
+            raise Garbled(f"{len(answers)} answers to {len(items)} items of a hand-off")
+        return answers
 
     async def _set_payloads(self, outputs: Sequence[Output]) -> None:
         payloads = [pair for output in outputs for pair in output.payloads.items()]

@@ -6,6 +6,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from shared.settings import Settings
+from shared.streams.replies import understood
 from shared.streams.topology import STREAMS
 
 GIBIBYTE = 1 << 30
@@ -48,7 +49,8 @@ class HighWaterMarks:
     async def of(cls, client: Redis, settings: Settings) -> "HighWaterMarks":
         """Ask the server for its limit, by INFO, which managed services allow too."""
         memory: dict[str, Any] = await client.info("memory")  # Any: INFO's values differ in type
-        return cls(settings, int(memory.get("maxmemory", 0)))
+        with understood():
+            return cls(settings, int(memory.get("maxmemory", 0)))
 
     def of_stream(self, name: str) -> HighWaterMark:
         """The mark of a stream."""

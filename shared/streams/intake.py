@@ -10,6 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from shared.streams.client import BLOCK_MS
 from shared.streams.entries import Delivery, Membership, delivery
+from shared.streams.replies import understood
 from shared.streams.scripts import Scripts
 
 CLAIM_AT_MOST = 100
@@ -74,7 +75,8 @@ class Intake:
             return []
         # redis-py types the answer for all protocols at once; with protocol 2 it is this.
         streams = cast("list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]", answer or [])
-        return [delivery(*entry) for _, entries in streams for entry in entries]
+        with understood():
+            return [delivery(*entry) for _, entries in streams for entry in entries]
 
     async def stop_waiting(self) -> None:
         """End a read that is blocked, from outside it: unlike a cancellation this is safe."""

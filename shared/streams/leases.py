@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from shared.streams.entries import Delivery, Membership
 from shared.streams.refusals import describe
 from shared.streams.scripts import Scripts
+from shared.streams.waiting import happens_within
 
 RENEW_AT_ONCE = 250
 """Leases renewed by one script; more are renewed by several, so that none blocks Redis long."""
@@ -195,9 +196,8 @@ class Batches:
             left = self._next_at - loop.time()
             if left <= 0:
                 break
-            try:
-                await asyncio.wait_for(self._wait(), left)
-            except TimeoutError:
+            self._arrived.clear()
+            if not await happens_within(self._arrived, left):
                 break
         self._next_at = loop.time() + self._linger
 

@@ -1,7 +1,8 @@
 """Why Redis does not do what it should, in one line for people that says what to do."""
 
+import re
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from redis.exceptions import (
@@ -40,39 +41,14 @@ _GARBLED = (
     "what answers at FACES_REDIS_URL does not speak as Redis does; check its host and port, and "
     "whatever stands between"
 )
-
-_BY_KIND: tuple[tuple[type[RedisError], str | Callable[[RedisError], str]], ...] = (
-    (NoPrimary, str),
-    (AuthenticationError, "Redis refuses the user or password of FACES_REDIS_URL"),
-    (BusyLoadingError, "Redis is still loading its data"),
-    (OutOfMemoryError, "Redis is full (maxmemory); waiting until results are written"),
-    (RedisTimeoutError, "Redis does not answer in time"),
-    (InvalidResponse, _GARBLED),
-    (Garbled, _GARBLED),
-    (
-        NoPermissionError,
-        lambda error: (
-            f"Redis does not let the user of FACES_REDIS_URL do this ({error}); "
-            "give it the rights that docs/operations.md lists"
-        ),
-    ),
-    (
-        ReadOnlyError,
-        "Redis is a read-only replica; waiting for the failover to end, else let FACES_REDIS_URL "
-        "name the primary",
-    ),
-    (MasterDownError, "Redis is a replica that has lost its primary; waiting for the failover"),
-    (
-        MovedError,
-        "FACES_REDIS_URL names a node of a Redis Cluster that does not hold these keys; name a "
-        "server that is in no cluster",
-    ),
-    (ClusterDownError, "Redis is in a cluster that is down"),
-    (TryAgainError, "Redis is in a cluster that is moving keys"),
-)
-"""The first kind that fits, what it says, or what makes that of the error."""
-
 _BY_CODE = {
+    "WRONGPASS": "Redis refuses the user or password of FACES_REDIS_URL",
+    "LOADING": "Redis is still loading its data",
+    "OOM": "Redis is full (maxmemory); waiting until results are written",
+    "NOPERM": "Redis does not let the user of FACES_REDIS_URL do all that is needed; give it the "
+    "rights that docs/operations.md lists",
+    "READONLY": "Redis is a read-only replica; waiting for the failover to end, else let "
+    "FACES_REDIS_URL name the primary",
     "MISCONF": "Redis cannot save to its disk and refuses to change anything (MISCONF); make room "
     "there, or see its log",
     "NOREPLICAS": "Redis has fewer replicas than min-replicas-to-write asks for, and refuses to "
@@ -80,30 +56,67 @@ _BY_CODE = {
     "BUSY": "Redis is busy with a script that somebody runs; SCRIPT KILL ends it",
     "UNKILLABLE": "Redis is busy with a script that nothing can end (UNKILLABLE); restart it",
     "UNBLOCKED": "Redis has become a replica; waiting for the failover to end",
+    "MASTERDOWN": "Redis is a replica that has lost its primary; waiting for the failover to end",
+    "MOVED": "FACES_REDIS_URL names a node of a Redis Cluster that does not hold these keys; name "
+    "a server that is in no cluster",
+    "CLUSTERDOWN": "Redis is in a cluster that is down",
+    "TRYAGAIN": "Redis is in a cluster that is moving keys",
 }
-"""Refusals that redis-py has no class for, by the word that they begin with."""
+"""What a refusal says, by the word that it begins with."""
+
+_BY_KIND: tuple[tuple[type[RedisError], str], ...] = (
+    (AuthenticationError, _BY_CODE["WRONGPASS"]),
+    (BusyLoadingError, _BY_CODE["LOADING"]),
+    (OutOfMemoryError, _BY_CODE["OOM"]),
+    (NoPermissionError, _BY_CODE["NOPERM"]),
+    (ReadOnlyError, _BY_CODE["READONLY"]),
+    (MasterDownError, _BY_CODE["MASTERDOWN"]),
+    (MovedError, _BY_CODE["MOVED"]),
+    (ClusterDownError, _BY_CODE["CLUSTERDOWN"]),
+    (TryAgainError, _BY_CODE["TRYAGAIN"]),
+    (RedisTimeoutError, "Redis does not answer in time"),
+    (InvalidResponse, _GARBLED),
+    (Garbled, _GARBLED),
+)
+"""What redis-py has classes for; it takes their words away. The first that fits."""
+
+_IN_SCRIPT = re.compile(r"(?: script: [0-9a-f]{40}\b.*)|(?:@user_script:\d+: )", re.DOTALL)
+"""What Redis adds where a script was refused something."""
 
 
 def describe(error: RedisError) -> str:
     """One line for people about why Redis does not do what it should."""
+    if isinstance(error, NoPrimary):
+        return str(error)
     for kind, text in _BY_KIND:
         if isinstance(error, kind):
-            return text if isinstance(text, str) else text(error)
+            return text
     if isinstance(error, RedisConnectionError):
         return _not_connected(error)
-    return _BY_CODE.get(str(error).partition(" ")[0], f"Redis: {error}")
+    code = _code(str(error))
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    said = " ".join(_IN_SCRIPT.sub("", str(error)).split())
+    return f"Redis: {said}"
+
+
+def _code(text: str) -> str:
+    """The word that a refusal begins with, also where a script passes it on.
+
+    Redis 6.2 puts words of its own before it; of rights, Redis 7 has a sentence without the word.
+    """
+    if "can't run this command" in text:
+        return "NOPERM"
+    passed_on = re.search(r": -([A-Z]+)\b", text)
+    return passed_on[1] if passed_on else text.partition(" ")[0]
 
 
 def is_demoted(error: ResponseError) -> bool:
-    """Whether another server may be the primary now: the next connection asks which.
-
-    In Redis 6.2 a script passes on what it was refused behind words of its own.
-    """
-    text = str(error)
-    return (
-        isinstance(error, ReadOnlyError | MasterDownError)
-        or "-READONLY" in text
-        or text.startswith(("UNBLOCKED", "NOREPLICAS"))
+    """Whether another server may be the primary now: the next connection asks which."""
+    return isinstance(error, ReadOnlyError | MasterDownError) or _code(str(error)) in (
+        "READONLY",
+        "UNBLOCKED",
+        "NOREPLICAS",
     )
 
 

@@ -11,7 +11,7 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Generic
@@ -25,7 +25,7 @@ from shared.metrics import HELD, LEASES_LOST, REDELIVERED
 from shared.settings import Settings
 from shared.streams.attempts import FailedAttempts
 from shared.streams.batching import HandOffBatching
-from shared.streams.client import BLOCK_MS, check, connect
+from shared.streams.client import BLOCK_MS, SILENT_SECONDS, check, connect
 from shared.streams.entries import Membership
 from shared.streams.handoff import HandOff
 from shared.streams.high_water import HighWaterMarks
@@ -38,6 +38,7 @@ from shared.streams.scripts import Scripts
 from shared.streams.settling import Settling
 from shared.streams.stage import M, StageSpec
 from shared.streams.stats import measure
+from shared.streams.waiting import happens_within, is_cancelled
 
 RENEWALS_A_LEASE = 4
 RECLAIM_SECONDS = 2.0
@@ -51,6 +52,9 @@ TIDY_AFTER_LEASES = 2
 """How often such consumers are looked for."""
 
 GAUGES_SECONDS = 5
+
+PARTING_SECONDS = 2.0
+"""What the end of a stage may take beyond its drain, where Redis is silent."""
 
 LOOK_TICK_SECONDS = 0.05
 """Looks for entries that are due fall on multiples of this."""
@@ -86,13 +90,20 @@ class Stage(Generic[M]):
         self._keys = keys
         self._servers = Outage(spec.name, health)
         self._reading = Outage(spec.name, health, "reading")
+        self._reclaiming = Outage(spec.name, health, "reclaiming")
+        self._renewing = Outage(spec.name, health, "leases")
+        self._measuring = Outage(spec.name, None, "gauges")
         self._output = Outage(spec.name, health, "output")
+        self._tidy_at = 0.0
         self._stopping = asyncio.Event()
         self._look = asyncio.Event()
         self._looks: set[int] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set, then drain: finish what was started, give back the rest."""
+        """Work until `stop` is set, then drain: finish what was started, give back the rest.
+
+        What no task foresaw ends all of them: others take over what was held here.
+        """
         self._stopping = stop
         await self._servers.until_done(self._intake.join, stop)
         marks = await self._servers.until_done(
@@ -112,19 +123,44 @@ class Stage(Generic[M]):
         waiting = WaitingSets(self._client, self._keys, self.spec.stream, bound)
         self._servers.ready()
         log.info("consuming", stage=self.spec.name, consumer=self.consumer)
-        async with asyncio.TaskGroup() as tasks:
-            upkeep = tasks.create_task(self._keep_leases())
-            measuring = tasks.create_task(self._keep_gauges())
-            sources = [tasks.create_task(self._read()), tasks.create_task(self._reclaim(waiting))]
-            workers = [
-                tasks.create_task(self._work(settling)) for _ in range(self.spec.concurrency)
-            ]
-            await stop.wait()
-            await self._drain(sources, workers)
-            await batching.close()
-            measuring.cancel()
-            upkeep.cancel()
+        every = self._settings.lease_seconds / RENEWALS_A_LEASE
+        HELD.labels(self.spec.name).set_function(lambda: len(self._leases))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                begin = partial(self._begin, tasks)
+                upkeep = [
+                    begin(partial(self._renewing.keep, self._renew, every)),
+                    begin(partial(self._measuring.keep, self._measure, GAUGES_SECONDS)),
+                ]
+                sources = [begin(self._read), begin(partial(self._reclaim, waiting))]
+                work = partial(self._work, settling)
+                workers = [begin(work) for _ in range(self.spec.concurrency)]
+                await stop.wait()
+                await self._drain(sources, workers)
+                await batching.close()
+                for task in upkeep:
+                    task.cancel()
+        except Exception:
+            await self._leave()
+            raise
         await self._leave()
+
+    def _begin(
+        self, tasks: asyncio.TaskGroup, activity: Callable[[], Awaitable[None]]
+    ) -> "asyncio.Task[None]":
+        """Run an activity; where it fails, no other goes on, whatever it waits for."""
+
+        async def watched() -> None:
+            try:
+                await activity()
+            except Exception:
+                self._stopping.set()
+                self._batches.close()
+                self._look.set()
+                self._leases.wake()
+                raise
+
+        return tasks.create_task(watched())
 
     def _settling(self, marks: HighWaterMarks, batching: HandOffBatching) -> Settling[M]:
         return Settling(
@@ -146,45 +182,31 @@ class Stage(Generic[M]):
             room = await self._leases.wait_for_room(self._stopping)
             if self._stopping.is_set():
                 return
-            try:
-                entries = await self._intake.read(min(room, READ_AT_MOST))
-            except RedisError as error:
-                await self._reading.wait(error, self._stopping)
-                continue
-            self._reading.ready()
-            self._batches.put(self._leases.take(entries))
+            read = partial(self._intake.read, min(room, READ_AT_MOST))
+            entries = await self._reading.attempt(read, self._stopping)
+            self._batches.put(self._leases.take(entries or ()))
 
     async def _reclaim(self, waiting: WaitingSets) -> None:
         """Take over what others let lapse or gave back, and what was put back for a retry."""
         interval = min(RECLAIM_SECONDS, self._settings.lease_seconds / RENEWALS_A_LEASE)
         while not self._stopping.is_set():
-            await self._return_due(waiting)
-            await self._reclaim_all()
+            look = partial(self._look_for_work, waiting)
+            await self._reclaiming.attempt(look, self._stopping)
             # Not in step with others: of two that look, each must be the first to see some
             # entries, or one that cannot read them (an older version) would take them for ever.
             pause = random.uniform(interval / 2, interval)  # noqa: S311 - spreads, hides nothing
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), pause)
+            await happens_within(self._look, pause)
             self._look.clear()
 
-    async def _return_due(self, waiting: WaitingSets) -> None:
-        """Put back what was put off and is due, whoever did that."""
-        try:
-            if returned := await waiting.return_due():
-                log.info("back from waiting", stage=self.spec.name, entries=returned)
-        except RedisError as error:
-            await self._reading.wait(error, self._stopping)
-
-    async def _reclaim_all(self) -> None:
+    async def _look_for_work(self, waiting: WaitingSets) -> None:
+        """Put back what was put off and is due, whoever did that; then take over what lapsed."""
+        if returned := await waiting.return_due():
+            log.info("back from waiting", stage=self.spec.name, entries=returned)
         while not self._stopping.is_set() and (room := self._leases.room) > 0:
-            try:
-                # Or this consumer would reclaim from itself, where the event loop or Redis stood
-                # still for long; else upkeep has renewed them.
-                await self._leases.renew_unless_within(self._settings.lease_seconds / 2)
-                entries = await self._intake.reclaim(min(room, CLAIM_AT_MOST))
-            except RedisError as error:
-                await self._reading.wait(error, self._stopping)
-                return
+            # Or this consumer would reclaim from itself, where the event loop or Redis stood
+            # still for long; else upkeep has renewed them.
+            await self._leases.renew_unless_within(self._settings.lease_seconds / 2)
+            entries = await self._intake.reclaim(min(room, CLAIM_AT_MOST))
             if entries:
                 log.info("reclaimed", stage=self.spec.name, entries=len(entries))
                 REDELIVERED.labels(self.spec.name).inc(len(entries))
@@ -207,33 +229,23 @@ class Stage(Generic[M]):
         self._looks.discard(tick)
         self._look.set()
 
-    async def _keep_leases(self) -> None:
+    async def _renew(self) -> None:
         """Renew all leases, also while draining, until the last batch is settled."""
-        while True:
-            await asyncio.sleep(self._settings.lease_seconds / RENEWALS_A_LEASE)
-            before = self._leases.lost
-            with suppress(RedisError):  # the reader says so; leases live on in Redis meanwhile
-                await self._leases.renew()
-            LEASES_LOST.labels(self.spec.name).inc(self._leases.lost - before)
+        before = self._leases.lost
+        await self._leases.renew()
+        LEASES_LOST.labels(self.spec.name).inc(self._leases.lost - before)
 
-    async def _keep_gauges(self) -> None:
-        HELD.labels(self.spec.name).set_function(lambda: len(self._leases))
-        tidy_at = 0.0
-        while True:
-            with suppress(RedisError):  # figures for people; nothing depends on them
-                await measure(self._client, self._keys, self.spec.name, self.spec.stream)
-                if time.monotonic() >= tidy_at:
-                    await self._tidy()
-                    tidy_at = time.monotonic() + self._settings.lease_seconds * TIDY_AFTER_LEASES
-            await asyncio.sleep(GAUGES_SECONDS)
-
-    async def _tidy(self) -> None:
-        limit = int(self._settings.lease_seconds * 1000 * GONE_AFTER_LEASES)
-        await self._scripts.tidy(self._membership, limit)
+    async def _measure(self) -> None:
+        """Figures for people, and now and then a look for consumers that are gone."""
+        await measure(self._client, self._keys, self.spec.name, self.spec.stream)
+        if time.monotonic() >= self._tidy_at:
+            limit = int(self._settings.lease_seconds * 1000 * GONE_AFTER_LEASES)
+            await self._scripts.tidy(self._membership, limit)
+            self._tidy_at = time.monotonic() + self._settings.lease_seconds * TIDY_AFTER_LEASES
 
     async def _work(self, settling: Settling[M]) -> None:
         """Handle batch after batch until there are none left after a stop."""
-        while batch := await self._batches.next():
+        while not is_cancelled() and (batch := await self._batches.next()):
             await settling.handle_and_settle(batch)
 
     async def _drain(
@@ -241,24 +253,37 @@ class Stage(Generic[M]):
     ) -> None:
         """Stop reading, give back what was not started, finish the rest in time."""
         log.info("draining", stage=self.spec.name, held=len(self._leases))
+        limit = asyncio.get_running_loop().time() + self._settings.drain_seconds
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(PARTING_SECONDS, self._settings.drain_seconds)):
+                await self._stop_reading(sources)
+                await asyncio.wait(workers, timeout=limit - asyncio.get_running_loop().time())
+        late = [task for task in (*workers, *sources) if not task.done()]
+        for task in late:
+            log.warning("drain limit reached; others will finish this", stage=self.spec.name)
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+
+    async def _stop_reading(self, sources: Sequence["asyncio.Task[None]"]) -> None:
+        """End the reads; what was read and not started is given back.
+
+        A read in flight is not cancelled, unless Redis has fallen silent: see `Intake.read`.
+        """
         unstarted = self._batches.close()
         self._look.set()
         self._leases.wake()
         await self._intake.stop_waiting()
         await self._leases.give_back(unstarted)
-        await asyncio.wait(sources)  # a read in flight is never cancelled
+        await asyncio.wait(sources)
         await self._leases.give_back(self._batches.close())
-        _, late = await asyncio.wait(workers, timeout=self._settings.drain_seconds)
-        for worker in late:
-            log.warning("drain limit reached; others will finish this", stage=self.spec.name)
-            worker.cancel()
-        if late:
-            await asyncio.wait(late)
 
     async def _leave(self) -> None:
-        await self._leases.give_back_all()
-        with suppress(RedisError):  # whoever is left takes this consumer off the group later
-            await self._scripts.leave(self._membership)
+        """Give back what is still held; a Redis that is silent now is not waited for."""
+        with suppress(RedisError, TimeoutError):  # the lease ends by itself, and others tidy up
+            async with asyncio.timeout(PARTING_SECONDS):
+                await self._leases.give_back_all()
+                await self._scripts.leave(self._membership)
         log.info("left", stage=self.spec.name, consumer=self.consumer)
 
 
@@ -267,7 +292,7 @@ async def open_stage_of(
     spec: StageSpec[M], settings: Settings, health: Health, client: Redis
 ) -> AsyncIterator[Stage[M]]:
     """A stage with a connection of its own for reading; `client` serves everything else."""
-    reader = connect(settings.redis_url, timeout=BLOCK_MS / 1000 + 10)
+    reader = connect(settings.redis_url, timeout=BLOCK_MS / 1000 + SILENT_SECONDS)
     try:
         async with health.needs({"Redis": partial(check, client)}):
             yield Stage(spec, settings, client, reader, health)

@@ -7,13 +7,15 @@ each answer is one of `Answer`.
 from collections.abc import Sequence
 from enum import IntEnum
 from importlib import resources
-from typing import Any, Protocol, cast
+from typing import cast
 
 from redis.asyncio import Redis
 
 from shared.streams.entries import Delivery, Membership, delivery
 from shared.streams.high_water import HighWaterMark
 from shared.streams.keys import DEAD, Keys
+from shared.streams.refusals import Garbled
+from shared.streams.replies import Checked, Script
 
 Value = str | bytes | int
 
@@ -39,17 +41,14 @@ class Answer(IntEnum):
     """The same image is under way already; nothing was changed."""
 
 
-_ANSWERS = {int(answer): answer for answer in Answer}
-"""`Answer(code)` is slow, and there is one a message."""
+class _Answers(dict[int, Answer]):
+    """By their numbers: `Answer(code)` is slow, and there is one a message."""
+
+    def __missing__(self, code: int) -> Answer:
+        raise Garbled(f"{code} is no answer of a script")
 
 
-class Script(Protocol):
-    """One script; sends its digest, and its text where the server does not know it yet."""
-
-    async def __call__(
-        self, keys: Sequence[Value], args: Sequence[Value]
-    ) -> Any:  # Any: each script's answer has its own shape
-        """Run it: `keys` and `args` in the order that the script's first lines give."""
+_ANSWERS = _Answers({int(answer): answer for answer in Answer})
 
 
 def _text(name: str) -> str:
@@ -65,7 +64,8 @@ class Scripts:
         common = _text("common")
 
         def load(name: str) -> Script:
-            return cast(Script, client.register_script(common + _text(name)))
+            script = cast(Script, client.register_script(common + _text(name)))
+            return Checked(client, name, script)
 
         self._add = load("add")
         self._claim = load("claim")

@@ -18,6 +18,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.streams.connections import KEEPALIVE, Suited, Tcp, Tls
 from shared.streams.refusals import Demoted, NoPrimary
+from shared.streams.replies import NONSENSE
 
 SCHEMES = ("redis+sentinel", "rediss+sentinel")
 PORT = 26379
@@ -27,9 +28,6 @@ ANSWER_SECONDS = 2.0
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:@]+)(:(?P<port>\d{1,5}))?")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 """Names of primaries, as Sentinel takes them."""
-
-_NONSENSE = (TypeError, ValueError, KeyError, IndexError, AttributeError)
-"""What redis-py raises over an answer that it cannot make sense of."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ class Sentinels(Sentinel):
             for answer in asyncio.as_completed(asking):
                 try:
                     state = await answer
-                except (RedisError, *_NONSENSE) as error:
+                except (RedisError, *NONSENSE) as error:
                     refusals.append(error)
                     continue
                 if state is None:

@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 from shared.metrics import STREAM_ENTRIES, STREAM_LATER, STREAM_OLDEST_SECONDS
 from shared.streams.entries import delivery
 from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES, Keys
+from shared.streams.replies import understood
 from shared.streams.topology import STREAMS, read_by_services
 
 STAGES = {kind.name: kind.service for kind in read_by_services()}
@@ -118,7 +119,9 @@ async def misplaced(client: Redis, keys: Keys) -> list[str]:
         for name in names:
             pipeline.type(name)
         kinds = await pipeline.execute()
-    return [name for name, kind in zip(names, kinds, strict=True) if kind not in _STREAM_OR_NONE]
+    with understood():
+        pairs = list(zip(names, kinds, strict=True))
+    return [name for name, kind in pairs if kind not in _STREAM_OR_NONE]
 
 
 async def _stream(
@@ -224,13 +227,15 @@ async def measure(client: Redis, keys: Keys, stage: str, name: str) -> None:
         pipeline.xlen(stream)
         pipeline.zcard(keys.due(name))
         pipeline.xrange(stream, count=1)
-        length, later, first = await pipeline.execute()
-    STREAM_ENTRIES.labels(stage).set(length)
-    STREAM_LATER.labels(stage).set(later)
-    # redis-py types the answer for all protocols at once; with protocol 2 it is this.
-    oldest = cast("list[tuple[bytes, dict[bytes, bytes]]]", first or [])
-    age = 0.0
-    if oldest:
-        added_ms = delivery(*oldest[0]).added_ms
-        age = max(0.0, time.time() - added_ms / 1000)
-    STREAM_OLDEST_SECONDS.labels(stage).set(age)
+        told = await pipeline.execute()
+    with understood():
+        length, later, first = told
+        # redis-py types the answer for all protocols at once; with protocol 2 it is this.
+        oldest = cast("list[tuple[bytes, dict[bytes, bytes]]]", first or [])
+        age = 0.0
+        if oldest:
+            added_ms = delivery(*oldest[0]).added_ms
+            age = max(0.0, time.time() - added_ms / 1000)
+        STREAM_ENTRIES.labels(stage).set(int(length))
+        STREAM_LATER.labels(stage).set(int(later))
+        STREAM_OLDEST_SECONDS.labels(stage).set(age)

@@ -45,7 +45,7 @@ async def test_idle_connections_that_were_forgotten_on_the_way_cost_no_failure(
     images = some_images(5)
     await asyncio.gather(*(catalog.ledger.queue(step_of([image], ONE)) for image in images))
 
-    router.swallow_all()
+    router.silence_open()
 
     results = [result_of(image) for image in images]
     assert (await catalog.ledger.commit(results)).won == 5
@@ -56,7 +56,7 @@ async def test_a_check_tells_of_lost_idle_connections_once(
 ) -> None:
     await behind_router.check()
 
-    router.swallow_all()
+    router.silence_open()
 
     with pytest.raises(Unreachable, match="idle connections were lost"):
         await behind_router.check()
@@ -86,7 +86,7 @@ async def test_an_answer_that_is_lost_ends_as_an_outage_and_frees_its_locks(
     async def commit_into_silence() -> None:
         async with behind_router.writing() as connection:
             await connection.execute(text("SELECT * FROM images FOR UPDATE"))
-            router.swallow_all()
+            router.silence_open()
             await connection.execute(text("SELECT 1"))
 
     with pytest.raises(Unreachable, match="does not answer"):
@@ -122,7 +122,7 @@ async def test_the_work_of_a_role_that_is_set_is_seen_from_the_same_role(
     async def ask_into_silence() -> None:
         async with opened.writing() as connection:
             assert await connection.scalar(text("SELECT current_user")) == "faces"
-            router.swallow_all()
+            router.silence_open()
             await connection.execute(text("SELECT 1"))
 
     with pytest.raises(Unreachable, match="does not answer"):
@@ -153,7 +153,7 @@ async def test_who_is_stopped_while_it_waits_for_a_lost_answer_leaves(
     async def ask_into_silence() -> None:
         async with opened.writing() as connection:
             await connection.execute(text("SELECT 1"))
-            router.swallow_all()
+            router.silence_open()
             waiting.set()
             await connection.execute(text("SELECT 2"))
 

@@ -56,7 +56,7 @@ async def test_a_connection_to_a_demoted_primary_is_not_used_again(replicated: R
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        (f"127.0.0.1:{free_port()}/{NAME}", "no Sentinel of FACES_REDIS_URL answers"),
+        (f"127.0.0.1:1/{NAME}", "no Sentinel of FACES_REDIS_URL answers"),
         ("{sentinels}/another", "know no primary named another"),
     ],
 )

@@ -12,11 +12,15 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
-        self._swallowed: set[asyncio.StreamWriter] = set()
         self._lose_reply_to = b""
         self.replies_lost = 0
         self.delay = 0.0
         """Seconds that each chunk is held up, either way."""
+        self.instead = b""
+        """What clients get instead of each reply; the server never sees what they sent."""
+        self.silent = False
+        """Nothing passes any more, over connections old and new; none is cut."""
+        self._silenced: set[asyncio.StreamWriter] = set()
 
     @property
     def port(self) -> int:
@@ -48,10 +52,10 @@ class Proxy:
         for writer in list(self._open):
             writer.transport.abort()
 
-    def swallow_all(self) -> None:
-        """Connections of now stay open and lead nowhere; later ones work. So do routers that forget
-        what was idle for long."""
-        self._swallowed |= self._open
+    def silence_open(self) -> None:
+        """Nothing passes any more over the connections that are open now; none is cut, and later
+        ones work. So do routers that forget what was idle for long."""
+        self._silenced |= self._open
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
@@ -69,23 +73,26 @@ class Proxy:
 
         async def forth() -> None:
             while chunk := await reader.read(65536):
-                if writer in self._swallowed:
-                    continue
                 if self._lose_reply_to and self._lose_reply_to in chunk.upper():
                     self._lose_reply_to = b""
                     losing.set()
                 await asyncio.sleep(self.delay)
+                if self.silent or writer in self._silenced:
+                    continue
+                if self.instead:
+                    writer.write(self.instead)
+                    continue
                 there.write(chunk)
                 await there.drain()
 
         async def back() -> None:
             while chunk := await there_reader.read(65536):
-                if writer in self._swallowed:
-                    continue
                 if losing.is_set():
                     self.replies_lost += 1
                     return
                 await asyncio.sleep(self.delay)
+                if self.silent or self.instead or writer in self._silenced:
+                    continue
                 writer.write(chunk)
                 await writer.drain()
 

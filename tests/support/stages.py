@@ -165,13 +165,9 @@ async def running(
 ) -> AsyncIterator[Running]:
     """A consumer of the image stream; drained at the end of the block unless it was before."""
     client = connect(suite.settings.redis_url)
+    spec.setdefault("decode", ImageMessage.decode)
     described = StageSpec(
-        name="detector",
-        stream=IMAGES,
-        decode=ImageMessage.decode,
-        handle=handle,
-        failed=failed_result,
-        **spec,
+        name="detector", stream=IMAGES, handle=handle, failed=failed_result, **spec
     )
     async with open_stage_of(described, suite.settings, health or Health(), client) as stage:
         run = Running(stage)

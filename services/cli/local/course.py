@@ -29,6 +29,7 @@ from shared.recipe import DRAWING_VERSION
 from shared.streams.client import check, connect
 from shared.streams.keys import RESULTS, Keys
 from shared.streams.producer import Producer
+from shared.streams.refusals import as_unreachable
 from shared.streams.repairs import clear_leftovers
 from shared.verbs.redo import redo
 
@@ -100,6 +101,7 @@ async def run(
     """
     began = time.monotonic()
     async with AsyncExitStack() as opened:
+        opened.enter_context(as_unreachable())
         if valkey is not None:
             await valkey.ready()
         client = connect(plan.settings.redis_url)
@@ -266,7 +268,7 @@ class _Interrupt:
 
 def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """What people should read of a group: its first error for people, else its first error."""
-    for_people, rest = group.split(FacesError)
+    for_people, rest = group.split((FacesError, RedisError))
     chosen = for_people or rest
     assert chosen is not None
     first = chosen.exceptions[0]

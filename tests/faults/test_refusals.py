@@ -1,0 +1,207 @@
+"""What Redis refuses to everybody is nobody's fault: it is told, waited for, and nothing ends."""
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.health import Health
+from shared.streams.keys import DEAD, IMAGES, RESULTS
+from tests.faults.test_delivery import Gate, has
+from tests.support.proxy import Proxy
+from tests.support.servers import RedisServer
+from tests.support.stages import image, running, suite_on
+from tests.support.waiting import wait_until
+
+Step = Callable[[Redis, Path], Awaitable[object]]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """How a server is brought to refuse, how that is mended, and what readiness says of it."""
+
+    spoil: Step
+    mend: Step
+    told: str
+
+
+async def spoil_disk(hand: Redis, folder: Path) -> None:
+    """A dump that cannot be written, as on a full volume: its folder is gone."""
+    shutil.rmtree(folder)
+    await hand.config_set("save", "3600 1")
+    await hand.bgsave()
+
+    async def failed() -> bool:
+        return bool((await hand.info("persistence"))["rdb_last_bgsave_status"] == "err")
+
+    await wait_until(failed, "the dump has failed")
+
+
+async def begin_endless_script(hand: Redis, _: Path) -> None:
+    await hand.config_set("lua-time-limit", 50)
+    port = hand.connection_pool.connection_kwargs["port"]
+    async with Redis(port=port, socket_timeout=0.5) as other:
+        with suppress(RedisError):  # it never answers
+            await other.eval("while true do end", 0)
+
+
+async def ask_for_password(hand: Redis, _: Path) -> None:
+    await hand.config_set("requirepass", "hush")
+    await hand.client_kill_filter(_type="normal", skipme=True)
+
+
+async def allow_no_more_clients(hand: Redis, _: Path) -> None:
+    await hand.config_set("maxclients", 1)
+    await hand.client_kill_filter(_type="normal", skipme=True)
+
+
+def setting(name: str, value: object) -> Step:
+    return lambda hand, _: hand.config_set(name, str(value))
+
+
+def rule(text: str) -> Step:
+    return lambda hand, _: hand.acl_setuser("default", commands=[text])
+
+
+REFUSALS = {
+    "MISCONF": Refusal(spoil_disk, setting("save", ""), "cannot save to its disk"),
+    "NOREPLICAS": Refusal(
+        setting("min-replicas-to-write", 1),
+        setting("min-replicas-to-write", 0),
+        "fewer replicas than min-replicas-to-write",
+    ),
+    "BUSY": Refusal(begin_endless_script, lambda hand, _: hand.script_kill(), "busy with a script"),
+    "NOPERM": Refusal(rule("-xclaim"), rule("+xclaim"), "does not let the user of FACES_REDIS_URL"),
+    "NOAUTH": Refusal(ask_for_password, setting("requirepass", ""), "refuses the user or password"),
+    "READONLY": Refusal(
+        lambda hand, _: hand.replicaof("127.0.0.1", "1"),
+        lambda hand, _: hand.replicaof("NO", "ONE"),
+        "read-only replica",
+    ),
+    "maxclients": Refusal(
+        allow_no_more_clients, setting("maxclients", 1000), "takes no more connections"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+async def test_a_refusal_is_told_and_waited_for(name: str, own_server: RedisServer) -> None:
+    refusal = REFUSALS[name]
+    health, gate = Health(), Gate()
+    health.ready("start")
+    async with (
+        suite_on(own_server.url) as suite,
+        Redis(port=own_server.port, single_connection_client=True) as hand,
+    ):
+        await suite.add_all([image()])
+        async with running(suite, gate, health=health) as run:
+            await wait_until(lambda: bool(gate.names), "it is being handled")
+            await refusal.spoil(hand, own_server.folder)
+            # The lease of what is held cannot be renewed: once this ended the process.
+            await wait_until(lambda: "detector leases" in health.problems, "readiness says so")
+            assert refusal.told in health.problems["detector leases"]
+            gate.open.set()
+            await refusal.mend(hand, own_server.folder)
+            await wait_until(lambda: has(suite, RESULTS, 1), "it goes on by itself")
+            await wait_until(lambda: not health.problems, "it is ready again")
+            assert not run.task.done()
+        assert await suite.length(IMAGES) == 0
+        assert await suite.length(DEAD) == 0
+
+
+@pytest.mark.parametrize(
+    ("instead", "told"),
+    [
+        (b"-CLUSTERDOWN The cluster is down\r\n", "in a cluster that is down"),
+        (b"-MASTERDOWN Link with MASTER is down\r\n", "lost its primary"),
+        (b"-LOADING Redis is loading the dataset in memory\r\n", "still loading"),
+        (b"-UNKILLABLE Sorry the script already executed write commands\r\n", "UNKILLABLE"),
+        (b"-MOVED 1 10.0.0.1:6379\r\n", "node of a Redis Cluster"),
+        (b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n", "moving keys"),
+        (b"-ERR something new\r\n", "something new"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak as Redis does"),
+        (b"$2\r\nno\r\n", "does not speak as Redis does"),
+        (b"*1\r\n*1\r\n:7\r\n", "does not speak as Redis does"),
+        (b"*0\r\n", "does not speak as Redis does"),
+    ],
+)
+async def test_whatever_comes_instead_of_replies_is_told_and_waited_for(
+    instead: bytes, told: str, own_server: RedisServer
+) -> None:
+    health, gate = Health(), Gate()
+    health.ready("start")
+    async with (
+        Proxy(own_server.port) as proxy,
+        suite_on(own_server.url) as suite,
+        suite_on(proxy.url) as behind,
+    ):
+        await suite.add_all([image()])
+        async with running(behind, gate, health=health) as run:
+            await wait_until(lambda: bool(gate.names), "it is being handled")
+            gate.open.set()
+            proxy.instead = instead
+            await wait_until(lambda: told in str(health.problems), "readiness says so")
+            proxy.instead = b""
+            proxy.cut_all()
+            await wait_until(lambda: has(suite, RESULTS, 1), "it goes on by itself")
+            await wait_until(lambda: not health.problems, "it is ready again")
+            assert not run.task.done()
+        assert await suite.length(DEAD) == 0
+
+
+async def test_what_cannot_be_added_now_is_added_when_redis_takes_it(
+    own_server: RedisServer,
+) -> None:
+    async with suite_on(own_server.url) as suite:
+        await suite.client.config_set("min-replicas-to-write", 1)
+        adding = asyncio.create_task(suite.producer.add(image()))
+
+        async def refused() -> bool:
+            stats = await suite.client.info("errorstats")
+            return "errorstat_NOREPLICAS" in stats
+
+        await wait_until(refused, "it was refused")
+        assert not adding.done()
+        await suite.client.config_set("min-replicas-to-write", 0)
+        assert await adding
+        assert await suite.length(IMAGES) == 1
+
+
+async def test_connections_that_died_in_silence_are_given_up(own_server: RedisServer) -> None:
+    """As behind a router that has forgotten them: nothing is refused, nothing arrives."""
+    health = Health()
+    health.ready("start")
+    async with Proxy(own_server.port) as proxy, suite_on(own_server.url) as suite:
+        through = suite_on(proxy.url)
+        async with through as behind, running(behind, health=health):
+            await suite.add_all([image()])
+            await wait_until(lambda: has(suite, RESULTS, 1), "it works")
+            proxy.silence_open()
+            await wait_until(lambda: "in time" in str(health.problems), "readiness says so")
+            await suite.add_all([image()])
+            await wait_until(lambda: has(suite, RESULTS, 2), "it goes on over new connections")
+
+
+@pytest.mark.parametrize("begun", [True, False])
+async def test_a_stop_while_redis_is_silent_ends_in_time(
+    begun: bool, own_server: RedisServer
+) -> None:
+    async with Proxy(own_server.port) as proxy, suite_on(own_server.url) as suite:
+        await suite.add_all([image()])
+        gate = Gate()
+        url = f"{proxy.url}?socket_timeout=3600"  # whatever is waited for, no answer will come
+        proxy.silent = not begun
+        async with suite_on(url, drain_seconds=1) as behind, running(behind, gate) as run:
+            if begun:
+                await wait_until(lambda: bool(gate.names), "it is being handled")
+                gate.open.set()
+            proxy.silent = True
+            run.stop.set()
+            await wait_until(run.task.done, "it has ended")
+            await run.task
