@@ -21,8 +21,8 @@ from shared.messages import (
 )
 from shared.reasons import Failure
 from shared.streams.away import Away
-from shared.streams.client import describe
 from shared.streams.later import WaitingSets
+from shared.streams.refusals import describe
 from shared.streams.stage import Done, Later, Outcome, Output, Work
 
 FULL_SECONDS = (5.0, 10.0)
