@@ -1,7 +1,7 @@
 """What runs in a slot's process: `python -m services.detector.child`, fed through a pipe.
 
-It opens a picture (or gets its bytes), searches it, puts or returns what was drawn, and answers;
-one at a time, until its parent closes the pipe.
+It opens a file (or gets a picture's bytes), searches it and answers with what was drawn; one at a
+time, until its parent closes the pipe. It needs no network and no store: its parent has those.
 """
 
 import os
@@ -32,8 +32,6 @@ from shared import fields
 from shared.errors import FacesError, ModelMissing, Unreachable
 from shared.messages import Status
 from shared.model_table import MODELS
-from shared.objects import ObjectRefused, Objects
-from shared.picture_keys import PictureKeys
 from shared.reasons import Reason
 from shared.recipe import Recipe
 
@@ -48,7 +46,7 @@ LEAST_ROOM_BYTES = 128 << 20
 
 
 class Worker:
-    """Answers requests with one process function, its models and its object store."""
+    """Answers requests with one process function and its models."""
 
     def __init__(self, config: Config, grant_credit: Callable[[], None] = nothing) -> None:
         """Load everything that pictures need. `grant_credit` asks for one more request.
@@ -62,7 +60,6 @@ class Worker:
         self._load = _named(config.load)
         self._rules = Rules(config.allowed, config.max_file_bytes)
         self._limits = Limits(config.max_pixels, config.pages_seconds)
-        self._objects = Objects.open(config.objects_url) if config.objects_url else None
         self._models: dict[str, Model] = {}
         self._model(config.model)
 
@@ -79,8 +76,6 @@ class Worker:
             reply, pictures = _answer("retry", failed.reason, failed), ()
         except ModelMissing as missing:
             reply, pictures = _answer("retry", Reason.NO_MODEL, missing), ()
-        except ObjectRefused as refused:
-            reply, pictures = _answer("retry", Reason.STORE_REFUSED, refused), ()
         except FacesError as error:
             reply, pictures = _answer("retry", Reason.ERROR, error), ()
         except MemoryError:
@@ -104,11 +99,6 @@ class Worker:
         steps |= processed.steps_ms
         annotated = () if processed.annotated is None else (processed.annotated,)
         pictures = (*annotated, *processed.crops)
-        if request.object_key is not None:
-            start = time.perf_counter()
-            self._put(request.object_key, processed)
-            steps["put"] = _since(start)
-            pictures = ()
         reply = Reply(
             kind="done",
             reason=processed.reason[: fields.SHORT_TEXT_LIMIT],
@@ -130,17 +120,6 @@ class Worker:
             steps_ms=steps,
         )
         return reply, pictures
-
-    def _put(self, key: str, processed: Processed) -> None:
-        if self._objects is None:
-            raise FacesError("FACES_OBJECTS_URL: this detector has no object store")
-        keys = PictureKeys.of(key)
-        assert keys is not None, "the parent gives the key of a picture"
-        crops = zip(keys.crops(len(processed.crops)), processed.crops, strict=True)
-        for crop_key, crop in crops:
-            self._objects.put_sync(crop_key, crop)
-        if processed.annotated is not None:
-            self._objects.put_sync(keys.annotated, processed.annotated)
 
     def _model_of(self, recipe: Recipe) -> Model:
         """The model of a recipe, which may be another than the service's own."""

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Protocol
 
 from services.detector import metrics
+from services.detector.keeping import Keeping
 from services.detector.pipe import Reply, Request
 from services.detector.process import SlotAnswer, SlotCrashed
 from services.detector.slots import Slots
@@ -21,9 +22,10 @@ from shared.messages import (
     Status,
     pack_faces,
 )
+from shared.objects import ObjectRefused
 from shared.reasons import Failure, Reason
 from shared.recipe import DRAWING_VERSION
-from shared.settings import PicturesBy, Settings
+from shared.settings import Settings
 from shared.streams.stage import Done, Outcome, Output, Retry, Work
 
 
@@ -38,13 +40,20 @@ class ReadsPayloads(Protocol):
 class Detector:
     """Handles image messages: fetches what was sent along, asks a slot, tells what became of it.
 
-    This process never decodes a picture and opens no reference: its children do.
+    This process never decodes a picture and opens no file by reference: its children do.
     """
 
-    def __init__(self, slots: Slots, payloads: ReadsPayloads, settings: Settings) -> None:
+    def __init__(
+        self,
+        slots: Slots,
+        payloads: ReadsPayloads,
+        settings: Settings,
+        keeping: Keeping | None = None,
+    ) -> None:
+        """`keeping` puts pictures into the object store; without it the writer does."""
         self._slots = slots
         self._payloads = payloads
-        self._puts_objects = settings.pictures_by is PicturesBy.DETECTOR
+        self._keeping = keeping
         self._inline_limit = settings.inline_limit_bytes
 
     async def handle(self, works: Sequence[Work[ImageMessage]]) -> list[Outcome]:
@@ -66,7 +75,6 @@ class Detector:
             recipe=message.recipe,
             source_uri=message.source_uri,
             source_version=message.source_version,
-            object_key=message.keys.annotated if self._puts_objects else None,
         )
         try:
             answer = await self._slots.ask(request, content)
@@ -78,10 +86,20 @@ class Detector:
             case "away":
                 raise Unreachable(answer.reply.reason)
             case "done":
-                return Done((self._output(work, answer),))
+                return await self._done(work, answer)
+
+    async def _done(self, work: Work[ImageMessage], answer: SlotAnswer) -> Outcome:
+        """The result, with its pictures; or after they were put, where the writer does not."""
+        if self._keeping is None:
+            return Done((self._output(work, answer),))
+        try:
+            await self._keeping.put(work.message.keys, answer.reply, answer.pictures)
+        except ObjectRefused as refused:
+            return Retry(str(refused)[: fields.SHORT_TEXT_LIMIT], Reason.STORE_REFUSED)
+        return Done((self._output(work, SlotAnswer(answer.reply, ())),))
 
     def _output(self, work: Work[ImageMessage], answer: SlotAnswer) -> Output:
-        """The result, with its pictures as payloads where the writer puts them."""
+        """The result, with its pictures as payloads."""
         reply = answer.reply
         largest = max(map(len, answer.pictures), default=0)
         if largest > self._inline_limit:

@@ -48,8 +48,7 @@ class Config(_Header):
     """What a child needs to know once; it gets no settings through its environment.
 
     `process` and `load` are `module:function`: what is done with one picture, and how a model is
-    loaded. `objects_url` is None where the child puts no pictures into the object store.
-    `allowed` is what may be read by reference: `shared.references.allow_lists`.
+    loaded. `allowed` is what may be read by reference: `shared.references.allow_lists`.
     `pages_seconds` is for how long the pages of one document are searched.
     """
 
@@ -60,7 +59,6 @@ class Config(_Header):
     max_file_bytes: int
     pages_seconds: float = 30.0
     allowed: dict[str, tuple[str, ...]] = {}
-    objects_url: str | None = None
     process: str = "services.detector.picture:process"
     load: str = "services.detector.models:load"
 
@@ -77,15 +75,11 @@ class Ready(_Header):
 
 
 class Request(_Header):
-    """One picture: by reference, or in the payload where `source_uri` is None.
-
-    `object_key` is where the annotated picture goes; None asks for its bytes in the reply.
-    """
+    """One picture: a file by reference, or in the payload where `source_uri` is None."""
 
     recipe: Recipe
     source_uri: str | None = None
     source_version: str = ""
-    object_key: str | None = None
 
 
 class Reply(_Header):
@@ -128,8 +122,10 @@ class Reply(_Header):
         """The pictures in the payload: the annotated one, then the crops.
 
         Raises:
-            ProtocolError: the sizes told are not those of the payload.
+            ProtocolError: the number or the sizes told are not those of the payload.
         """
+        if len(self.parts) != self.annotated + self.crops:
+            raise ProtocolError("not as many pictures as told")
         if sum(self.parts) != len(payload):
             raise ProtocolError("the pictures are not as large as told")
         return tuple(_cut(payload, self.parts))

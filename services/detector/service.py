@@ -5,15 +5,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.detector.detect import Detector, failed
+from services.detector.keeping import Keeping
 from services.detector.slots import Slots
 from services.detector.starting import ready_slots
 from shared.health import Health
 from shared.messages import ImageMessage
-from shared.settings import Settings
+from shared.objects import Objects
+from shared.settings import PicturesBy, Settings
 from shared.streams.client import Payloads, connect
 from shared.streams.keys import IMAGES, Keys
+from shared.streams.outage import Outage
 from shared.streams.runner import Stage, open_stage_of
 from shared.streams.stage import StageSpec
+
+NAME = "detector"
 
 HELD_A_SLOT = 2
 """One picture at work, and one prefetched."""
@@ -42,9 +47,10 @@ async def open_stage(
     try:
         async with _shared(starting) if starting else ready_slots(settings) as slots:
             health.watch("slots", slots.wrong)
-            detector = Detector(slots, Payloads(client, Keys(settings.prefix)), settings)
+            payloads = Payloads(client, Keys(settings.prefix))
+            detector = Detector(slots, payloads, settings, _keeping(settings, health))
             spec = StageSpec(
-                name="detector",
+                name=NAME,
                 stream=IMAGES,
                 decode=ImageMessage.decode,
                 handle=detector.handle,
@@ -58,6 +64,13 @@ async def open_stage(
                 yield stage
     finally:
         await client.aclose()
+
+
+def _keeping(settings: Settings, health: Health) -> Keeping | None:
+    """Who puts pictures into the object store, where detectors do that."""
+    if settings.pictures_by is not PicturesBy.DETECTOR:
+        return None
+    return Keeping(Objects.open(settings.objects_url), Outage(NAME, health, "pictures"))
 
 
 @asynccontextmanager

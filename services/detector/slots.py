@@ -36,7 +36,7 @@ class Slots:
         self.count = count
         self._config = config
         self._task_timeout = task_timeout
-        uses_buckets = config.objects_url is not None or bool(config.allowed.get(BUCKETS.kind))
+        uses_buckets = bool(config.allowed.get(BUCKETS.kind))
         self._environment = child_environment(os.environ, uses_buckets=uses_buckets) | {
             # The caps of the header's reader, once more where OpenCV reads another size.
             "OPENCV_IO_MAX_IMAGE_PIXELS": str(config.max_pixels),

@@ -8,7 +8,7 @@ from services.detector.pipe import Config
 from services.detector.slots import Slots, open_slots
 from shared.cpu import usable_cpus
 from shared.references import allow_lists
-from shared.settings import PicturesBy, Settings
+from shared.settings import Settings
 
 PAGES_SHARE = 0.5
 """Part of a picture's time limit in which pages are searched. The rest is for opening, for the page
@@ -17,7 +17,6 @@ at work when that ends, and for what shows the faces."""
 
 def slot_config(settings: Settings) -> Config:
     """What the settings mean to a child process."""
-    puts_objects = settings.pictures_by is PicturesBy.DETECTOR
     return Config(
         model=settings.model,
         models_dir=settings.models_dir,
@@ -26,7 +25,6 @@ def slot_config(settings: Settings) -> Config:
         max_file_bytes=settings.max_file_bytes,
         pages_seconds=settings.task_timeout_seconds * PAGES_SHARE,
         allowed=dict(allow_lists(settings)),
-        objects_url=settings.objects_url if puts_objects else None,
     )
 
 

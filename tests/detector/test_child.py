@@ -4,7 +4,6 @@ import io
 import os
 import struct
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -19,11 +18,8 @@ from services.detector.pipe import (
     write_frame,
 )
 from services.detector.processed import Limits
-from shared.errors import Unreachable
 from shared.messages import Kind, Status
 from shared.model_table import MODELS
-from shared.objects import ObjectRefused, Objects
-from shared.picture_keys import PictureKeys
 from shared.reasons import Reason
 from shared.recipe import Recipe
 from shared.references import FILES
@@ -36,11 +32,8 @@ RECIPE = Recipe(model="yunet", model_version=MODELS["yunet"].version)
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    own = {
-        "allowed": {FILES.kind: (tmp_path.as_uri(),)},
-        "objects_url": f"file://{tmp_path}/objects",
-    }
-    return poisoned(tmp_path).model_copy(update=own)
+    allowed = {FILES.kind: (tmp_path.as_uri(),)}
+    return poisoned(tmp_path).model_copy(update={"allowed": allowed})
 
 
 def test_an_answer_carries_what_was_found_and_the_pictures(config: Config) -> None:
@@ -93,40 +86,6 @@ def test_a_reference_that_cannot_be_had_is_a_failed_picture(config: Config) -> N
     assert (reply.kind, reply.status) == ("done", Status.FAILED)
     assert "FACES_SOURCE_ROOTS" in reply.reason
     assert reply.code == Reason.NOT_ALLOWED
-
-
-def test_with_a_key_the_pictures_go_into_the_object_store(config: Config, tmp_path: Path) -> None:
-    keys = PictureKeys("yunet-1", "a" * 32)
-    request = Request(recipe=RECIPE, object_key=keys.annotated)
-    reply, pictures = Worker(config).answer(request, b"faces")
-    assert pictures == ()
-    assert (reply.annotated, reply.crops, reply.parts) == (True, 1, ())
-    assert (tmp_path / "objects" / keys.annotated).read_bytes() == b"annotated"
-    [crop] = keys.crops(1)
-    assert (tmp_path / "objects" / crop).read_bytes() == b"crop"
-
-
-@pytest.mark.parametrize(
-    ("error", "kind", "code"),
-    [
-        (ObjectRefused("403"), "retry", Reason.STORE_REFUSED),
-        (Unreachable("disk full"), "away", None),
-    ],
-)
-def test_a_store_that_refuses_is_tried_again_and_one_that_is_away_waited_for(
-    error: Exception,
-    kind: str,
-    code: Reason | None,
-    config: Config,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def refuse(*_: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(Objects, "put_sync", refuse)
-    key = PictureKeys("yunet-1", "a" * 32).annotated
-    reply, _ = Worker(config).answer(Request(recipe=RECIPE, object_key=key), b"faces")
-    assert (reply.kind, reply.reason, reply.code) == (kind, str(error), code)
 
 
 def test_another_model_than_the_services_own_is_loaded_when_asked_for(config: Config) -> None:

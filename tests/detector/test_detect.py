@@ -6,8 +6,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.detector.detect import Detector, failed
+from services.detector.keeping import Keeping
 from services.detector.pages import PAGE_REASON_LIMIT
-from services.detector.pipe import Reply, Request
+from services.detector.pipe import Reply
 from services.detector.process import SlotAnswer, SlotCrashed
 from services.detector.slots import Slots
 from services.detector.taken import Taken
@@ -19,35 +20,18 @@ from shared.messages import (
     PAGES_LIMIT,
     AttachmentKind,
     Face,
-    ImageMessage,
     Kind,
     Page,
     Payload,
-    ResultMessage,
     Status,
     unpack_faces,
 )
 from shared.reasons import Failure, Reason
 from shared.recipe import DRAWING_VERSION
-from shared.settings import PicturesBy, Settings
-from shared.streams.stage import Done, Output, Retry, Work
+from shared.settings import Settings
+from shared.streams.stage import Done, Retry, Work
+from tests.support.detecting import FACE, FOUND, FakePayloads, FakeSlots, handled, result_in
 from tests.support.stages import image
-
-FACE = Face(x=1, y=2, w=3, h=4, score=0.9)
-
-FOUND = Reply(
-    kind="done",
-    status=Status.FACES,
-    size=1234,
-    width=20,
-    height=10,
-    format="PNG",
-    faces=(FACE, FACE),
-    annotated=True,
-    crops=2,
-    steps_ms={"decode": 1.5},
-    total_ms=7.5,
-)
 
 
 def failed_images(code: str) -> float | None:
@@ -55,45 +39,15 @@ def failed_images(code: str) -> float | None:
     return REGISTRY.get_sample_value("faces_detector_failed_images_total", {"code": code})
 
 
-class FakeSlots:
-    """Slots that answer what they are told to."""
-
-    def __init__(self, answer: SlotAnswer | Exception) -> None:
-        self.answer = answer
-        self.asked: list[tuple[Request, bytes]] = []
-
-    async def ask(self, request: Request, content: bytes = b"") -> SlotAnswer:
-        self.asked.append((request, content))
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
-class FakeBodies:
-    """Payloads by id."""
-
-    def __init__(self, known: dict[str, bytes] | None = None) -> None:
-        self.known = known or {}
-
-    async def get(self, payload: Payload) -> bytes | None:
-        return self.known.get(payload.id)
-
-
-def detector_of(slots: FakeSlots, payloads: FakeBodies | None = None, **overrides: Any) -> Detector:
-    return Detector(cast(Slots, slots), payloads or FakeBodies(), Settings.load(overrides))
-
-
-async def handled(detector: Detector, message: ImageMessage) -> Output:
-    [outcome] = await detector.handle([Work(message, 2, "me")])
-    assert isinstance(outcome, Done)
-    [output] = outcome.outputs
-    return output
-
-
-def result_in(output: Output) -> ResultMessage:
-    assert isinstance(output.message, ResultMessage)
-    assert ResultMessage.decode(output.message.encode()) == output.message
-    return output.message
+def detector_of(
+    slots: FakeSlots,
+    payloads: FakePayloads | None = None,
+    keeping: Keeping | None = None,
+    **overrides: Any,
+) -> Detector:
+    return Detector(
+        cast(Slots, slots), payloads or FakePayloads(), Settings.load(overrides), keeping
+    )
 
 
 async def test_a_result_says_all_that_was_found_and_whose_it_is() -> None:
@@ -114,9 +68,8 @@ async def test_a_result_says_all_that_was_found_and_whose_it_is() -> None:
 async def test_for_the_writer_pictures_travel_as_bodies() -> None:
     slots = FakeSlots(SlotAnswer(FOUND, (b"annotated", b"one", b"two")))
     message = image()
-    output = await handled(detector_of(slots, pictures_by=PicturesBy.WRITER), message)
+    output = await handled(detector_of(slots), message)
     result = result_in(output)
-    assert slots.asked[0][0].object_key is None
     assert result.annotated == message.keys.annotated
     assert result.crops == message.keys.crops(2)
     assert result.payload is not None
@@ -128,18 +81,6 @@ async def test_for_the_writer_pictures_travel_as_bodies() -> None:
 async def test_equal_crops_are_still_two_bodies() -> None:
     slots = FakeSlots(SlotAnswer(FOUND, (b"annotated", b"same", b"same")))
     assert len(result_in(await handled(detector_of(slots), image())).crop_payloads) == 2
-
-
-async def test_a_detector_that_puts_pictures_itself_sends_none() -> None:
-    slots = FakeSlots(SlotAnswer(FOUND, ()))
-    message = image()
-    output = await handled(detector_of(slots, pictures_by=PicturesBy.DETECTOR), message)
-    result = result_in(output)
-    assert slots.asked[0][0].object_key == message.keys.annotated
-    assert result.annotated == message.keys.annotated
-    assert result.crops == message.keys.crops(2)
-    assert result.payloads == ()
-    assert output.payloads == {}
 
 
 async def test_an_annotated_picture_too_large_for_redis_fails_with_the_setting() -> None:
@@ -157,7 +98,7 @@ async def test_an_inline_picture_is_sent_to_the_slot() -> None:
     slots = FakeSlots(SlotAnswer(Reply(kind="done", status=Status.NO_FACES), ()))
     payload = Payload.of(b"pixels")
     output = await handled(
-        detector_of(slots, FakeBodies({payload.id: b"pixels"})), image(payload=payload)
+        detector_of(slots, FakePayloads({payload.id: b"pixels"})), image(payload=payload)
     )
     assert result_in(output).status is Status.NO_FACES
     [(request, content)] = slots.asked

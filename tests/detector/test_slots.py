@@ -227,14 +227,13 @@ async def test_a_child_is_confined(config: Config, tmp_path: Path) -> None:
     assert told["stdin"] == "", "nothing of the pipe can be read by accident"
 
 
-@pytest.mark.parametrize("use", ["nothing", "put objects", "read buckets"])
+@pytest.mark.parametrize("use", ["nothing", "read buckets"])
 async def test_the_environment_of_a_child_carries_no_secret_it_does_not_need(
     use: str, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("FACES_REDIS_URL", "FACES_DATABASE_URL", "AWS_SECRET_ACCESS_KEY", "API_TOKEN"):
         monkeypatch.setenv(name, "hush-" + name)
     uses = {
-        "objects_url": f"file://{tmp_path}/objects" if use == "put objects" else None,
         "allowed": {BUCKETS.kind: ("s3://pictures",) if use == "read buckets" else ()},
     }
     async with slots_of(config.model_copy(update=uses)) as slots:
@@ -248,7 +247,7 @@ async def test_the_environment_of_a_child_carries_no_secret_it_does_not_need(
         assert "hush-" + name not in environment
 
 
-def test_a_proxy_is_known_to_a_child_only_where_it_puts_objects() -> None:
+def test_a_proxy_is_known_to_a_child_only_where_it_reads_buckets() -> None:
     parent = {"https_proxy": "http://user:word@proxy", "PATH": "/bin"}
     assert "https_proxy" not in child_environment(parent, uses_buckets=False)
     assert child_environment(parent, uses_buckets=True)["https_proxy"] == parent["https_proxy"]

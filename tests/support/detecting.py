@@ -1,0 +1,60 @@
+"""Detectors under test without processes: slots that answer what they are told to."""
+
+from services.detector.detect import Detector
+from services.detector.pipe import Reply, Request
+from services.detector.process import SlotAnswer
+from shared.messages import Face, ImageMessage, Payload, ResultMessage, Status
+from shared.streams.stage import Done, Output, Work
+
+FACE = Face(x=1, y=2, w=3, h=4, score=0.9)
+
+FOUND = Reply(
+    kind="done",
+    status=Status.FACES,
+    size=1234,
+    width=20,
+    height=10,
+    format="PNG",
+    faces=(FACE, FACE),
+    annotated=True,
+    crops=2,
+    steps_ms={"decode": 1.5},
+    total_ms=7.5,
+)
+
+
+class FakeSlots:
+    """Slots that answer what they are told to."""
+
+    def __init__(self, answer: SlotAnswer | Exception) -> None:
+        self.answer = answer
+        self.asked: list[tuple[Request, bytes]] = []
+
+    async def ask(self, request: Request, content: bytes = b"") -> SlotAnswer:
+        self.asked.append((request, content))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class FakePayloads:
+    """Payloads by id."""
+
+    def __init__(self, known: dict[str, bytes] | None = None) -> None:
+        self.known = known or {}
+
+    async def get(self, payload: Payload) -> bytes | None:
+        return self.known.get(payload.id)
+
+
+async def handled(detector: Detector, message: ImageMessage) -> Output:
+    [outcome] = await detector.handle([Work(message, 2, "me")])
+    assert isinstance(outcome, Done)
+    [output] = outcome.outputs
+    return output
+
+
+def result_in(output: Output) -> ResultMessage:
+    assert isinstance(output.message, ResultMessage)
+    assert ResultMessage.decode(output.message.encode()) == output.message
+    return output.message
