@@ -4,6 +4,8 @@ Errors say whose fault it is: `Unreachable` an outage of the bucket, `ObjectRefu
 this object.
 """
 
+import math
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 SIGNS = 3
 """How many of the last successes are kept: some of them may be deleted by now."""
+
+PIECE_BYTES = 1 << 20
+"""Larger objects are read in pieces of about so many bytes: each of them is a sign of life."""
 
 T = TypeVar("T")
 Attempt = Callable[[], Awaitable[object]]
@@ -49,6 +54,8 @@ class Bucket:
     def __init__(self, url: str, store: ObjectStore) -> None:
         self.url = url
         """Such as `s3://bucket`."""
+        self.heard_at = -math.inf
+        """When bytes of its objects came from it last, by `time.monotonic`."""
         self._store = store
         self._reads = _Kind()
         self._lists = _Kind()
@@ -111,10 +118,17 @@ class Bucket:
             answer = await obstore.get_async(self._store, key)
         except (BaseError, OSError) as error:
             raise self._explain(error, key) from None
+        self._hear()
         self._reads.succeeded(key, partial(self._open, key))
         check(answer.meta)
         try:
-            return bytes(await answer.bytes_async())
+            if answer.meta["size"] <= PIECE_BYTES:
+                return bytes(await answer.bytes_async())
+            pieces = []
+            async for piece in answer.stream(PIECE_BYTES):
+                self._hear()
+                pieces.append(piece)
+            return b"".join(pieces)
         except (BaseError, OSError):  # the server has answered: it may be this object's fault
             raise ObjectRefused(f"{object_uri(self.url, key)}: its bytes break off") from None
 
@@ -124,8 +138,12 @@ class Bucket:
             meta = (await obstore.get_async(self._store, key)).meta
         except (BaseError, OSError) as error:
             raise self._explain(error, key) from None
+        self._hear()
         self._reads.succeeded(key, partial(self._open, key))
         return meta
+
+    def _hear(self) -> None:
+        self.heard_at = time.monotonic()
 
     async def _list(self, prefix: str, after: str) -> AsyncIterator["ObjectMeta | BadKey"]:
         """As `list`, where nothing is judged."""
