@@ -65,11 +65,6 @@ AllowLists = Mapping[str, tuple[str, ...]]
 """The allow-list of each kind, by `Scheme.kind`."""
 
 
-def allow_lists(settings: "Settings") -> AllowLists:
-    """All that the settings allow to be read by reference."""
-    return {scheme.kind: scheme.allow_list(settings) for scheme in SCHEMES}
-
-
 _BY_NAME = {name: scheme for scheme in SCHEMES for name in scheme.names}
 
 

@@ -29,7 +29,7 @@ from services.detector.pipe import (
 )
 from services.detector.references import Refused, Rules, TryAgain, open_reference
 from shared import fields
-from shared.errors import FacesError, ModelMissing, Unreachable
+from shared.errors import FacesError, ModelMissing
 from shared.messages import Status
 from shared.model_table import MODELS
 from shared.reasons import Reason
@@ -69,11 +69,9 @@ class Worker:
         try:
             reply, pictures = self._searched(request, content)
         except Refused as refused:
-            reply, pictures = _answer("done", refused.reason, refused), ()
-        except Unreachable as away:
-            reply, pictures = _answer("away", None, away), ()
+            reply, pictures = _answer("done", refused.reason, refused, refused.below), ()
         except TryAgain as failed:
-            reply, pictures = _answer("retry", failed.reason, failed), ()
+            reply, pictures = _answer("retry", failed.reason, failed, failed.below), ()
         except ModelMissing as missing:
             reply, pictures = _answer("retry", Reason.NO_MODEL, missing), ()
         except FacesError as error:
@@ -149,11 +147,14 @@ def _named(path: str) -> Any:  # Any: whatever the module holds under that name
 
 
 def _answer(
-    kind: Literal["done", "retry", "memory", "away"], code: Reason | None, told: object
+    kind: Literal["done", "retry", "memory"], code: Reason, told: object, below: str = ""
 ) -> Reply:
-    """An answer without a result; `told` is the sentence."""
+    """An answer without a result; `told` is the sentence, `below` as in `PictureFailed`."""
     return Reply(
-        kind=kind, code=code, reason=str(told)[: fields.SHORT_TEXT_LIMIT] or "no reason given"
+        kind=kind,
+        code=code,
+        reason=str(told)[: fields.SHORT_TEXT_LIMIT] or "no reason given",
+        unreadable_below=below or None,
     )
 
 

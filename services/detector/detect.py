@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Sequence
 from functools import cache
-from typing import Protocol
 
 from services.detector import metrics
+from services.detector.contents import Contents
+from services.detector.failures import Refused, TryAgain
 from services.detector.keeping import Keeping
 from services.detector.pipe import Reply, Request
 from services.detector.process import SlotAnswer, SlotCrashed
+from services.detector.put_off import PutOff
+from services.detector.roots import Roots
 from services.detector.slots import Slots
 from shared import fields
-from shared.errors import Unreachable
 from shared.messages import (
     FACES_IN_MESSAGE,
     Attachment,
@@ -29,16 +31,8 @@ from shared.settings import Settings
 from shared.streams.stage import Done, Outcome, Output, Retry, Work
 
 
-class ReadsPayloads(Protocol):
-    """Where inline pictures are read from; `shared.streams.client.Payloads`."""
-
-    async def get(self, payload: Payload) -> bytes | None:
-        """The bytes; None where they are lost."""
-        ...
-
-
 class Detector:
-    """Handles image messages: fetches what was sent along, asks a slot, tells what became of it.
+    """Handles image messages: gets the bytes, asks a slot, tells what became of it.
 
     This process never decodes a picture and opens no file by reference: its children do.
     """
@@ -46,13 +40,15 @@ class Detector:
     def __init__(
         self,
         slots: Slots,
-        payloads: ReadsPayloads,
+        contents: Contents,
+        roots: Roots,
         settings: Settings,
         keeping: Keeping | None = None,
     ) -> None:
         """`keeping` puts pictures into the object store; without it the writer does."""
         self._slots = slots
-        self._payloads = payloads
+        self._contents = contents
+        self._roots = roots
         self._keeping = keeping
         self._inline_limit = settings.inline_limit_bytes
 
@@ -63,30 +59,41 @@ class Detector:
         return list(await asyncio.gather(*map(self._one, works)))
 
     async def _one(self, work: Work[ImageMessage]) -> Outcome:
-        message = work.message
-        content = b""
-        if message.payload is not None:  # fetched before a slot is free, so that none waits for it
-            found = await self._payloads.get(message.payload)
-            if found is None:
-                lost = Failure(Reason.BYTES_LOST, Reason.BYTES_LOST.meaning)
-                return Done((Output(failed(message, lost, work.attempt, work.consumer)),))
-            content = found
-        request = Request(
-            recipe=message.recipe,
-            source_uri=message.source_uri,
-            source_version=message.source_version,
-        )
         try:
-            answer = await self._slots.ask(request, content)
-        except SlotCrashed as crashed:
-            return Retry(str(crashed)[: fields.SHORT_TEXT_LIMIT], crashed.reason)
-        match answer.reply.kind:
-            case "retry" | "memory":
-                return Retry(answer.reply.reason, Reason.of(answer.reply.code or ""))
-            case "away":
-                raise Unreachable(answer.reply.reason)
-            case "done":
-                return await self._done(work, answer)
+            answer = await self._answer(work.message)
+        except PutOff as put_off:
+            return put_off.later
+        except Refused as refused:
+            result = failed(work.message, refused.failure, work.attempt, work.consumer)
+            return Done((Output(result),))
+        except (TryAgain, SlotCrashed) as again:
+            return Retry(str(again)[: fields.SHORT_TEXT_LIMIT], again.reason)
+        if answer.reply.kind == "done":
+            return await self._done(work, answer)
+        return Retry(answer.reply.reason, Reason.of(answer.reply.code or ""))
+
+    async def _answer(self, message: ImageMessage) -> SlotAnswer:
+        """What a slot says of a picture; its bytes are held no longer than that.
+
+        Raises:
+            Refused, TryAgain, SlotCrashed: this attempt failed.
+            PutOff: what the picture is in does not answer.
+        """
+        async with self._contents.of(message) as content:
+            request = Request(
+                recipe=message.recipe,
+                source_uri=message.source_uri if content is None else None,
+                source_version=message.source_version if content is None else "",
+            )
+            try:
+                answer = await self._slots.ask(request, content or b"")
+            except SlotCrashed as crashed:
+                if crashed.cause == "timeout" and content is None:
+                    await self._roots.judge(self._roots.of(message.source_uri or ""))
+                raise
+        if answer.reply.unreadable_below:
+            await self._roots.judge(answer.reply.unreadable_below)
+        return answer
 
     async def _done(self, work: Work[ImageMessage], answer: SlotAnswer) -> Outcome:
         """The result, with its pictures; or after they were put, where the writer does not."""

@@ -5,14 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
-STORE_VARIABLES = ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "SSL_CERT_DIR", "SSL_CERT_FILE")
-STORE_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_")
-PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
-    "TOKIO_WORKER_THREADS": "1",  # obstore's
 }
 KEPT_MEMORY = {
     "MALLOC_ARENA_MAX": "2",  # each arena of glibc takes 64 MiB of address space
@@ -27,22 +23,14 @@ KEPT_MEMORY = {
 """Variables of glibc's allocator (mallopt(3), GLIBC_TUNABLES from 2.35 on); others ignore them."""
 
 
-def child_environment(parent: Mapping[str, str], *, uses_buckets: bool) -> dict[str, str]:
+def child_environment(parent: Mapping[str, str]) -> dict[str, str]:
     """What a child may know of its parent's environment.
 
-    It decodes pictures from strangers, so it gets neither Redis' nor the database's URL, nor
-    anything else that is not needed; a store's credentials only if it writes or reads there.
+    It decodes pictures from strangers, so it gets neither Redis' nor the database's URL, nor a
+    store's credentials, a proxy, or anything else that is not needed.
     """
     package_root = str(Path(__file__).resolve().parents[2])
     inherited = parent.get("PYTHONPATH")
     kept = {name: parent[name] for name in KEPT_VARIABLES if name in parent}
-    if uses_buckets:
-        kept |= {
-            name: value
-            for name, value in parent.items()
-            if name in STORE_VARIABLES
-            or name.startswith(STORE_PREFIXES)
-            or name.upper() in PROXY_VARIABLES
-        }
     path = os.pathsep.join([package_root, inherited] if inherited else [package_root])
     return kept | ONE_THREAD | KEPT_MEMORY | {"PYTHONPATH": path}

@@ -1,4 +1,4 @@
-"""Why a picture fails in its child process: a code for programs, and a sentence for people."""
+"""Why a picture is not searched: a code for programs, and a sentence for people."""
 
 from shared.reasons import Failure, Reason
 
@@ -8,11 +8,14 @@ class PictureFailed(Exception):
 
     Attributes:
         reason: the code, for rows and metrics.
+        below: the allowed folder, as a URI, of a file that cannot be read: it may be the folder's
+            fault. '' where it is the picture's own for certain.
     """
 
-    def __init__(self, reason: Reason, sentence: str) -> None:
+    def __init__(self, reason: Reason, sentence: str, below: str = "") -> None:
         super().__init__(sentence)
         self.reason = reason
+        self.below = below
 
     @property
     def failure(self) -> Failure:

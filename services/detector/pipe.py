@@ -48,7 +48,7 @@ class Config(_Header):
     """What a child needs to know once; it gets no settings through its environment.
 
     `process` and `load` are `module:function`: what is done with one picture, and how a model is
-    loaded. `allowed` is what may be read by reference: `shared.references.allow_lists`.
+    loaded. `allowed` is what a child may open, of each kind of reference, as URIs.
     `pages_seconds` is for how long the pages of one document are searched.
     """
 
@@ -86,11 +86,13 @@ class Reply(_Header):
     """What became of one picture.
 
     `retry`: an attempt that may go better elsewhere or later. `memory`: it needed more memory
-    than a slot may use, and the parent replaces the child. `away`: a server or a disk does not
-    answer. `faces` to `steps_ms` are as in `services.detector.processed.Processed`.
+    than a slot may use, and the parent replaces the child. `unreadable_below` is the allowed folder
+    of a file that could not be read, which may be the folder's fault. `faces` to `steps_ms` are as
+    in `services.detector.processed.Processed`.
     """
 
-    kind: Literal["done", "retry", "memory", "away"]
+    kind: Literal["done", "retry", "memory"]
+    unreadable_below: fields.Uri | None = None
     reason: fields.ShortText = ""
     code: fields.ReasonCode | None = None
     status: Literal[Status.FACES, Status.NO_FACES, Status.FAILED] = Status.FAILED

@@ -4,16 +4,23 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from services.detector.contents import Contents, Reads, room_of
 from services.detector.detect import Detector, failed
+from services.detector.fetching import Fetching
 from services.detector.keeping import Keeping
+from services.detector.roots import Roots
 from services.detector.slots import Slots
 from services.detector.starting import ready_slots
+from shared.buckets import Buckets
 from shared.health import Health
 from shared.messages import ImageMessage
 from shared.objects import Objects
+from shared.references import BUCKETS, FILES, Scheme
 from shared.settings import PicturesBy, Settings
+from shared.streams.away import Away
 from shared.streams.client import Payloads, connect
 from shared.streams.keys import IMAGES, Keys
+from shared.streams.later import WaitingSets
 from shared.streams.outage import Outage
 from shared.streams.runner import Stage, open_stage_of
 from shared.streams.stage import StageSpec
@@ -44,11 +51,17 @@ async def open_stage(
         ModelMissing: the model's weights are not there, and how to get them.
     """
     client = connect(settings.redis_url)
+    keys = Keys(settings.prefix)
+    away = Away(WaitingSets(client, keys, IMAGES, settings.high_water))
     try:
         async with _shared(starting) if starting else ready_slots(settings) as slots:
             health.watch("slots", slots.wrong)
-            payloads = Payloads(client, Keys(settings.prefix))
-            detector = Detector(slots, payloads, settings, _keeping(settings, health))
+            room, roots = room_of(slots.count), Roots(FILES.allow_list(settings), away)
+            await roots.look()
+            fetching = Fetching(settings, Buckets(BUCKETS.setting), away, room)
+            by_reference: dict[Scheme, Reads] = {FILES: roots, BUCKETS: fetching}
+            contents = Contents(Payloads(client, keys), by_reference, room)
+            detector = Detector(slots, contents, roots, settings, _keeping(settings, health))
             spec = StageSpec(
                 name=NAME,
                 stream=IMAGES,
@@ -63,6 +76,7 @@ async def open_stage(
             async with open_stage_of(spec, settings, health, client) as stage:
                 yield stage
     finally:
+        await away.close()
         await client.aclose()
 
 

@@ -18,7 +18,6 @@ from services.detector.pipe import Config, Request, frame_start
 from services.detector.process import ChildProcess, NotBegun, SlotAnswer
 from shared.backoff import backoff
 from shared.errors import FacesError, Unreachable
-from shared.references import BUCKETS
 
 FIRST_DELAY_SECONDS = 0.2
 CAP_DELAY_SECONDS = 30.0
@@ -36,8 +35,7 @@ class Slots:
         self.count = count
         self._config = config
         self._task_timeout = task_timeout
-        uses_buckets = bool(config.allowed.get(BUCKETS.kind))
-        self._environment = child_environment(os.environ, uses_buckets=uses_buckets) | {
+        self._environment = child_environment(os.environ) | {
             # The caps of the header's reader, once more where OpenCV reads another size.
             "OPENCV_IO_MAX_IMAGE_PIXELS": str(config.max_pixels),
             "OPENCV_LOG_LEVEL": "SILENT",  # a broken picture is told in its result

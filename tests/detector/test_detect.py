@@ -1,18 +1,13 @@
 """From an image message to its result, with slots that answer what they are told to."""
 
-from typing import Any, cast
-
 import pytest
 from prometheus_client import REGISTRY
 
-from services.detector.detect import Detector, failed
-from services.detector.keeping import Keeping
+from services.detector.detect import failed
 from services.detector.pages import PAGE_REASON_LIMIT
 from services.detector.pipe import Reply
 from services.detector.process import SlotAnswer, SlotCrashed
-from services.detector.slots import Slots
 from services.detector.taken import Taken
-from shared.errors import Unreachable
 from shared.messages import (
     FACES_IN_MESSAGE,
     FACES_LIMIT,
@@ -28,26 +23,22 @@ from shared.messages import (
 )
 from shared.reasons import Failure, Reason
 from shared.recipe import DRAWING_VERSION
-from shared.settings import Settings
 from shared.streams.stage import Done, Retry, Work
-from tests.support.detecting import FACE, FOUND, FakePayloads, FakeSlots, handled, result_in
+from tests.support.detecting import (
+    FACE,
+    FOUND,
+    FakePayloads,
+    FakeSlots,
+    detector_of,
+    handled,
+    result_in,
+)
 from tests.support.stages import image
 
 
 def failed_images(code: str) -> float | None:
     """The metric of failed pictures; None where there is none of that code."""
     return REGISTRY.get_sample_value("faces_detector_failed_images_total", {"code": code})
-
-
-def detector_of(
-    slots: FakeSlots,
-    payloads: FakePayloads | None = None,
-    keeping: Keeping | None = None,
-    **overrides: Any,
-) -> Detector:
-    return Detector(
-        cast(Slots, slots), payloads or FakePayloads(), Settings.load(overrides), keeping
-    )
 
 
 async def test_a_result_says_all_that_was_found_and_whose_it_is() -> None:
@@ -216,12 +207,6 @@ async def test_the_largest_result_stays_below_the_limit_of_a_message() -> None:
 )
 async def test_what_may_pass_is_tried_again(answer: SlotAnswer | Exception, outcome: Retry) -> None:
     assert await detector_of(FakeSlots(answer)).handle([Work(image(), 1, "me")]) == [outcome]
-
-
-async def test_a_store_that_is_away_is_nobodys_fault() -> None:
-    slots = FakeSlots(SlotAnswer(Reply(kind="away", reason="disk full"), ()))
-    with pytest.raises(Unreachable, match="disk full"):
-        await detector_of(slots).handle([Work(image(), 1, "me")])
 
 
 async def test_outcomes_are_in_the_order_of_the_messages() -> None:

@@ -2,22 +2,19 @@
 
 import asyncio
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from services.detector.detect import Detector
 from services.detector.keeping import Keeping
 from services.detector.process import SlotAnswer
-from services.detector.slots import Slots
 from shared.errors import Unreachable
 from shared.health import Health
 from shared.objects import ObjectRefused, Objects
 from shared.reasons import Reason
-from shared.settings import Settings
 from shared.streams.outage import Outage
 from shared.streams.stage import Retry, Work
-from tests.support.detecting import FOUND, FakePayloads, FakeSlots, handled, result_in
+from tests.support.detecting import FOUND, FakeSlots, detector_of, handled, result_in
 from tests.support.stages import image
 from tests.support.waiting import wait_until
 
@@ -40,7 +37,7 @@ def slots() -> FakeSlots:
 @pytest.fixture
 def detector(slots: FakeSlots, objects: Objects, health: Health) -> Detector:
     keeping = Keeping(objects, Outage("detector", health, "pictures"))
-    return Detector(cast(Slots, slots), FakePayloads(), Settings.load(), keeping)
+    return detector_of(slots, keeping=keeping)
 
 
 async def test_they_are_in_the_store_before_the_result_that_names_them(

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from services.detector.failures import PictureFailed
 from services.detector.references import Refused, Rules, TryAgain, open_reference
-from shared.errors import Unreachable
 from shared.identity import file_version
 from shared.reasons import Reason
 from shared.references import FILES
@@ -208,15 +208,26 @@ def test_links_in_a_circle_are_refused(root: Path) -> None:
         opened(root / "a", root)
 
 
-def test_a_root_that_is_not_mounted_is_waited_for(root: Path) -> None:
-    with pytest.raises(Unreachable, match=r"FACES_SOURCE_ROOTS: .*unmounted is not there"):
-        opened(root / "unmounted/a.jpg", root / "unmounted")
+@pytest.mark.parametrize("name", ["gone.jpg", "forbidden.jpg", "broken.jpg"])
+def test_what_cannot_be_read_says_below_which_folder(
+    name: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = {"gone.jpg": errno.ENOENT, "forbidden.jpg": errno.EACCES, "broken.jpg": errno.EIO}
+
+    def fail(*_: Any) -> int:
+        raise OSError(errors[name], "x")
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(PictureFailed) as failed:
+        opened(root / name, root)
+    assert failed.value.below == uri_of(root)
 
 
 @pytest.mark.parametrize(
     "uri",
     [
         "gopher://x/a",
+        "s3://bucket/a",
         "file:a",
         "file://host/a",
         "file:///a%00b",
@@ -231,13 +242,10 @@ def test_other_references_are_refused(uri: str) -> None:
     assert refusal.value.reason in (Reason.NOT_ALLOWED, Reason.NOT_A_FILE)
 
 
-def test_libraries_of_buckets_are_loaded_only_where_a_bucket_is_opened() -> None:
+def test_a_slot_has_no_library_that_speaks_to_a_network() -> None:
     told = (
-        "import sys, services.detector.references as r\n"
-        "try: r.open_reference('file:///x', '', r.Rules({}, 1))\n"
-        "except r.Refused: print('obstore' in sys.modules)\n"
-        "try: r.open_reference('s3://b/x', '', r.Rules({}, 1))\n"
-        "except r.Refused: print('obstore' in sys.modules)\n"
+        "import sys, services.detector.child\n"
+        "print(sorted({'obstore', 'redis', 'sqlalchemy', 'httpx'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "True"]
+    assert done.stdout == "[]\n"

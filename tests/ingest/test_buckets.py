@@ -9,7 +9,6 @@ import cv2
 import pytest
 from skimage import data
 
-from services.detector.references import CHANGED, Refused, Rules, open_reference
 from services.detector.service import open_stage as open_detector
 from services.ingest.service import open_stage as open_ingest
 from services.ingest.sources import bucket as bucket_source
@@ -21,7 +20,6 @@ from shared.errors import FacesError, Unreachable
 from shared.health import Health
 from shared.messages import SourceKind, SourceMessage, Status, new_token
 from shared.reasons import Reason
-from shared.references import BUCKETS
 from tests.support.stages import RECIPE, Running, suite_on
 from tests.support.waiting import wait_until
 
@@ -100,29 +98,6 @@ async def test_a_server_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     with pytest.raises(SourceAway, match="it does not answer"):
         await BucketSource(["s3://pictures"]).step(named("s3://pictures/in"))
-
-
-async def test_a_detector_reads_only_the_version_that_was_named(s3: S3, bucket: str) -> None:
-    put(s3, bucket, "a.jpg", content=b"first")
-    [image] = (await BucketSource([f"s3://{bucket}"]).step(named(f"s3://{bucket}"))).images
-    rules = Rules({BUCKETS.kind: (f"s3://{bucket}",)}, 1000)
-    assert image.source_uri is not None
-    assert open_reference(image.source_uri, image.source_version, rules) == b"first"
-    put(s3, bucket, "a.jpg", content=b"second")
-    with pytest.raises(Refused, match=CHANGED):
-        open_reference(image.source_uri, image.source_version, rules)
-    s3.delete_object(Bucket=bucket, Key="a.jpg")
-    with pytest.raises(Refused, match="is gone"):
-        open_reference(image.source_uri, image.source_version, rules)
-
-
-async def test_a_detector_refuses_large_objects_and_other_buckets(s3: S3, bucket: str) -> None:
-    put(s3, bucket, "large.jpg", content=b"x" * 1001)
-    url = f"s3://{bucket}/large.jpg"
-    with pytest.raises(Refused, match="1,001 bytes; FACES_MAX_FILE_BYTES allows 1,000"):
-        open_reference(url, "", Rules({BUCKETS.kind: (f"s3://{bucket}",)}, 1000))
-    with pytest.raises(Refused, match="FACES_SOURCE_BUCKETS"):
-        open_reference(url, "", Rules({BUCKETS.kind: ("s3://other",)}, 1000))
 
 
 async def test_the_whole_way_of_a_bucket_passes_no_pixels_through_redis(

@@ -1,9 +1,21 @@
 """Detectors under test without processes: slots that answer what they are told to."""
 
+from collections.abc import Sequence
+from typing import Any, cast
+
+from services.detector.contents import Contents
 from services.detector.detect import Detector
+from services.detector.keeping import Keeping
 from services.detector.pipe import Reply, Request
 from services.detector.process import SlotAnswer
+from services.detector.room import Room
+from services.detector.roots import Roots
+from services.detector.slots import Slots
 from shared.messages import Face, ImageMessage, Payload, ResultMessage, Status
+from shared.references import FILES
+from shared.settings import Settings
+from shared.streams.away import Away
+from shared.streams.later import WaitingSets
 from shared.streams.stage import Done, Output, Work
 
 FACE = Face(x=1, y=2, w=3, h=4, score=0.9)
@@ -58,3 +70,23 @@ def result_in(output: Output) -> ResultMessage:
     assert isinstance(output.message, ResultMessage)
     assert ResultMessage.decode(output.message.encode()) == output.message
     return output.message
+
+
+class NobodyWaits:
+    """Waiting sets in which nothing waits."""
+
+    async def bring_back(self, _: str) -> int:
+        return 0
+
+
+def detector_of(
+    slots: FakeSlots,
+    payloads: FakePayloads | None = None,
+    keeping: Keeping | None = None,
+    roots: Sequence[str] = (),
+    **overrides: Any,  # Any: any setting's value
+) -> Detector:
+    """A detector of files and of what was sent along."""
+    files = Roots(roots, Away(cast(WaitingSets, NobodyWaits())))
+    contents = Contents(payloads or FakePayloads(), {FILES: files}, Room(1000))
+    return Detector(cast(Slots, slots), contents, files, Settings.load(overrides), keeping)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from services.detector.failures import PictureFailed, Refused, TryAgain
 from services.detector.references.opener import Rules, changed, too_large
-from shared.errors import Unreachable
 from shared.identity import display_name, file_version
 from shared.reasons import Reason
 from shared.references import FILES, is_allowed
@@ -94,7 +93,7 @@ def _read(descriptor: int, version: str, rules: Rules) -> bytes:
     if version and file_version(before.st_size, before.st_mtime_ns) != version:
         raise changed()
     if before.st_size > rules.max_bytes:
-        raise too_large(before.st_size, rules)
+        raise too_large(before.st_size, rules.max_bytes)
     with open(descriptor, "rb", buffering=0, closefd=False) as file:
         content = bytearray(before.st_size + 1)  # one more, to see a file that grows
         view, filled = memoryview(content), 0
@@ -106,18 +105,16 @@ def _read(descriptor: int, version: str, rules: Rules) -> bytes:
     return bytes(view[:filled])
 
 
-def _explained(error: OSError, path: bytes, roots: Sequence[str]) -> PictureFailed | Unreachable:
-    """What an error of the operating system means for this picture."""
+def _explained(error: OSError, path: bytes, roots: Sequence[str]) -> PictureFailed:
+    """What an error of the operating system means for this picture, if its folder is there."""
     name, real = display_name(path), os.path.realpath(path)
-    if error.errno in GONE | NEVER.keys() and not _below(real, roots):
+    below = next((root for root in roots if _below(real, [root])), "")
+    if error.errno in GONE | NEVER.keys() and not below:
         return _outside(roots)  # do not tell whether something is there
     if error.errno in GONE:
-        above = [file_path(root) for root in roots if _below(real, [root])]
-        if missing := [root for root in above if not os.path.exists(root)]:  # noqa: PTH110 - bytes
-            folder = display_name(missing[0])
-            return Unreachable(f"{FILES.setting}: {folder} is not there; is it mounted?")
-        return Refused(Reason.GONE, f"the file {name} is gone")
+        return Refused(Reason.GONE, f"the file {name} is gone", below)
     if error.errno in NEVER:
-        return Refused(Reason.UNREADABLE, f"the file {name} cannot be read: {NEVER[error.errno]}")
-    told = os.strerror(error.errno or 0)
-    return TryAgain(Reason.UNREADABLE, f"the file {name} cannot be read: {told}")
+        told = f"the file {name} cannot be read: {NEVER[error.errno]}"
+        return Refused(Reason.UNREADABLE, told, below)
+    told = f"the file {name} cannot be read: {os.strerror(error.errno or 0)}"
+    return TryAgain(Reason.UNREADABLE, told, below)

@@ -26,7 +26,6 @@ Opener = Callable[[str, str, Rules], bytes]
 Raises:
     Refused: it is gone, changed, too large, or not allowed.
     TryAgain: the storage failed.
-    Unreachable: the storage is not there at all.
 """
 
 CHANGED = "changed_at_source: the file is not the one that was submitted; submit it again"
@@ -37,8 +36,6 @@ def changed() -> Refused:
     return Refused(Reason.CHANGED, CHANGED)
 
 
-def too_large(size: int, rules: Rules) -> Refused:
+def too_large(size: int, limit: int) -> Refused:
     """It has more bytes than are allowed."""
-    return Refused(
-        Reason.TOO_LARGE, f"{size:,} bytes; FACES_MAX_FILE_BYTES allows {rules.max_bytes:,}"
-    )
+    return Refused(Reason.TOO_LARGE, f"{size:,} bytes; FACES_MAX_FILE_BYTES allows {limit:,}")

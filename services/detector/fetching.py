@@ -1,0 +1,152 @@
+"""Objects of buckets, fetched by this process, many at a time, before a slot is free for them.
+
+A slot so needs no network and no credentials, and no bucket holds it up. A bucket that does not
+answer holds up its own pictures: they are put off, untried, until it answers again.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from services.detector import metrics
+from services.detector.failures import Refused, TryAgain
+from services.detector.put_off import PutOff
+from services.detector.references.opener import changed, too_large
+from services.detector.room import Room, Share
+from shared.buckets import Bucket, Buckets, Gone
+from shared.errors import Unreachable
+from shared.identity import object_version
+from shared.reasons import Reason
+from shared.references import BUCKETS, is_allowed
+from shared.settings import Settings
+from shared.stores import ObjectRefused
+from shared.streams.away import Away
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
+PATIENCE_SECONDS = 1.0
+"""A bucket of which something is asked, and from which nothing has come for so long, is silent as
+far as its pictures are concerned. Its connection is given up only after ten times as long, and by
+then its pictures would fill all that a detector may hold, and others would wait for them."""
+
+MOST_PATIENCE_SECONDS = 8.0
+"""Patience is doubled whenever the bucket was slow and not silent; from here on only the time
+limits of its connections count."""
+
+_OPEN_SECONDS = metrics.STEP_SECONDS.labels("open")
+
+
+class _NoRoom(Exception):
+    """An object of so many bytes has to wait before it is read."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
+class Fetching:
+    """Fetches what is allowed, whole, and in the version that was submitted."""
+
+    def __init__(self, settings: Settings, buckets: Buckets, away: Away, room: Room) -> None:
+        self._allowed = BUCKETS.allow_list(settings)
+        self._max_bytes = settings.max_file_bytes
+        self._buckets = buckets
+        self._away = away
+        self._room = room
+        self._patience: defaultdict[str, float] = defaultdict(lambda: PATIENCE_SECONDS)
+
+    @asynccontextmanager
+    async def content(self, uri: str, version: str) -> AsyncIterator[bytes]:
+        """An object's bytes, in this version ('' for any), which take room until the block ends.
+
+        Raises:
+            Refused: it is gone, changed, too large, or not allowed.
+            TryAgain: the bucket refuses it, and takes others.
+            PutOff: the bucket does not answer.
+        """
+        if not is_allowed(uri, self._allowed):
+            raise Refused(
+                Reason.NOT_ALLOWED, f"it is outside of the buckets that {BUCKETS.setting} allows"
+            )
+        bucket, key = self._buckets.of(uri)
+        if later := self._away.later(bucket.url):
+            raise PutOff(later)
+        with self._room.share() as share:
+            try:
+                content = await self._fetched(bucket, key, version, share)
+            except ValueError:
+                raise Refused(
+                    Reason.NOT_A_FILE,
+                    f"{uri[:200]!r} names no object: a key has no '..' and no empty part",
+                ) from None
+            except Gone:
+                raise Refused(Reason.GONE, f"the object {uri} is gone") from None
+            except ObjectRefused as refused:  # a permission may be on its way
+                raise TryAgain(Reason.UNREADABLE, str(refused)) from None
+            except Unreachable as away:
+                raise PutOff(self._away.report(bucket.url, str(away), bucket.ask)) from None
+            yield content
+
+    async def _fetched(self, bucket: Bucket, key: str, version: str, share: Share) -> bytes:
+        """An object's bytes. Where there is no room for them, it is asked for again when there is:
+        nobody knows how long that takes, and a connection would not wait."""
+
+        def check(meta: "ObjectMeta") -> None:
+            is_version = object_version(meta["e_tag"], meta["size"], meta["last_modified"])
+            if version and is_version != version:
+                raise changed()
+            if meta["size"] > self._max_bytes:
+                raise too_large(meta["size"], self._max_bytes)
+            if not share.take_now(meta["size"]):
+                raise _NoRoom(meta["size"])
+
+        while True:
+            began = time.perf_counter()
+            try:
+                content = await self._unless_silent(bucket, key, bucket.get(key, check))
+            except _NoRoom as full:
+                await share.take(full.size)
+            else:
+                _OPEN_SECONDS.observe(time.perf_counter() - began)
+                return content
+
+    async def _unless_silent(
+        self, bucket: Bucket, key: str, getting: Coroutine[object, object, bytes]
+    ) -> bytes:
+        """What `getting` answers, while anything comes from its bucket; errors as it raises.
+
+        Raises:
+            PutOff: nothing came for longer than this process has patience.
+        """
+        patience = self._patience[bucket.url]
+        if patience > MOST_PATIENCE_SECONDS:
+            return await getting
+        asked_at = time.monotonic()
+        task = asyncio.ensure_future(getting)
+        try:
+            while (left := max(asked_at, bucket.heard_at) + patience - time.monotonic()) > 0:
+                await asyncio.wait([task], timeout=left)
+                if task.done():
+                    return task.result()
+        finally:
+            task.cancel()
+        reason = f"{bucket.url} does not answer: nothing came from it for {patience:g} s"
+        raise PutOff(self._away.report(bucket.url, reason, self._ask(bucket, key, patience)))
+
+    def _ask(self, bucket: Bucket, key: str, patience: float) -> Callable[[], Awaitable[None]]:
+        """How to ask a bucket that was silent over this object: for the same object."""
+        asked_before = False
+
+        async def ask() -> None:
+            nonlocal asked_before
+            was_asked, asked_before = asked_before, True
+            with suppress(Gone, ObjectRefused):  # that is an answer
+                await bucket.head(key)
+            if not was_asked:  # it had only been slow
+                self._patience[bucket.url] = patience * 2
+
+        return ask

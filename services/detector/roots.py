@@ -1,0 +1,68 @@
+"""Folders that pictures are read from by reference, and what waits while one is not mounted.
+
+Slots open the files; what they cannot read may be missing because its whole folder is.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from os import fsdecode
+from pathlib import Path
+
+from services.detector.put_off import PutOff
+from shared.errors import Unreachable
+from shared.mounts import MountedFolder
+from shared.patience import SignOfLife, in_thread
+from shared.references import FILES
+from shared.streams.away import Away
+from shared.urls import below, file_path
+
+
+class Roots:
+    """The allowed folders, by their URIs."""
+
+    def __init__(self, allowed: Sequence[str], away: Away) -> None:
+        self._alive = {root: _sign_of_life(root) for root in allowed}
+        self._away = away
+
+    async def look(self) -> None:
+        """See what is mounted now, to tell later what no longer is."""
+        for alive in self._alive.values():
+            with suppress(Unreachable):
+                await alive()
+
+    def of(self, uri: str) -> str:
+        """The folder that a file is in by its name; '' where it is in none."""
+        return next((root for root in self._alive if below(uri, root)), "")
+
+    @asynccontextmanager
+    async def content(self, uri: str, _version: str) -> AsyncIterator[None]:
+        """None: a slot opens the file, if it may.
+
+        Raises:
+            PutOff: its folder is known to be away.
+        """
+        if later := self._away.later(self.of(uri)):
+            raise PutOff(later)
+        yield None
+
+    async def judge(self, root: str) -> None:
+        """See whose fault it is that a file below a folder could not be read: its own, if the
+        folder is there.
+
+        Raises:
+            PutOff: the folder does not answer.
+        """
+        alive = self._alive.get(root)
+        if alive is None:
+            return
+        try:
+            await alive()
+        except Unreachable as away:
+            raise PutOff(self._away.report(root, str(away), alive)) from None
+
+
+def _sign_of_life(root: str) -> SignOfLife:
+    folder = MountedFolder(Path(fsdecode(file_path(root))))
+    silent = f"{FILES.setting}: {folder.folder} does not answer"
+    return SignOfLife(partial(in_thread, folder.see), silent)

@@ -1,0 +1,93 @@
+"""Folders by reference: whose fault it is that a file below them cannot be read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from services.detector.pipe import Reply
+from services.detector.process import SlotAnswer, SlotCrashed
+from shared.messages import ImageMessage, Status
+from shared.reasons import Reason
+from shared.streams.stage import Later, Outcome, Retry, Work
+from tests.support.detecting import FakeSlots, detector_of, handled, result_in
+from tests.support.stages import image
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    return folder
+
+
+def picture_in(root: Path) -> ImageMessage:
+    return image(source_uri=(root / "a.jpg").as_uri())
+
+
+def unreadable(root: Path, reason: Reason) -> SlotAnswer:
+    """What a slot says of a file that it cannot read."""
+    kind = "done" if reason is Reason.GONE else "retry"
+    told = Reply(kind=kind, reason="told", code=reason, unreadable_below=root.as_uri())
+    return SlotAnswer(told, ())
+
+
+def works(message: ImageMessage) -> Sequence[Work[ImageMessage]]:
+    return [Work(message, 1, "me")]
+
+
+async def test_below_a_folder_that_is_there_it_is_the_files_own_fault(root: Path) -> None:
+    gone = detector_of(FakeSlots(unreadable(root, Reason.GONE)), roots=[root.as_uri()])
+    result = result_in(await handled(gone, picture_in(root)))
+    assert (result.status, result.code) == (Status.FAILED, Reason.GONE)
+    broken = detector_of(FakeSlots(unreadable(root, Reason.UNREADABLE)), roots=[root.as_uri()])
+    assert await broken.handle(works(picture_in(root))) == [Retry("told", Reason.UNREADABLE)]
+
+
+@pytest.mark.parametrize("said", [Reason.GONE, Reason.UNREADABLE, Reason.TIMEOUT])
+async def test_below_one_that_is_not_it_is_nobodys_until_the_folder_is_back(
+    said: Reason, root: Path
+) -> None:
+    crash = SlotCrashed("took longer than 60 s", "timeout")
+    slots = FakeSlots(crash if said is Reason.TIMEOUT else unreadable(root, said))
+    detector = detector_of(slots, roots=[root.as_uri()])
+    message = picture_in(root)
+    root.rmdir()
+
+    async def put_off() -> Outcome:
+        [outcome] = await detector.handle(works(message))
+        return outcome
+
+    first = await put_off()
+    assert isinstance(first, Later)
+    assert first.key == root.as_uri()
+    assert "is not there; is it mounted?" in first.reason
+    assert isinstance(await put_off(), Later)
+    assert len(slots.asked) == 1, "the second was put off untried"
+
+    root.mkdir()
+    slots.answer = SlotAnswer(Reply(kind="done", status=Status.NO_FACES), ())
+
+    async def is_searched() -> bool:
+        return not isinstance(await put_off(), Later)
+
+    await wait_until(is_searched, "it is seen that the folder is back")
+
+
+async def test_a_folder_that_a_child_made_up_changes_nothing(root: Path) -> None:
+    made_up = unreadable(Path("/made/up"), Reason.GONE)
+    result = result_in(
+        await handled(detector_of(FakeSlots(made_up), roots=[root.as_uri()]), picture_in(root))
+    )
+    assert result.code == Reason.GONE
+
+
+async def test_files_elsewhere_do_not_wait_for_it(root: Path) -> None:
+    slots = FakeSlots(unreadable(root, Reason.GONE))
+    detector = detector_of(slots, roots=[root.as_uri()])
+    root.rmdir()
+    await detector.handle(works(picture_in(root)))
+    slots.answer = SlotAnswer(Reply(kind="done", status=Status.NO_FACES), ())
+    elsewhere = image(source_uri="file:///elsewhere/a.jpg")
+    assert result_in(await handled(detector, elsewhere)).status is Status.NO_FACES
