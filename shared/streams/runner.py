@@ -29,7 +29,7 @@ from shared.streams.client import BLOCK_MS, SILENT_SECONDS, check, connect
 from shared.streams.entries import Membership
 from shared.streams.handoff import HandOff
 from shared.streams.high_water import HighWaterMarks
-from shared.streams.intake import CLAIM_AT_MOST, Intake
+from shared.streams.intake import CLAIM_AT_MOST, SIGN_OF_LIFE_SECONDS, Intake
 from shared.streams.keys import Keys
 from shared.streams.later import WaitingSets
 from shared.streams.leases import Batches, Leases
@@ -46,12 +46,11 @@ RECLAIM_SECONDS = 2.0
 
 READ_AT_MOST = 500
 GONE_AFTER_LEASES = 20
-"""A consumer that is idle this many leases long, and holds nothing, is taken off the group."""
+"""A consumer that is idle this many leases long, and holds nothing, is taken off the group; not
+before it has missed as many signs of life."""
 
 TIDY_AFTER_LEASES = 2
 """How often such consumers are looked for."""
-
-GAUGES_SECONDS = 5
 
 PARTING_SECONDS = 2.0
 """What the end of a stage may take beyond its drain, where Redis is silent."""
@@ -130,7 +129,7 @@ class Stage(Generic[M]):
                 begin = partial(self._begin, tasks)
                 upkeep = [
                     begin(partial(self._renewing.keep, self._renew, every)),
-                    begin(partial(self._measuring.keep, self._measure, GAUGES_SECONDS)),
+                    begin(partial(self._measuring.keep, self._measure, SIGN_OF_LIFE_SECONDS)),
                 ]
                 sources = [begin(self._read), begin(partial(self._reclaim, waiting))]
                 work = partial(self._work, settling)
@@ -236,11 +235,12 @@ class Stage(Generic[M]):
         LEASES_LOST.labels(self.spec.name).inc(self._leases.lost - before)
 
     async def _measure(self) -> None:
-        """Figures for people, and now and then a look for consumers that are gone."""
+        """A sign of life, figures for people, and now and then a look for who is gone."""
+        await self._intake.show_life()
         await measure(self._client, self._keys, self.spec.name, self.spec.stream)
         if time.monotonic() >= self._tidy_at:
-            limit = int(self._settings.lease_seconds * 1000 * GONE_AFTER_LEASES)
-            await self._scripts.tidy(self._membership, limit)
+            silent = max(self._settings.lease_seconds, SIGN_OF_LIFE_SECONDS)
+            await self._scripts.tidy(self._membership, int(1000 * silent * GONE_AFTER_LEASES))
             self._tidy_at = time.monotonic() + self._settings.lease_seconds * TIDY_AFTER_LEASES
 
     async def _work(self, settling: Settling[M]) -> None:

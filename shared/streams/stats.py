@@ -3,6 +3,7 @@
 It reads right on a server where nothing was ever submitted, and on any server from Redis 6.2 on.
 """
 
+import re
 import time
 from dataclasses import dataclass
 from typing import Any, cast
@@ -11,8 +12,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from shared.metrics import STREAM_ENTRIES, STREAM_LATER, STREAM_OLDEST_SECONDS
-from shared.streams.entries import delivery
+from shared.streams.entries import WEIGHT_DIGITS, delivery
 from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES, Keys
+from shared.streams.later import WaitingSets, WaitsFor
 from shared.streams.replies import understood
 from shared.streams.topology import STREAMS, read_by_services
 
@@ -22,6 +24,9 @@ STAGES = {kind.name: kind.service for kind in read_by_services()}
 SLOT_SECONDS = 5
 WINDOW_SLOTS = 12
 """The scripts count what is finished in slots of 5 seconds; twelve of them are a minute."""
+
+_COUNTED = re.compile(rb"(\d{1,12}) (\d{1,12})")
+"""A slot and how many were finished in it, as the scripts write them."""
 
 _STREAM_OR_NONE = (b"stream", b"none")
 
@@ -44,7 +49,7 @@ class StreamStats:
 
     `lag` is the server's own figure, None where it does not know it: it counts deleted entries
     and loses count when they go out of order. `rate` is entries finished a second. `later` entries
-    were put off: they are not in `length`, and come back by themselves.
+    were put off: they are not in `length`, and come back by themselves; `waits_for` says what for.
     """
 
     name: str
@@ -58,6 +63,7 @@ class StreamStats:
     consumers: tuple[ConsumerStats, ...]
     rate: float
     later: int = 0
+    waits_for: tuple[WaitsFor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,8 +104,8 @@ async def read_stats(client: Redis, keys: Keys) -> Stats:
     # Any below: redis-py types the answers of all protocols at once.
     memory = await client.info("memory")
     seconds = (await client.time())[0]
-    finished = cast("dict[bytes, bytes]", await client.hgetall(keys.rate))
-    weights = cast("dict[bytes, bytes]", await client.hgetall(keys.bytes))
+    finished = await _hash(client, keys.rate)
+    weights = await _hash(client, keys.bytes)
     streams = [
         await _stream(client, keys, name, group, seconds, finished, weights)
         for name, group in STAGES.items()
@@ -141,16 +147,31 @@ async def _stream(
     return StreamStats(
         name=name,
         length=length,
-        bytes=max(0, int(weights.get(key.encode(), b"0"))) if length else 0,
+        bytes=_bytes(weights, key) if length else 0,
         waiting=max(0, length - pending),
         pending=pending,
         lag=None if lag is None else int(lag),
         oldest_seconds=await _oldest(client, key, seconds) if length else 0.0,
         redelivered=await _redelivered(client, key, group) if pending else 0,
         later=int(await client.zcard(keys.due(name))),
+        waits_for=tuple(await WaitingSets(client, keys, name, bound=0).by_key()),
         consumers=await _consumers(client, key, group) if told else (),
         rate=_rate(key, seconds, finished),
     )
+
+
+async def _hash(client: Redis, key: str) -> dict[bytes, bytes]:
+    try:
+        # redis-py types the answer for all protocols at once; with protocol 2 it is this.
+        return cast("dict[bytes, bytes]", await client.hgetall(key))
+    except ResponseError:
+        return {}  # something else is there; figures for people are not worth more
+
+
+def _bytes(weights: dict[bytes, bytes], key: str) -> int:
+    """What a stream weighs, as far as its counter is one."""
+    weight = weights.get(key.encode(), b"")
+    return int(weight) if weight.isdigit() and len(weight) <= WEIGHT_DIGITS else 0
 
 
 async def _length(client: Redis, key: str) -> int:
@@ -211,8 +232,9 @@ def _rate(key: str, seconds: int, finished: dict[bytes, bytes]) -> float:
     now = seconds // SLOT_SECONDS
     counts: dict[int, int] = {}
     for field, value in finished.items():
-        if field.rpartition(b"#")[0] == key.encode():
-            slot, count = map(int, value.split())
+        written = _COUNTED.fullmatch(value)  # anything else was not written by the scripts
+        if written and field.rpartition(b"#")[0] == key.encode():
+            slot, count = map(int, written.groups())
             if now - WINDOW_SLOTS < slot <= now:
                 counts[slot] = count
     if not counts:

@@ -1,6 +1,7 @@
 """`faces stats` reads right in every state of the streams, on a real server."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,18 @@ from shared.messages import ImageMessage, new_token
 from shared.recipe import Recipe
 from shared.settings import Settings
 from shared.streams.client import connect
+from shared.streams.entries import Membership
+from shared.streams.intake import Intake
 from shared.streams.keys import Keys
 from shared.streams.producer import Producer
+from shared.streams.scripts import Scripts
+from shared.streams.stage import Later, Outcome, Work
 from shared.streams.stats import ConsumerStats, Stats, StreamStats, read_stats
 from tests.support.entries import entries_in
 from tests.support.faces_command import Faces
+from tests.support.servers import RedisServer
+from tests.support.stages import running, suite_on
+from tests.support.waiting import wait_until
 
 STREAM_KEYS = {
     "name",
@@ -27,6 +35,7 @@ STREAM_KEYS = {
     "pending",
     "lag",
     "later",
+    "waits_for",
     "oldest_seconds",
     "redelivered",
     "consumers",
@@ -121,6 +130,91 @@ async def test_the_rate_is_of_the_last_minute(redis_url: str) -> None:
     stats = await read(redis_url)
     assert 100 / 15 <= stats.rate <= 100 / 10
     assert stats.eta_seconds == pytest.approx(100 / stats.rate)
+
+
+async def test_what_nobody_can_count_is_left_out(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        slot = int(client.time()[0]) // 5
+        ring = {0: b"what is this", 1: b"\xff 1", 2: f"{slot - 1} 50".encode()}
+        client.hset("{faces}:rate", mapping={f"{{faces}}:results#{n}": v for n, v in ring.items()})
+        client.hset("{faces}:bytes", IMAGES, "many")
+    await add_images(redis_url, 1)
+    stats = await read(redis_url)
+    assert stats.rate > 0
+    assert stats.stream("images").bytes >= 0
+    with redis.Redis.from_url(redis_url) as client:
+        client.set("{faces}:rate", "no hash at all")
+    assert (await read(redis_url)).rate == 0
+
+
+async def test_what_was_put_off_is_told_by_what_it_waits_for(
+    redis_url: str, tmp_path: Path
+) -> None:
+    async def refused(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
+        return [Later(3600, "s3://pictures", "it answers 503 \x1b[2J")]
+
+    async with suite_on(redis_url) as suite, running(suite, refused):
+        await suite.add_all([image("a.jpg"), image("b.jpg")])
+
+        async def two_wait() -> bool:
+            return (await read(redis_url)).stream("images").later == 2
+
+        await wait_until(two_wait, "both are put off")
+    faces = Faces(tmp_path, FACES_REDIS_URL=redis_url)
+    told = json.loads(faces("stats", "--json").stdout)["streams"][1]["waits_for"]
+    assert told == [{"key": "s3://pictures", "count": 2, "reason": "it answers 503 \x1b[2J"}]
+    table = faces("stats").stdout
+    assert "s3://pictures" in table and "\\x1b[2J" in table and "\x1b" not in table
+    assert "2 entries wait for s3://pictures: it answers 503" in advise(
+        await read(redis_url), LEASE
+    )
+
+
+async def test_a_consumer_without_work_is_seen_to_live(own_server: RedisServer) -> None:
+    """Up to Redis 7.0 its reads do not say so, as long as they bring nothing."""
+    async with suite_on(own_server.url) as suite:
+        name, scripts = suite.keys.stream("images"), Scripts(suite.client, suite.keys)
+        membership = Membership(name, "detector", "idle", suite.keys.history("images"))
+        intake = Intake(suite.client, scripts, membership, lease_ms=1000)
+        await intake.join()
+        await suite.add_all([image("a.jpg")])
+        [held] = await intake.read(1)
+
+        async def idle() -> float:
+            [one] = (await read(own_server.url)).stream("images").consumers
+            return one.idle_seconds
+
+        async def long_idle() -> bool:
+            return await idle() > 0.5
+
+        async def shown() -> bool:
+            await intake.show_life()
+            return await idle() < 0.5
+
+        await wait_until(long_idle, "it looks idle")
+        await wait_until(shown, "it is seen to live")
+        [pending] = await suite.client.xpending_range(name, "detector", "-", "+", 9)
+        assert (pending["message_id"], pending["times_delivered"]) == (held.id, 1)
+        assert int(pending["time_since_delivered"]) > 500, "its lease is not renewed by that"
+
+        await suite.client.xgroup_delconsumer(name, "detector", "idle")
+        await intake.show_life()
+        assert [one.name for one in (await read(own_server.url)).stream("images").consumers] == [
+            "idle"
+        ]
+
+
+async def test_a_running_stage_comes_back_to_its_group_by_itself(own_server: RedisServer) -> None:
+    async with suite_on(own_server.url) as suite, running(suite) as run:
+        name, consumer = suite.keys.stream("images"), run.stage.consumer
+
+        async def listed() -> bool:
+            images = (await read(own_server.url)).stream("images")
+            return consumer in [one.name for one in images.consumers]
+
+        await wait_until(listed, "it has joined")
+        await suite.client.xgroup_delconsumer(name, "detector", consumer)
+        await wait_until(listed, "it is back")
 
 
 async def test_a_key_that_is_no_stream_is_not_a_crash(redis_url: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -127,6 +128,7 @@ def as_dict(stats: "Stats", lease_seconds: float, growth: float | None = None) -
                 "pending": stream.pending,
                 "lag": stream.lag,
                 "later": stream.later,
+                "waits_for": [asdict(one) for one in stream.waits_for],
                 "oldest_seconds": round(stream.oldest_seconds, 3),
                 "redelivered": stream.redelivered,
                 "consumers": [
@@ -202,5 +204,24 @@ def _table(stats: "Stats", settings: "Settings", growth: float | None) -> "Rende
     nobody = Text("no consumers", style="dim")
     advice = Text(advise(stats, settings.lease_seconds, growth), style="bold")
     parts: list[RenderableType] = [streams, Text()]
-    parts += [consumers if consumers.row_count else nobody, Text(), figures, advice]
-    return Group(*parts)
+    parts += [consumers if consumers.row_count else nobody, Text()]
+    if any(one.waits_for for one in stats.streams):
+        parts += [_waits_for(stats), Text()]
+    return Group(*parts, figures, advice)
+
+
+def _waits_for(stats: "Stats") -> "RenderableType":
+    """What was put off, by what it waits for."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("put off from", "waits for"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("entries", justify="right")
+    table.add_column("because", overflow="fold")
+    for stream in stats.streams:
+        for one in stream.waits_for:
+            needed, why = Text(printable(one.key)), Text(printable(one.reason))
+            table.add_row(stream.name, needed, f"{one.count:,}", why)
+    return table

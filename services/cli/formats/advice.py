@@ -2,13 +2,17 @@
 
 from math import ceil
 
-from shared.printing import count, duration
+from shared.printing import count, duration, printable
+from shared.streams.intake import SIGN_OF_LIFE_SECONDS
 from shared.streams.keys import IMAGES, RESULTS
 from shared.streams.stats import STAGES, Stats, StreamStats
 
 NEARLY_FULL = 0.9
 LONG_SECONDS = 600
 MANY_RESULTS = 1000
+
+MISSED_SIGNS = 3
+"""A consumer that missed so many signs of life is silent, however short the lease."""
 
 
 def advise(stats: Stats, lease_seconds: float, growth: float | None = None) -> str:
@@ -20,20 +24,33 @@ def advise(stats: Stats, lease_seconds: float, growth: float | None = None) -> s
     """
     if stats.memory_max and stats.memory_used > NEARLY_FULL * stats.memory_max:
         return "Redis is nearly full: producers wait; scale the service whose stream is longest"
+    silent_seconds = max(lease_seconds, MISSED_SIGNS * SIGN_OF_LIFE_SECONDS)
     for stream in stats.streams:
-        if said := _dead_or_absent(stream, lease_seconds):
+        if said := _dead_or_absent(stream, silent_seconds):
             return said
     if stats.dead:
         return f"{count(stats.dead, 'dead letter')}: see why with `faces dead list`"
-    if said := _too_slow(stats, lease_seconds, growth):
+    if said := _too_slow(stats, silent_seconds, growth):
+        return said
+    if said := _waits(stats):
         return said
     return "all is moving" if any(one.length for one in stats.streams) else "nothing is waiting"
 
 
-def _too_slow(stats: Stats, lease_seconds: float, growth: float | None) -> str:
+def _waits(stats: Stats) -> str:
+    """What most of the entries that were put off wait for; '' where there are none."""
+    waits_for = [one for stream in stats.streams for one in stream.waits_for]
+    if not waits_for:
+        return ""
+    most = max(waits_for, key=lambda one: one.count)
+    why = f": {printable(most.reason)}" if most.reason else ""
+    return f"{count(most.count, 'entry waits', 'entries wait')} for {printable(most.key)}{why}"
+
+
+def _too_slow(stats: Stats, silent_seconds: float, growth: float | None) -> str:
     """Which service to scale, and to what; '' where all keep up."""
     images, results = stats.stream(IMAGES), stats.stream(RESULTS)
-    detectors, left = _alive(images, lease_seconds), stats.eta_seconds
+    detectors, left = _alive(images, silent_seconds), stats.eta_seconds
     if growth is not None and growth >= 1 and images.waiting and detectors:
         more = ceil(detectors * growth / images.rate) if images.rate else 1
         return (
@@ -41,7 +58,7 @@ def _too_slow(stats: Stats, lease_seconds: float, growth: float | None) -> str:
             f"to {detectors + more}"
         )
     if results.waiting > images.waiting and results.waiting > MANY_RESULTS:
-        writers = _alive(results, lease_seconds)
+        writers = _alive(results, silent_seconds)
         return f"results wait for the writer: scale writer from {writers} to {writers + 1}"
     if left is not None and left > LONG_SECONDS and detectors:
         return (
@@ -51,16 +68,16 @@ def _too_slow(stats: Stats, lease_seconds: float, growth: float | None) -> str:
     return ""
 
 
-def _alive(stream: StreamStats, lease_seconds: float) -> int:
-    return sum(consumer.idle_seconds <= lease_seconds for consumer in stream.consumers)
+def _alive(stream: StreamStats, silent_seconds: float) -> int:
+    return sum(consumer.idle_seconds <= silent_seconds for consumer in stream.consumers)
 
 
-def _dead_or_absent(stream: StreamStats, lease_seconds: float) -> str:
+def _dead_or_absent(stream: StreamStats, silent_seconds: float) -> str:
     """What a stage's consumers say of it: silent with entries in hand, or not there at all."""
     service = STAGES[stream.name]
-    alive = _alive(stream, lease_seconds)
+    alive = _alive(stream, silent_seconds)
     for consumer in stream.consumers:
-        if consumer.pending and consumer.idle_seconds > lease_seconds:
+        if consumer.pending and consumer.idle_seconds > silent_seconds:
             held = count(consumer.pending, "entry", "entries")
             silent = f"{consumer.name} holds {held}, silent for {duration(consumer.idle_seconds)}"
             if alive:
