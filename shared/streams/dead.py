@@ -16,7 +16,8 @@ from shared.settings import Settings
 from shared.streams.entries import delivery, weight_of
 from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import DEAD, Keys
-from shared.streams.scripts import Answer, Scripts
+from shared.streams.remedies import Remedies
+from shared.streams.scripts import Answer
 from shared.streams.topology import STREAMS
 
 PAGE = 200
@@ -83,7 +84,7 @@ class DeadLetters:
         self._client = client
         self._settings = settings
         self._keys = Keys(settings.prefix)
-        self._scripts = Scripts(client, self._keys)
+        self._remedies = Remedies(client, self._keys)
 
     async def count(self) -> int:
         """How many there are."""
@@ -129,7 +130,7 @@ class DeadLetters:
         marks = await HighWaterMarks.of(self._client, self._settings)
         mark = marks.of_stream(letter.stream)
         encoded = message.encode()
-        answer = await self._scripts.revive(
+        answer = await self._remedies.revive(
             letter.id,
             letter.weight,
             letter.stream,
@@ -147,7 +148,7 @@ class DeadLetters:
         """Delete it with its bytes; False if it was gone already."""
         payloads: tuple[Payload, ...] = letter.message.payloads if letter.message else ()
         ids = [payload.id for payload in payloads]
-        return await self._scripts.drop(letter.id, letter.weight, ids) is Answer.DONE
+        return await self._remedies.drop(letter.id, letter.weight, ids) is Answer.DONE
 
     async def _page(self, start: str, end: str) -> list[DeadLetter]:
         answer = await self._client.xrange(self._keys.stream(DEAD), start, end, count=PAGE)

@@ -47,14 +47,8 @@ class Intake:
         Starting at `0` and deleting what is finished, a group that was lost and is made again
         delivers exactly the unfinished work.
         """
-        try:
-            await self.client.xgroup_create(
-                self.membership.stream, self.membership.group, id="0", mkstream=True
-            )
+        if await self.scripts.join(self.membership):
             log.info("group created", stream=self.membership.stream)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
 
     async def read(self, count: int) -> list[Delivery]:
         """Up to `count` entries that nobody has had yet; waits up to BLOCK_MS for the first.

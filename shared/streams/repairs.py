@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from shared.errors import FacesError
 from shared.streams.entries import MESSAGE_FIELD
 from shared.streams.keys import Keys
-from shared.streams.scripts import Scripts
+from shared.streams.remedies import Remedies
 from shared.streams.topology import StreamKind, carrying_images, read_by_services
 
 PAGE = 500
@@ -37,7 +37,7 @@ async def clear_leftovers(client: Redis, keys: Keys) -> None:
 async def forget_lost_in_flight(client: Redis, keys: Keys) -> bool:
     """While nothing is under way no image is in flight: what a destroyed entry left there would
     keep its image from ever being added again. Whether that was so."""
-    return await Scripts(client, keys).forget_in_flight(carrying_images())
+    return await Remedies(client, keys).forget_in_flight(carrying_images())
 
 
 async def waits(client: Redis, keys: Keys, name: str) -> bool:

@@ -4,7 +4,7 @@ Each method lays out the keys and arguments of one script, whose first lines say
 each answer is one of `Answer`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from importlib import resources
 from typing import cast
@@ -48,11 +48,22 @@ class _Answers(dict[int, Answer]):
         raise Garbled(f"{code} is no answer of a script")
 
 
-_ANSWERS = _Answers({int(answer): answer for answer in Answer})
+ANSWERS = _Answers({int(answer): answer for answer in Answer})
 
 
 def _text(name: str) -> str:
     return resources.files("shared.streams").joinpath("lua", f"{name}.lua").read_text("utf-8")
+
+
+def loader(client: Redis) -> Callable[[str], Script]:
+    """Makes scripts of the files in lua/, each behind what they have in common."""
+    common = _text("common")
+
+    def load(name: str) -> Script:
+        script = cast(Script, client.register_script(common + _text(name)))
+        return Checked(client, name, script)
+
+    return load
 
 
 class Scripts:
@@ -61,15 +72,12 @@ class Scripts:
     def __init__(self, client: Redis, keys: Keys) -> None:
         self.client = client
         self.keys = keys
-        common = _text("common")
-
-        def load(name: str) -> Script:
-            script = cast(Script, client.register_script(common + _text(name)))
-            return Checked(client, name, script)
-
+        load = loader(client)
+        self._join = load("join")
         self._add = load("add")
         self._claim = load("claim")
         self._renew = load("renew")
+        self._put = load("put")
         self._hand_off = load("handoff")
         self._fail = load("fail")
         self._later = load("later")
@@ -78,9 +86,13 @@ class Scripts:
         self._leave_to_others = load("leave_to_others")
         self._tidy = load("tidy")
         self._leave = load("leave")
-        self._revive = load("revive")
-        self._drop = load("drop")
-        self._forget_in_flight = load("forget_in_flight")
+
+    async def join(self, membership: Membership) -> bool:
+        """Make the group, and its stream, at its very beginning; False if it was there."""
+        made: int = await self._join(
+            keys=[membership.stream, self.keys.bytes], args=[membership.group]
+        )
+        return bool(made)
 
     async def add(
         self,
@@ -113,7 +125,7 @@ class Scripts:
                 len(payloads),
             ],
         )
-        return _ANSWERS[code]
+        return ANSWERS[code]
 
     async def claim(
         self, membership: Membership, lease_ms: int, cursor: bytes, count: int
@@ -143,10 +155,20 @@ class Scripts:
             arguments += (one.id, one.deliveries)
         return cast("list[bytes]", await self._renew(keys=[membership.stream], args=arguments))
 
+    async def put(
+        self, payload: str, content: bytes, seconds: int, stream: str, mark: HighWaterMark
+    ) -> Answer:
+        """Set a payload (by its id) for an entry of `stream` though Redis is full; or FULL."""
+        code = await self._put(
+            keys=[self.keys.bytes, self.keys.stream(stream), self.keys.payload(payload)],
+            args=[mark.entries, mark.bytes, content, seconds],
+        )
+        return ANSWERS[code]
+
     async def hand_off(self, keys: Sequence[Value], args: Sequence[Value]) -> list[Answer]:
         """One answer an item. `shared.streams.handoff` lays out the call: it is made for many
         items at once, and takes too much of a stage's time to be laid out twice."""
-        return [_ANSWERS[code] for code in await self._hand_off(keys=keys, args=args)]
+        return [ANSWERS[code] for code in await self._hand_off(keys=keys, args=args)]
 
     async def fail(
         self,
@@ -187,7 +209,7 @@ class Scripts:
                 weight,
             ],
         )
-        return _ANSWERS[code]
+        return ANSWERS[code]
 
     async def later(
         self,
@@ -203,7 +225,7 @@ class Scripts:
             keys=[*self._of(membership), *self._waiting(stream)],
             args=[*self._names(membership, put_off), key, wait_ms, put_off.encoded, reason],
         )
-        return _ANSWERS[code]
+        return ANSWERS[code]
 
     async def bring_back(
         self, stream: str, key: str, cursor: bytes, count: int
@@ -234,7 +256,7 @@ class Scripts:
             keys=[membership.stream],
             args=[membership.group, membership.consumer, left.id, left.deliveries, idle_ms],
         )
-        return _ANSWERS[code]
+        return ANSWERS[code]
 
     async def tidy(self, membership: Membership, idle_ms: int) -> int:
         """Take consumers off the group that hold nothing and are idle this long; how many."""
@@ -247,48 +269,6 @@ class Scripts:
             keys=[membership.stream], args=[membership.group, membership.consumer]
         )
         return bool(left)
-
-    async def revive(
-        self,
-        letter: str,
-        counted: int,
-        stream: str,
-        mark: HighWaterMark,
-        encoded: bytes,
-        weight: int,
-        in_flight: str,
-    ) -> Answer:
-        """Put a dead letter back at the end of its stream; LOST where there is no such letter."""
-        code = await self._revive(
-            keys=[
-                self.keys.bytes,
-                self.keys.in_flight,
-                self.keys.stream(DEAD),
-                self.keys.stream(stream),
-            ],
-            args=[letter, counted, mark.entries, mark.bytes, encoded, weight, in_flight],
-        )
-        return _ANSWERS[code]
-
-    async def drop(self, letter: str, counted: int, payloads: Sequence[str]) -> Answer:
-        """Delete a dead letter with its payloads; LOST where there is no such letter."""
-        code = await self._drop(
-            keys=[self.keys.bytes, self.keys.stream(DEAD), *map(self.keys.payload, payloads)],
-            args=[letter, counted, len(payloads)],
-        )
-        return _ANSWERS[code]
-
-    async def forget_in_flight(self, streams: Sequence[str]) -> bool:
-        """Forget what is in flight, if no entry of these streams can carry it any more."""
-        done: int = await self._forget_in_flight(
-            keys=[
-                self.keys.in_flight,
-                *map(self.keys.stream, streams),
-                *map(self.keys.due, streams),
-            ],
-            args=[len(streams)],
-        )
-        return bool(done)
 
     def _of(self, membership: Membership) -> list[Value]:
         """The keys with which the scripts begin that end an entry."""

@@ -26,6 +26,8 @@ class StreamKind:
         carries_images: its entries are images in flight.
         wakes: its entries only wake their reader, who reads the ledger: one that waits is enough,
             and all of them may be lost.
+        beyond_full: entries are added also while Redis is full, up to the mark: they end what was
+            admitted before, so that memory comes free.
         kept_over_runs: what a run left in it is done by the next; else the next run names it anew.
     """
 
@@ -35,6 +37,7 @@ class StreamKind:
     share: float | None = None
     carries_images: bool = False
     wakes: bool = False
+    beyond_full: bool = False
     kept_over_runs: bool = False
 
 
@@ -44,7 +47,13 @@ STREAMS = {
         StreamKind(SOURCES, "ingest", SourceMessage.decode, share=0.25),
         StreamKind(IMAGES, "detector", ImageMessage.decode, share=1.0, carries_images=True),
         StreamKind(
-            RESULTS, "writer", decode_result, share=0.5, carries_images=True, kept_over_runs=True
+            RESULTS,
+            "writer",
+            decode_result,
+            share=0.5,
+            carries_images=True,
+            beyond_full=True,
+            kept_over_runs=True,
         ),
         StreamKind(DEAD),
     )

@@ -105,12 +105,18 @@ async def test_reply_of_a_read_is_lost(own_server: RedisServer) -> None:
 
 
 async def test_redis_is_full(own_server: RedisServer) -> None:
-    async with suite_on(own_server.url) as suite:
+    async def name_more(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
+        """As ingest: what it hands on is new work."""
+        if works[0].message.name == "more.jpg":
+            return await pass_on(works)
+        return [Done((Output(image("more.jpg")),))]
+
+    async with suite_on(own_server.url, high_water_bytes=1_000_000) as suite:
         await suite.add_all([image() for _ in range(10)])
         health = Health()
         health.ready("start")
         await suite.client.config_set("maxmemory", 1)
-        async with running(suite, health=health, concurrency=2):
+        async with running(suite, name_more, health, concurrency=2):
             await wait_until(lambda: "full" in str(health.problems), "readiness says it is full")
             assert await suite.length(IMAGES) == 10, "nothing is lost"
             await suite.client.config_set("maxmemory", 0)

@@ -35,6 +35,13 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- Let this script write also while Redis is full. There a script's first write is refused if it may
+-- cost memory, and what follows a write that was let through is not; this one costs nothing. For
+-- scripts that free about as much as they add, or add no more than what is held bounds.
+local function write_also_when_full(bytes_key)
+  redis.call('HDEL', bytes_key, '')
+end
+
 -- A stream to add to, and how far it may fill: {key, entries, bytes}. An empty stream always takes
 -- one, and an empty stream holds no bytes, whatever a lost or edited counter says. A stream that
 -- only wakes its reader has -1 entries for a mark: it is never full, and takes a wake-up only

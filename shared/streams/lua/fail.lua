@@ -13,6 +13,7 @@ local attempt, reason, code, idle, message = arg(), arg(), arg(), number(), arg(
 local result, result_weight = arg(), number()
 
 if not owned(stream, group, consumer, id, deliveries) then return 0 end
+write_also_when_full(bytes_key)
 
 local attempts = cjson.decode(redis.call('HGET', history, id) or '[]')
 attempts[#attempts + 1] = cjson.decode(attempt)

@@ -3,7 +3,8 @@
 --       to drop and, output by output, its new payloads and its carried payloads.
 -- ARGV  group, consumer, all numbers as one list in JSON, the first and the last id in the order
 --       of the stream; then, item by item, id, in flight and, output by output, message, in flight.
--- The numbers: of output streams, for each its marks (entries, bytes); of items, for each its
+-- The numbers: 1 if all this may be written also while Redis is full, else 0; of output streams, for
+--       each its marks (entries, bytes); of items, for each its
 --       deliveries, weight, number of payloads to drop, number of outputs; for each output: index of
 --       its stream, weight, numbers of new and of carried payloads.
 -- Returns one number an item: 1 done, 0 no longer ours, -1 full, -2 a new payload is missing,
@@ -12,6 +13,8 @@ local stream, bytes_key, in_flight, history, rate = key(), key(), key(), key(), 
 local group, consumer = arg(), arg()
 local next_number = in_turn(cjson.decode(arg()))
 local first, last = arg(), arg()
+
+if next_number() == 1 then write_also_when_full(bytes_key) end
 
 local marks = {}
 for i = 1, next_number() do
@@ -109,5 +112,9 @@ for _, mark in ipairs(marks) do count_added(mark, bytes_key) end
 -- Acknowledged together, and also where one of them failed: what was added must be finished.
 finish(stream, group, ended, freed, bytes_key, history)
 count_finished(rate, stream, #ended)
-if problem then error(problem) end
+if problem then
+  -- The server's own error, such as `OOM ...`, which Lua has put the place in front of.
+  local text = type(problem) == 'table' and problem.err or problem
+  return redis.error_reply(string.match(text, '%u%u+ .*$') or text)
+end
 return answers

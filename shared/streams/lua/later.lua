@@ -9,6 +9,7 @@ local group, consumer, id, deliveries, weight = arg(), arg(), arg(), number(), a
 local name, wait, message, reason = arg(), number(), arg(), arg()
 
 if not owned(stream, group, consumer, id, deliveries) then return 0 end
+write_also_when_full(bytes_key)
 
 local record = {m = message, n = weight, key = name, history = redis.call('HGET', history, id)}
 redis.call('HSET', waiting, id, cjson.encode(record))

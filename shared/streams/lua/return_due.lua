@@ -9,6 +9,7 @@ local ids = redis.call('ZRANGEBYSCORE', due, '-inf', now_ms(), 'LIMIT', 0, ARGV[
 if #ids == 0 then return 0 end
 local mark = new_mark(stream_key, 0, 0, bytes_key)
 if mark.problem ~= 0 then return mark.problem end
+write_also_when_full(bytes_key)
 
 local freed = 0
 for _, id in ipairs(ids) do

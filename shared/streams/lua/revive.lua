@@ -11,6 +11,7 @@ local message, weight, name = arg(), number(), arg()
 
 if #redis.call('XRANGE', dead, id, id) == 0 then return 0 end
 if mark.problem ~= 0 then return mark.problem end
+write_also_when_full(bytes_key)
 if name ~= '' and redis.call('SADD', in_flight, name) == 0 then return -4 end
 add(mark, message, weight)
 count_added(mark, bytes_key)
