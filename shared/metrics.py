@@ -40,6 +40,15 @@ STREAM_LATER = Gauge(
 STREAM_OLDEST_SECONDS = Gauge(
     "faces_stream_oldest_seconds", "Age of the oldest entry in the stage's input stream.", ["stage"]
 )
+DEAD_LETTERS = Gauge("faces_dead_letters", "Dead letters; every service tells the same.")
+DEAD_LETTER_BYTES = Gauge(
+    "faces_dead_letter_bytes", "Bytes of dead letters with the pictures that they keep."
+)
+DEAD_LETTERS_SHED = Counter(
+    "faces_dead_letters_shed",
+    "Dead letters that made room at their bound: lost their bytes, or went (letter).",
+    ["what"],
+)
 LOOP_STALL_SECONDS = Histogram(
     "faces_event_loop_stall_seconds",
     "How late the event loop was at a regular tick.",

@@ -100,6 +100,12 @@ class Settings(BaseSettings):
     max_attempts: int = Field(
         3, ge=1, le=20, description="Attempts before an entry becomes a dead letter."
     )
+    dead_letters: int = Field(
+        10_000,
+        ge=1,
+        description="Dead letters kept: beyond that the oldest go. Together they may take an "
+        "eighth of what images may: beyond that the oldest lose their pictures first.",
+    )
     max_deliveries: int = Field(
         50,
         ge=2,

@@ -1,11 +1,15 @@
 """What happens to an entry whose attempt failed: put back for later, or a dead letter."""
 
 import json
+from contextlib import suppress
+
+from redis.exceptions import RedisError
 
 from shared.backoff import backoff
 from shared.messages import Message, now
 from shared.reasons import Failure
 from shared.settings import Settings
+from shared.streams.dead_bounds import DeadBounds
 from shared.streams.entries import Delivery, Membership, weight_of
 from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import DEAD, RESULTS
@@ -25,6 +29,7 @@ class FailedAttempts:
         self._marks = marks
         self._membership = membership
         self._settings = settings
+        self._bounds = DeadBounds(scripts.client, scripts.keys, marks.of_stream(DEAD))
 
     def delay(self, delivery: Delivery, *, final: bool) -> float | None:
         """Seconds until the next attempt; None where there is none.
@@ -56,7 +61,7 @@ class FailedAttempts:
         sentence = failure.sentence[:REASON_LIMIT]
         encoded = result.encode() if result else b""
         idle = None if delay is None else self._settings.lease_seconds - delay
-        return await self._scripts.fail(
+        answer = await self._scripts.fail(
             self._membership,
             delivery,
             in_flight=message.in_flight if message else "",
@@ -66,6 +71,10 @@ class FailedAttempts:
             result=(encoded, weight_of(result, encoded)) if result else None,
             marks=(self._marks.of_stream(DEAD), self._marks.of_stream(RESULTS)),
         )
+        if answer is Answer.DEAD:
+            with suppress(RedisError):  # whoever keeps its gauges does it soon
+                await self._bounds.keep()
+        return answer
 
     def _attempt(self, failure: Failure, sentence: str) -> str:
         """One line of an entry's history, as JSON."""

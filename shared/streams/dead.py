@@ -3,18 +3,18 @@
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal, cast
 
 from redis.asyncio import Redis
 
 from shared.errors import FacesError
-from shared.messages import Message, Payload
+from shared.messages import Message
 from shared.reasons import Reason
 from shared.settings import Settings
 from shared.streams.entries import delivery, weight_of
-from shared.streams.high_water import HighWaterMarks
+from shared.streams.high_water import ENTRY_OVERHEAD_BYTES, HighWaterMarks
 from shared.streams.keys import DEAD, Keys
 from shared.streams.remedies import Remedies
 from shared.streams.scripts import Answer
@@ -45,7 +45,14 @@ class Attempt:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """An entry that was given up, as it was, with why. `stream` is `sources`, `images`, ..."""
+    """An entry that was given up, as it was, with why.
+
+    Attributes:
+        stream: that it was in: `sources`, `images`, ...
+        weight, weight_without_bytes: what it counts for, with its payloads and without them.
+        bytes_gone: it had payloads that Redis has no more: dead letters are bounded, and the
+            oldest lose their bytes first.
+    """
 
     id: str
     stream: str
@@ -54,6 +61,8 @@ class DeadLetter:
     history: tuple[Attempt, ...]
     encoded: bytes
     weight: int
+    weight_without_bytes: int
+    bytes_gone: bool = False
 
     @property
     def died_at(self) -> datetime:
@@ -68,6 +77,12 @@ class DeadLetter:
             return kind.decode(self.encoded) if kind and kind.decode else None
         except FacesError:
             return None
+
+    @property
+    def payload_ids(self) -> tuple[str, ...]:
+        """Of the payloads that it keeps, or kept."""
+        message = self.message
+        return tuple(payload.id for payload in message.payloads) if message else ()
 
     @property
     def name(self) -> str:
@@ -131,8 +146,7 @@ class DeadLetters:
         mark = marks.of_stream(letter.stream)
         encoded = message.encode()
         answer = await self._remedies.revive(
-            letter.id,
-            letter.weight,
+            letter,
             letter.stream,
             mark,
             encoded,
@@ -146,29 +160,45 @@ class DeadLetters:
 
     async def drop(self, letter: DeadLetter) -> bool:
         """Delete it with its bytes; False if it was gone already."""
-        payloads: tuple[Payload, ...] = letter.message.payloads if letter.message else ()
-        ids = [payload.id for payload in payloads]
-        return await self._remedies.drop(letter.id, letter.weight, ids) is Answer.DONE
+        return await self._remedies.drop(letter) is Answer.DONE
 
     async def _page(self, start: str, end: str) -> list[DeadLetter]:
-        answer = await self._client.xrange(self._keys.stream(DEAD), start, end, count=PAGE)
-        # redis-py types the answer for all protocols at once; with protocol 2 it is this.
-        entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", answer or [])
-        return [_letter(entry_id, fields) for entry_id, fields in entries]
+        letters = await read_letters(self._client, self._keys, start, end, PAGE)
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for letter in letters:
+                pipeline.exists(*map(self._keys.payload, letter.payload_ids or ("",)))
+            there = await pipeline.execute()
+        return [
+            replace(letter, bytes_gone=number < len(letter.payload_ids))
+            for letter, number in zip(letters, there, strict=True)
+        ]
+
+
+async def read_letters(
+    client: Redis, keys: Keys, start: str, end: str, count: int
+) -> list[DeadLetter]:
+    """Up to `count` letters from `start` to `end`, oldest first; payloads are not looked for."""
+    answer = await client.xrange(keys.stream(DEAD), start, end, count=count)
+    # redis-py types the answer for all protocols at once; with protocol 2 it is this.
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", answer or [])
+    return [_letter(entry_id, fields) for entry_id, fields in entries]
 
 
 def _letter(entry_id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
     read = delivery(entry_id, fields)
     reason = fields.get(b"reason", b"").decode("utf-8", "replace")
     code = fields.get(b"code")
+    history = fields.get(b"history", b"[]")
+    texts = len(read.encoded) + len(history) + len(fields.get(b"reason", b""))
     return DeadLetter(
         id=entry_id.decode(),
         stream=fields.get(b"stream", b"").decode("utf-8", "replace").rpartition(":")[2],
         reason=reason,
         code=Reason.of(code.decode("utf-8", "replace") if code else None, reason),
-        history=_history(fields.get(b"history", b"[]")),
+        history=_history(history),
         encoded=read.encoded,
         weight=read.weight,
+        weight_without_bytes=min(read.weight, ENTRY_OVERHEAD_BYTES + texts),
     )
 
 

@@ -38,11 +38,12 @@ class HighWaterMarks:
     """The marks of all streams, from the settings and the server's own memory limit.
 
     Images may take half of the memory, other streams their share of that, so that finishing what
-    is there always has room. A mark may be overshot by what is added at once.
+    is there always has room: in all 15 sixteenths. A mark may be overshot by what is added at once.
     """
 
     def __init__(self, settings: Settings, maxmemory: int) -> None:
         self._entries = settings.high_water
+        self._dead_letters = settings.dead_letters
         self._bytes = settings.high_water_bytes or (maxmemory or 2 * GIBIBYTE) // 2
 
     @classmethod
@@ -57,4 +58,5 @@ class HighWaterMarks:
         kind = STREAMS.get(name)
         if kind is None or kind.share is None:
             return ONLY_WAKES if kind is not None and kind.wakes else NO_MARK
-        return HighWaterMark(self._entries, int(self._bytes * kind.share))
+        entries = self._dead_letters if kind.discards else self._entries
+        return HighWaterMark(entries, int(self._bytes * kind.share))

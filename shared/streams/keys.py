@@ -50,6 +50,12 @@ class Keys:
         return f"{{{self.prefix}}}:later:{name}:reasons"
 
     @property
+    def dead_shed(self) -> str:
+        """Hash of what dead letters lost at their bound: `last`, the id up to which all lost their
+        bytes, and how many did (`bytes`) or went altogether (`letters`)."""
+        return f"{{{self.prefix}}}:dead:shed"
+
+    @property
     def bytes(self) -> str:
         """Hash of stream key to the bytes of its entries and their payloads."""
         return f"{{{self.prefix}}}:bytes"

@@ -10,7 +10,6 @@ import os
 import random
 import secrets
 import socket
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -21,37 +20,30 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from shared.health import Health
-from shared.metrics import HELD, LEASES_LOST, REDELIVERED
+from shared.metrics import REDELIVERED
 from shared.settings import Settings
 from shared.streams.attempts import FailedAttempts
 from shared.streams.batching import HandOffBatching
 from shared.streams.client import BLOCK_MS, SILENT_SECONDS, check, connect
+from shared.streams.dead_bounds import DeadBounds
 from shared.streams.entries import Membership
 from shared.streams.handoff import HandOff
 from shared.streams.high_water import HighWaterMarks
-from shared.streams.intake import CLAIM_AT_MOST, SIGN_OF_LIFE_SECONDS, Intake
-from shared.streams.keys import Keys
+from shared.streams.intake import CLAIM_AT_MOST, Intake
+from shared.streams.keys import DEAD, Keys
 from shared.streams.later import WaitingSets
 from shared.streams.leases import Batches, Leases
 from shared.streams.outage import Outage
 from shared.streams.scripts import Scripts
 from shared.streams.settling import Settling
 from shared.streams.stage import M, StageSpec
-from shared.streams.stats import measure
+from shared.streams.upkeep import RENEWALS_A_LEASE, Upkeep
 from shared.streams.waiting import happens_within, is_cancelled
 
-RENEWALS_A_LEASE = 4
 RECLAIM_SECONDS = 2.0
 """Longest time between two looks for abandoned entries; one costs Redis some ten microseconds."""
 
 READ_AT_MOST = 500
-GONE_AFTER_LEASES = 20
-"""A consumer that is idle this many leases long, and holds nothing, is taken off the group; not
-before it has missed as many signs of life."""
-
-TIDY_AFTER_LEASES = 2
-"""How often such consumers are looked for."""
-
 PARTING_SECONDS = 2.0
 """What the end of a stage may take beyond its drain, where Redis is silent."""
 
@@ -87,13 +79,11 @@ class Stage(Generic[M]):
         self._leases = Leases(self._scripts, self._membership, lease_ms, spec.capacity())
         self._batches = Batches(spec.batch, spec.linger)
         self._keys = keys
+        self._health = health
         self._servers = Outage(spec.name, health)
         self._reading = Outage(spec.name, health, "reading")
         self._reclaiming = Outage(spec.name, health, "reclaiming")
-        self._renewing = Outage(spec.name, health, "leases")
-        self._measuring = Outage(spec.name, None, "gauges")
         self._output = Outage(spec.name, health, "output")
-        self._tidy_at = 0.0
         self._stopping = asyncio.Event()
         self._look = asyncio.Event()
         self._looks: set[int] = set()
@@ -118,26 +108,31 @@ class Stage(Generic[M]):
             held=lambda: len(self._leases),
         )
         settling = self._settling(marks, batching)
+        upkeep = Upkeep(
+            self.spec,
+            self._settings,
+            self._client,
+            self._membership,
+            self._intake,
+            self._leases,
+            DeadBounds(self._client, self._keys, marks.of_stream(DEAD)),
+            self._health,
+        )
         bound = marks.of_stream(self.spec.stream).entries
         waiting = WaitingSets(self._client, self._keys, self.spec.stream, bound)
         self._servers.ready()
         log.info("consuming", stage=self.spec.name, consumer=self.consumer)
-        every = self._settings.lease_seconds / RENEWALS_A_LEASE
-        HELD.labels(self.spec.name).set_function(lambda: len(self._leases))
         try:
             async with asyncio.TaskGroup() as tasks:
                 begin = partial(self._begin, tasks)
-                upkeep = [
-                    begin(partial(self._renewing.keep, self._renew, every)),
-                    begin(partial(self._measuring.keep, self._measure, SIGN_OF_LIFE_SECONDS)),
-                ]
+                keeping = [begin(upkeep.renew_leases), begin(upkeep.look_after)]
                 sources = [begin(self._read), begin(partial(self._reclaim, waiting))]
                 work = partial(self._work, settling)
                 workers = [begin(work) for _ in range(self.spec.concurrency)]
                 await stop.wait()
                 await self._drain(sources, workers)
                 await batching.close()
-                for task in upkeep:
+                for task in keeping:
                     task.cancel()
         except Exception:
             await self._leave()
@@ -227,21 +222,6 @@ class Stage(Generic[M]):
     def _look_at(self, tick: int) -> None:
         self._looks.discard(tick)
         self._look.set()
-
-    async def _renew(self) -> None:
-        """Renew all leases, also while draining, until the last batch is settled."""
-        before = self._leases.lost
-        await self._leases.renew()
-        LEASES_LOST.labels(self.spec.name).inc(self._leases.lost - before)
-
-    async def _measure(self) -> None:
-        """A sign of life, figures for people, and now and then a look for who is gone."""
-        await self._intake.show_life()
-        await measure(self._client, self._keys, self.spec.name, self.spec.stream)
-        if time.monotonic() >= self._tidy_at:
-            silent = max(self._settings.lease_seconds, SIGN_OF_LIFE_SECONDS)
-            await self._scripts.tidy(self._membership, int(1000 * silent * GONE_AFTER_LEASES))
-            self._tidy_at = time.monotonic() + self._settings.lease_seconds * TIDY_AFTER_LEASES
 
     async def _work(self, settling: Settling[M]) -> None:
         """Handle batch after batch until there are none left after a stop."""

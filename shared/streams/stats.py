@@ -5,13 +5,14 @@ It reads right on a server where nothing was ever submitted, and on any server f
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from shared.metrics import STREAM_ENTRIES, STREAM_LATER, STREAM_OLDEST_SECONDS
+from shared.streams.dead_bounds import Shed
 from shared.streams.entries import WEIGHT_DIGITS, delivery
 from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES, Keys
 from shared.streams.later import WaitingSets, WaitsFor
@@ -68,12 +69,17 @@ class StreamStats:
 
 @dataclass(frozen=True)
 class Stats:
-    """All streams at one time. `memory_max` is 0 where the server has no limit."""
+    """All streams at one time. `memory_max` is 0 where the server has no limit.
+
+    `dead_bytes` is what dead letters take, and `dead_shed` what they lost at their bound.
+    """
 
     streams: tuple[StreamStats, ...]
     dead: int
     memory_used: int
     memory_max: int
+    dead_bytes: int = 0
+    dead_shed: Shed = field(default_factory=Shed)
 
     @property
     def rate(self) -> float:
@@ -110,9 +116,12 @@ async def read_stats(client: Redis, keys: Keys) -> Stats:
         await _stream(client, keys, name, group, seconds, finished, weights)
         for name, group in STAGES.items()
     ]
+    dead = await _length(client, keys.stream(DEAD))
     return Stats(
         streams=tuple(streams),
-        dead=await _length(client, keys.stream(DEAD)),
+        dead=dead,
+        dead_bytes=_bytes(weights, keys.stream(DEAD)) if dead else 0,
+        dead_shed=Shed.read(await _hash(client, keys.dead_shed)),
         memory_used=int(memory.get("used_memory", 0)),
         memory_max=int(memory.get("maxmemory", 0)),
     )
@@ -231,9 +240,9 @@ def _rate(key: str, seconds: int, finished: dict[bytes, bytes]) -> float:
     """Entries finished a second over the last minute, or since the first of them in it."""
     now = seconds // SLOT_SECONDS
     counts: dict[int, int] = {}
-    for field, value in finished.items():
+    for name, value in finished.items():
         written = _COUNTED.fullmatch(value)  # anything else was not written by the scripts
-        if written and field.rpartition(b"#")[0] == key.encode():
+        if written and name.rpartition(b"#")[0] == key.encode():
             slot, count = map(int, written.groups())
             if now - WINDOW_SLOTS < slot <= now:
                 counts[slot] = count

@@ -4,7 +4,8 @@
     any of them -> dead
 
 In every circle of streams one edge has no high-water mark and carries at most one entry an
-admitted input, so that streams cannot stop each other: dead letters, and wake-ups.
+admitted input, so that streams cannot stop each other: dead letters, which discard the oldest at
+their bound, and wake-ups. The shares of all streams add up to less than Redis' memory.
 """
 
 from collections.abc import Callable
@@ -26,6 +27,7 @@ class StreamKind:
         carries_images: its entries are images in flight.
         wakes: its entries only wake their reader, who reads the ledger: one that waits is enough,
             and all of them may be lost.
+        discards: at its mark the oldest make room, and nobody waits.
         beyond_full: entries are added also while Redis is full, up to the mark: they end what was
             admitted before, so that memory comes free.
         kept_over_runs: what a run left in it is done by the next; else the next run names it anew.
@@ -37,6 +39,7 @@ class StreamKind:
     share: float | None = None
     carries_images: bool = False
     wakes: bool = False
+    discards: bool = False
     beyond_full: bool = False
     kept_over_runs: bool = False
 
@@ -55,7 +58,7 @@ STREAMS = {
             beyond_full=True,
             kept_over_runs=True,
         ),
-        StreamKind(DEAD),
+        StreamKind(DEAD, share=0.125, discards=True),
     )
 }
 

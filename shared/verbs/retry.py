@@ -15,13 +15,14 @@ class Retried(StrEnum):
     UNDER_WAY = "under way"
     UNREADABLE = "unreadable"
     NO_ROW = "no row"
+    BYTES_GONE = "bytes gone"
 
 
 async def retry(letter: DeadLetter, letters: DeadLetters, catalog: Catalog) -> Retried:
     """Put one back at the end of its stream, with all its attempts before it.
 
-    A letter that holds no message (`UNREADABLE`), or whose picture has no row any more (`NO_ROW`),
-    stays where it is.
+    A letter that holds no message (`UNREADABLE`), whose picture has no row any more (`NO_ROW`), or
+    that kept the only bytes and lost them (`BYTES_GONE`) stays where it is.
 
     Raises:
         FacesError: the key of its stream holds something else.
@@ -30,6 +31,8 @@ async def retry(letter: DeadLetter, letters: DeadLetters, catalog: Catalog) -> R
     message = letter.message
     if message is None:
         return Retried.UNREADABLE
+    if letter.bytes_gone:
+        return Retried.BYTES_GONE
     if isinstance(message, ImageMessage | ResultMessage):
         generation = await catalog.curator.revive(message.id, message.recipe.id)
         if generation is None:

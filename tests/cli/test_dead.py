@@ -161,6 +161,20 @@ def test_a_drop_deletes_it_and_the_bytes_that_it_kept(suite: Suite) -> None:
     assert suite.client.get(f"{{faces}}:body:{suite.payload.id}") is None
 
 
+async def test_a_letter_whose_bytes_are_gone_says_so_and_stays(suite: Suite) -> None:
+    """The oldest lose them when there are many; of a picture that was sent along none is left."""
+    await suite.record_failure()
+    suite.client.delete(f"{{faces}}:body:{suite.payload.id}")
+    assert "no end after 60 s; its bytes are gone" in suite.faces("dead", "list").stdout
+    assert "its bytes are gone" in suite.faces("dead", "show", suite.id).stdout
+    assert json.loads(suite.faces("dead", "list", "--json").stdout)["bytes_gone"]
+    done = suite.faces("dead", "retry", "--all")
+    assert done.stdout == "0 put back\n"
+    assert "its bytes are gone; left where it is" in done.stderr
+    assert await suite.row() == (Status.FAILED, 1)
+    assert suite.client.xlen(DEAD) == 1
+
+
 @pytest.mark.parametrize("command", ["retry", "drop"])
 def test_nothing_given_is_not_everything(suite: Suite, command: str) -> None:
     done = suite.faces("dead", command)

@@ -189,6 +189,11 @@ class Delivering(RuleBasedStateMachine):
         assert self.run(self.suite.client.zcard(self.due)) == len(waiting)
 
     @invariant()
+    def dead_letters_are_weighed(self) -> None:
+        letters = self.run(self.suite.entries(DEAD))
+        assert self.run(self.suite.bytes_held(DEAD)) == sum(int(one[b"n"]) for one in letters)
+
+    @invariant()
     def failed_attempts_survive_a_wait(self) -> None:
         found = self.run(self.suite.client.xrange(self.suite.keys.stream(IMAGES)))
         history = self.run(self.suite.client.hgetall(self.suite.keys.history(IMAGES)))

@@ -72,7 +72,17 @@ async def read(url: str) -> Stats:
 async def test_on_a_server_where_nothing_was_submitted_all_is_zero(redis_url: str) -> None:
     stats = await read(redis_url)
     told = as_dict(stats, LEASE)
-    assert set(told) == {"streams", "dead", "memory", "rate", "eta_seconds", "advice"}
+    assert set(told) == {
+        "streams",
+        "dead",
+        "dead_bytes",
+        "dead_without_bytes",
+        "dead_gone",
+        "memory",
+        "rate",
+        "eta_seconds",
+        "advice",
+    }
     streams = told["streams"]
     assert isinstance(streams, list)
     assert [stream["name"] for stream in streams] == ["sources", "images", "results"]

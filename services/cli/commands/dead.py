@@ -157,7 +157,7 @@ async def _list(choice: _Choice, as_json: bool, place: Place) -> None:
                 continue
             print(
                 f"{letter.id}  {printable(letter.stream):<8} {printable(letter.name)}\n"
-                f"    {letter.code.value}: {printable(letter.reason)}"
+                f"    {letter.code.value}: {printable(letter.reason)}{_gone(letter)}"
             )
     if as_json:
         return
@@ -178,7 +178,7 @@ async def _show(identity: str, place: Place) -> None:
         ("stream", letter.stream),
         ("died", f"{letter.died_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("code", letter.code.value),
-        ("reason", letter.reason),
+        ("reason", letter.reason + _gone(letter)),
         ("message", letter.encoded.decode("utf-8", "backslashreplace")),
     ):
         print(f"{what + ':':<9}{printable(value)}")
@@ -193,6 +193,7 @@ async def _retry(choice: _Choice, place: Place) -> None:
     told = {
         Retried.UNREADABLE: "no message that can be read; left where it is",
         Retried.NO_ROW: "the catalog has no row of it any more; left where it is",
+        Retried.BYTES_GONE: "its bytes are gone; left where it is: submit it again from its source",
     }
     done: Counter[Retried] = Counter()
     async with deployment(place) as opened:
@@ -216,6 +217,11 @@ async def _drop(choice: _Choice, place: Place) -> None:
     print(f"{dropped:,} dropped")
 
 
+def _gone(letter: "DeadLetter") -> str:
+    """What is said of a letter that made room for newer ones."""
+    return "; its bytes are gone" if letter.bytes_gone else ""
+
+
 def _as_dict(letter: "DeadLetter") -> dict[str, object]:
     return {
         "id": letter.id,
@@ -224,5 +230,6 @@ def _as_dict(letter: "DeadLetter") -> dict[str, object]:
         "died_at": letter.died_at.isoformat(),
         "reason": letter.reason,
         "code": letter.code.value,
+        "bytes_gone": letter.bytes_gone,
         "history": [asdict(attempt) for attempt in letter.history],
     }

@@ -143,6 +143,9 @@ def as_dict(stats: "Stats", lease_seconds: float, growth: float | None = None) -
             for stream in stats.streams
         ],
         "dead": stats.dead,
+        "dead_bytes": stats.dead_bytes,
+        "dead_without_bytes": stats.dead_shed.stripped,
+        "dead_gone": stats.dead_shed.gone,
         "memory": {"used": stats.memory_used, "max": stats.memory_max},
         "rate": round(stats.rate, 3),
         "eta_seconds": None if stats.eta_seconds is None else round(stats.eta_seconds, 1),
@@ -198,7 +201,8 @@ def _table(stats: "Stats", settings: "Settings", growth: float | None) -> "Rende
     left = stats.eta_seconds
     limit = f" of {size(stats.memory_max)}" if stats.memory_max else ", no limit"
     figures = Text(
-        f"dead letters {stats.dead:,}   Redis memory {size(stats.memory_used)}{limit}   "
+        f"dead letters {stats.dead:,}, {size(stats.dead_bytes)}   "
+        f"Redis memory {size(stats.memory_used)}{limit}   "
         f"{stats.rate:.1f} images/s   empty in {'unknown' if left is None else duration(left)}"
     )
     nobody = Text("no consumers", style="dim")

@@ -28,13 +28,22 @@ def advise(stats: Stats, lease_seconds: float, growth: float | None = None) -> s
     for stream in stats.streams:
         if said := _dead_or_absent(stream, silent_seconds):
             return said
-    if stats.dead:
-        return f"{count(stats.dead, 'dead letter')}: see why with `faces dead list`"
+    if stats.dead or stats.dead_shed.gone:
+        return _dead_letters(stats)
     if said := _too_slow(stats, silent_seconds, growth):
         return said
     if said := _waits(stats):
         return said
     return "all is moving" if any(one.length for one in stats.streams) else "nothing is waiting"
+
+
+def _dead_letters(stats: Stats) -> str:
+    """That there are some, and what the oldest lost at their bound."""
+    shed = stats.dead_shed
+    lost = [f"{shed.stripped:,} lost their pictures"] if shed.stripped else []
+    lost += [f"{shed.gone:,} more are gone"] if shed.gone else []
+    at_bound = f"; {' and '.join(lost)} to make room: retry or drop them" if lost else ""
+    return f"{count(stats.dead, 'dead letter')}: see why with `faces dead list`{at_bound}"
 
 
 def _waits(stats: Stats) -> str:

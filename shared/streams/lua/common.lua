@@ -133,3 +133,23 @@ local function count_finished(rate, stream, count)
   if tonumber(seen) == slot then count = count + tonumber(before) end
   redis.call('HSET', rate, field, string.format('%d %d', slot, count))
 end
+
+-- Whether a dead letter that is there still counts with its bytes. The oldest lose them first, so
+-- the hash `shed` needs to name the last of these only.
+local function has_bytes(dead, shed, id)
+  local after = '(' .. (redis.call('HGET', shed, 'last') or '0-0')
+  return #redis.call('XRANGE', dead, after, id, 'COUNT', 1) > 0
+end
+
+-- Delete a dead letter that is there, which counts for one weight with its bytes, and for another
+-- without them.
+local function delete_letter(dead, shed, bytes_key, id, whole, without_bytes)
+  local weight = has_bytes(dead, shed, id) and whole or without_bytes
+  redis.call('XDEL', dead, id)
+  if redis.call('XLEN', dead) > 0 then
+    redis.call('HINCRBY', bytes_key, dead, -weight)
+  else
+    redis.call('HDEL', bytes_key, dead)
+    redis.call('UNLINK', shed)
+  end
+end

@@ -30,9 +30,11 @@ for _, mark in ipairs({dead, results}) do
 end
 if result ~= '' and results.key ~= stream and is_full(results) then return -1 end
 
-redis.call('XADD', dead.key, '*', 'm', message, 'n', weight, 'stream', stream,
-  'reason', reason, 'code', code, 'history', cjson.encode(attempts))
-redis.call('HINCRBY', bytes_key, dead.key, weight)
+local told = cjson.encode(attempts)
+local dead_weight = weight + #told + #reason
+redis.call('XADD', dead.key, '*', 'm', message, 'n', dead_weight, 'stream', stream,
+  'reason', reason, 'code', code, 'history', told)
+redis.call('HINCRBY', bytes_key, dead.key, dead_weight)
 -- The image stays in flight with its failed result, until the writer hands that off.
 if result ~= '' then
   add(results, result, result_weight)
