@@ -11,7 +11,7 @@ from shared.errors import Unreachable
 CHECK_SECONDS = 2.0
 """How often a server is asked for a sign of life."""
 
-CHECK_LIMIT_SECONDS = 4.0
+CHECK_LIMIT_SECONDS = 6.0
 """A server that has not answered by then is away; a check may have a shorter limit of its own."""
 
 Check = Callable[[], Awaitable[object]]

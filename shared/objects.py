@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import secrets
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +23,7 @@ from shared.stores import (
     open_bucket,
 )
 from shared.urls import BUCKET_SCHEMES
-from shared.writes import PROBE, Writes, attributes
+from shared.writes import PROBE, Writes
 
 __all__ = ["ObjectRefused", "Objects", "StoredObject"]
 
@@ -34,6 +33,9 @@ KEY_LIMIT = 300
 SCHEMES = ("file", "memory", *BUCKET_SCHEMES)
 
 DELETES_AT_ONCE = 16
+
+FOLDER_CHECK_SECONDS = 2.0
+BUCKET_CHECK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -130,23 +132,17 @@ class Objects:
         """
         await self._writes.put(_checked(key), content)
 
+    @property
+    def check_seconds(self) -> float:
+        """How often `check` may be called: one of a bucket is a request, which may cost money."""
+        return FOLDER_CHECK_SECONDS if self._root is not None else BUCKET_CHECK_SECONDS
+
     async def check(self) -> None:
         """See that the store answers, and that it knows us; for readiness.
 
         Nothing is written, except where this program may only write.
         """
         await self._writes.check()
-
-    def put_sync(self, key: str, content: bytes) -> None:
-        """`put`, for a process without an event loop."""
-        try:
-            if self._root is None:
-                attached = attributes(self._store, key)
-                obstore.put(self._store, _checked(key), content, attributes=attached)
-            else:
-                _write_file(self._root / _checked(key), content)
-        except (BaseError, OSError) as error:
-            raise self._explain(error, f"write {key}") from None
 
     async def get(self, key: str) -> bytes | None:
         """An object's content; None where there is none."""
@@ -213,25 +209,6 @@ class Objects:
     def _explain(self, error: Exception, action: str) -> FacesError:
         """As `shared.stores.explain`."""
         return explain(error, f"object store {self.place} cannot {action}")
-
-
-def _write_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, in this thread.
-
-    obstore would hand it to a thread of its own and wait: over a millisecond beside busy detectors.
-    Until it is whole its name is of the form that obstore uses and leaves out of listings.
-    """
-    unfinished = path.with_name(f"{path.name}#{secrets.randbits(60)}")
-    try:
-        try:
-            unfinished.write_bytes(content)
-        except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.write_bytes(content)
-        unfinished.replace(path)
-    except BaseException:  # whatever ended it, also a cancellation: no half file stays
-        unfinished.unlink(missing_ok=True)
-        raise
 
 
 def _checked(key: str) -> str:

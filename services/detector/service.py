@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from services.detector.contents import Contents, Reads, room_of
 from services.detector.detect import Detector, failed
@@ -61,7 +61,9 @@ async def open_stage(
             fetching = Fetching(settings, Buckets(BUCKETS.setting), away, room)
             by_reference: dict[Scheme, Reads] = {FILES: roots, BUCKETS: fetching}
             contents = Contents(Payloads(client, keys), by_reference, room)
-            detector = Detector(slots, contents, roots, settings, _keeping(settings, health))
+            objects = _objects(settings)
+            keeping = Keeping(objects, Outage(NAME, health, "pictures")) if objects else None
+            detector = Detector(slots, contents, roots, settings, keeping)
             spec = StageSpec(
                 name=NAME,
                 stream=IMAGES,
@@ -73,18 +75,28 @@ async def open_stage(
                 ahead=AHEAD_SECONDS,
                 handoff_pause=HANDOFF_PAUSE_SECONDS,
             )
-            async with open_stage_of(spec, settings, health, client) as stage:
+            async with (
+                _needs(health, objects),
+                open_stage_of(spec, settings, health, client) as stage,
+            ):
                 yield stage
     finally:
         await away.close()
         await client.aclose()
 
 
-def _keeping(settings: Settings, health: Health) -> Keeping | None:
-    """Who puts pictures into the object store, where detectors do that."""
+def _objects(settings: Settings) -> Objects | None:
+    """The object store, where detectors put pictures there."""
     if settings.pictures_by is not PicturesBy.DETECTOR:
         return None
-    return Keeping(Objects.open(settings.objects_url), Outage(NAME, health, "pictures"))
+    return Objects.open_or_wait(settings.objects_url)
+
+
+def _needs(health: Health, objects: Objects | None) -> AbstractAsyncContextManager[None]:
+    """Readiness depends on the object store only where this service needs one."""
+    if objects is None:
+        return nullcontext()
+    return health.needs({"object store": objects.check}, every=objects.check_seconds)
 
 
 @asynccontextmanager

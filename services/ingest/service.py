@@ -38,7 +38,10 @@ async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[
         concurrency=CONCURRENCY,
     )
     try:
-        async with open_stage_of(spec, settings, health, client) as stage:
+        async with (
+            health.needs({"catalog": catalog.check}),
+            open_stage_of(spec, settings, health, client) as stage,
+        ):
             yield stage
     finally:
         await away.close()

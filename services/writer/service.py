@@ -138,7 +138,11 @@ async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[
         linger=settings.writer_linger_seconds,
     )
     try:
-        async with open_stage_of(spec, settings, health, client) as stage:
+        async with (
+            health.needs({"catalog": catalog.check}),
+            health.needs({"object store": objects.check}, every=objects.check_seconds),
+            open_stage_of(spec, settings, health, client) as stage,
+        ):
             yield stage
     finally:
         await catalog.close()

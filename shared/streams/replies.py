@@ -114,6 +114,7 @@ SHAPES: dict[str, Callable[[Any], bool]] = {
     "claim": _claimed,
     "handoff": _numbers,
     "renew": _ids,
+    "shed": _numbers,
 }
 """Of the scripts in `lua/` that do not answer with one number. Any: whatever Redis sent."""
 

@@ -65,7 +65,7 @@ def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
 async def test_what_was_put_is_there_until_it_is_deleted(objects: Objects) -> None:
     await objects.put("recipe/1.jpg", b"first")
     await objects.put("recipe/1.jpg", b"second")
-    objects.put_sync("recipe/1/crop-0.jpg", b"crop")
+    await objects.put("recipe/1/crop-0.jpg", b"crop")
 
     assert await objects.get("recipe/1.jpg") == b"second"
     assert await objects.exists("recipe/1/crop-0.jpg")
@@ -225,17 +225,17 @@ async def test_an_unfinished_file_is_no_object(tmp_path: Path) -> None:
     objects = Objects.open(f"file://{tmp_path}")
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "1.jpg#123").write_bytes(b"a child was killed here")
-    objects.put_sync("r/1.jpg", b"whole")
+    await objects.put("r/1.jpg", b"whole")
     assert [found.key async for found in objects.list()] == ["r/1.jpg"]
 
 
 async def test_a_write_that_is_cut_off_leaves_no_half_object(tmp_path: Path) -> None:
     program = (
-        "import resource, signal, sys\n"
+        "import asyncio, resource, signal, sys\n"
         "from shared.objects import Objects\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "try: Objects.open(sys.argv[1]).put_sync('r/1.jpg', b'x' * 5000)\n"
+        "try: asyncio.run(Objects.open(sys.argv[1]).put('r/1.jpg', b'x' * 5000))\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
 
