@@ -1,4 +1,4 @@
-"""The Lua scripts of the remedies as typed calls: dead letters, and marks that nothing carries.
+"""The Lua scripts of the remedies as typed calls: dead letters put back, dropped, kept in bounds.
 
 They work also while Redis is full: none adds more than it frees.
 """
@@ -42,7 +42,6 @@ class Remedies:
         self._revive = load("revive")
         self._drop = load("drop")
         self._shed = load("shed")
-        self._forget_in_flight = load("forget_in_flight")
 
     async def revive(
         self,
@@ -103,18 +102,6 @@ class Remedies:
             args += (one.id, one.weight, one.weight_without_bytes, len(one.payload_ids))
         looked_at, lost = await self._shed(keys=keys, args=args)
         return looked_at, lost
-
-    async def forget_in_flight(self, streams: Sequence[str]) -> bool:
-        """Forget what is in flight, if no entry of these streams can carry it any more."""
-        done: int = await self._forget_in_flight(
-            keys=[
-                self.keys.in_flight,
-                *map(self.keys.stream, streams),
-                *map(self.keys.due, streams),
-            ],
-            args=[len(streams)],
-        )
-        return bool(done)
 
     @property
     def _dead(self) -> tuple[str, str, str]:

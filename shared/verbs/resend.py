@@ -1,19 +1,24 @@
 """Resend: what the ledger calls queued and no stream holds, as after Redis lost its data, is sent
 again; an image whose bytes only Redis had ends as failed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from shared.catalog import Catalog, QueuedRow
+from shared.catalog import Catalog, QueuedRow, SubmissionStatus
+from shared.errors import FacesError, Unreachable
 from shared.messages import ImageMessage, ResultMessage, subject_of
 from shared.reasons import Failure, Reason
-from shared.streams.keys import SOURCES, Keys
+from shared.streams.carried import SourcesUnderWay, forget_lost_in_flight
+from shared.streams.keys import Keys
 from shared.streams.producer import Producer
-from shared.streams.repairs import forget_lost_in_flight, waits
 
 SUBMISSIONS = 1000
 """The newest submissions, which are looked at for sources that were never expanded."""
+
+SENT_ALONG_AT_ONCE = 10_000
+"""Rows of images that were sent along, for which the sources are read once."""
 
 
 @dataclass
@@ -40,28 +45,68 @@ async def resend(catalog: Catalog, client: Redis, producer: Producer, keys: Keys
         RedisError: Redis does not answer where it is read.
     """
     await forget_lost_in_flight(client, keys)
-    done, after = Resent(), 0
+    done, after, sent_along = Resent(), 0, list[QueuedRow]()
     while rows := await catalog.reader.queued(after=after):
         for row in rows:
-            by_reference = row.image.source_uri is not None
-            if not by_reference and await waits(client, keys, SOURCES):
-                done.under_way += 1  # ingest may be about to hand it on, with its bytes
-                continue
-            added = await producer.add(_image(row) if by_reference else _failure(row))
-            done.sent += added and by_reference
-            done.lost += added and not by_reference
-            done.under_way += not added
+            if row.image.source_uri is None:
+                sent_along.append(row)
+            else:
+                added = await producer.add(_image(row))
+                done.sent += added
+                done.under_way += not added
         after = rows[-1].cursor
+        if len(sent_along) >= SENT_ALONG_AT_ONCE:
+            await _end_lost(sent_along, client, producer, keys, done)
+            sent_along.clear()
+    await _end_lost(sent_along, client, producer, keys, done)
     done.unexpanded = await _unexpanded(catalog, client, keys)
     return done
 
 
+async def _end_lost(
+    rows: Sequence[QueuedRow], client: Redis, producer: Producer, keys: Keys, done: Resent
+) -> None:
+    """End the images that were sent along and whose bytes are nowhere any more.
+
+    Sources are read after the rows: what is in none of them by then was handed on, and is in
+    flight, or is lost.
+    """
+    if not rows:
+        return
+    sources = await SourcesUnderWay.read(client, keys)
+    for row in rows:
+        is_lost = not sources.has_image(row.image.id, row.recipe.id)
+        lost = is_lost and await producer.add(_failure(row))
+        done.lost += lost
+        done.under_way += not lost
+
+
 async def _unexpanded(catalog: Catalog, client: Redis, keys: Keys) -> int:
-    """Submissions whose sources were not all expanded, and never will be."""
-    submissions = await catalog.reader.submissions(limit=SUBMISSIONS)
-    if await waits(client, keys, SOURCES):
-        return 0  # those that wait there may be theirs
-    return sum((one.parts_open > 0 or not one.sealed) and not one.cancelled for one in submissions)
+    """Submissions whose sources were not all expanded, and never will be.
+
+    The catalog is asked before the sources are read and after that: what ingest expands meanwhile
+    is no longer open by then.
+    """
+    newest = await catalog.reader.submissions(limit=SUBMISSIONS)
+    is_open = [one.id for one in newest if _is_open(one)]
+    if not is_open:
+        return 0
+    sources = await SourcesUnderWay.read(client, keys)
+    return sum([await _stays_open(catalog, one) for one in sources.without(is_open)])
+
+
+async def _stays_open(catalog: Catalog, submission: str) -> bool:
+    try:
+        return _is_open(await catalog.reader.submission(submission))
+    except Unreachable:
+        raise
+    except FacesError:  # it is gone meanwhile
+        return False
+
+
+def _is_open(one: SubmissionStatus) -> bool:
+    """Whether it lacks sources, or their end."""
+    return (one.parts_open > 0 or not one.sealed) and not one.cancelled
 
 
 def _image(row: QueuedRow) -> ImageMessage:

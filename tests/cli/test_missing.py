@@ -139,6 +139,55 @@ async def test_a_flight_whose_entry_was_destroyed_does_not_block_its_image(
     assert deployment.missing()["sent"] == 20
 
 
+async def test_what_is_lost_while_other_work_waits_is_found(deployment: Deployment) -> None:
+    async with suite_on(deployment.server.url, **deployment.settings) as suite:
+        await deployment.submit(suite)
+        await suite.client.delete(suite.keys.stream(IMAGES))
+        others = Submission(suite.producer, RECIPE, "others")
+        await others.add_pictures([("other.jpg", b"other")])  # waits for ingest
+        await suite.add_all([image(f"other-{n}.jpg") for n in range(4)])
+
+        assert deployment.missing() == {"sent": 20, "lost": 3, "under_way": 0, "unexpanded": 0}
+        assert deployment.missing() == {"sent": 0, "lost": 0, "under_way": 23, "unexpanded": 0}
+        assert await suite.length(IMAGES) == 24
+
+
+async def test_sources_lost_while_others_wait_are_told(deployment: Deployment) -> None:
+    async with suite_on(deployment.server.url, **deployment.settings) as suite:
+        half = Submission(suite.producer, RECIPE, "half")
+        await half.add_pictures([("a.jpg", b"a")])
+        async with open_ingest(suite.settings, Health()) as stage:
+            ingest = Running(stage)
+            await wait_until(lambda: has_image(suite), "its first part is expanded")
+            await ingest.drain()
+        whole = Submission(suite.producer, RECIPE, "whole")
+        await whole.add_pictures([("b.jpg", b"b")])
+        await whole.close()
+        assert deployment.missing() == {"sent": 0, "lost": 0, "under_way": 1, "unexpanded": 1}
+        await half.close()
+        assert deployment.missing()["unexpanded"] == 0
+
+
+async def test_what_is_submitted_again_after_a_loss_is_done_while_other_work_waits(
+    deployment: Deployment,
+) -> None:
+    async with suite_on(deployment.server.url, **deployment.settings) as suite:
+        await deployment.submit(suite)
+        await suite.client.delete(suite.keys.stream(IMAGES))
+        await suite.add_all([image(f"other-{n}.jpg") for n in range(4)])
+        done = deployment.faces("submit", "--by-reference", str(deployment.pictures))
+        assert done.returncode == 0, done.stderr
+        assert "23 images that Redis had lost can be sent again" in done.stderr
+        async with open_ingest(suite.settings, Health()) as stage:
+            ingest = Running(stage)
+
+            async def all_wait_again() -> bool:
+                return await suite.length(IMAGES) == 24
+
+            await wait_until(all_wait_again, "they are under way again")
+            await ingest.drain()
+
+
 def test_missing_takes_nothing_else_to_send(deployment: Deployment) -> None:
     done = deployment.faces("submit", "--missing", "pictures")
     assert (done.returncode, done.stdout) == (2, "")

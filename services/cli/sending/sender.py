@@ -14,11 +14,14 @@ from services.cli.sending.parts import Submission
 from services.cli.sending.reading import in_batches, pictures
 from services.cli.talk import say
 from shared.errors import Exit, FacesError, Unreachable
+from shared.printing import count
 from shared.recipe import Recipe
 from shared.references import reference_to
 from shared.settings import Settings
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from shared.catalog import SubmissionStatus
 
 SHOW_SECONDS = 0.3
@@ -46,6 +49,7 @@ class Sender:
             loop.add_signal_handler(signum, self._stop.set)
         place = Place(redis=self._settings.redis_url.get_secret_value())
         async with deployment(place) as opened:
+            await self._forget_lost(await opened.redis())
             title = name or ", ".join(self._sources[:5])
             submission = Submission(await opened.producer(), recipe, title)
             showing = loop.create_task(self._show())
@@ -63,6 +67,17 @@ class Sender:
         if self._stop.is_set():
             return Exit.INTERRUPTED
         return Exit.SOME_FAILED if self.refused else Exit.DONE
+
+    async def _forget_lost(self, client: "Redis") -> None:
+        """What Redis has lost must not keep the same pictures, sent once more, from being done."""
+        from shared.streams.carried import forget_lost_in_flight, more_in_flight_than_carried
+        from shared.streams.keys import Keys
+
+        keys = Keys(self._settings.prefix)
+        if await more_in_flight_than_carried(client, keys):
+            lost = await forget_lost_in_flight(client, keys)
+            if lost and not self._quiet:
+                say(f"{count(lost, 'image')} that Redis had lost can be sent again")
 
     async def _name_all(self, submission: Submission) -> None:
         """Only names; ingest opens them."""
