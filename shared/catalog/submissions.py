@@ -19,7 +19,7 @@ RECENT_ENDS = 20_000
 # Asked every second: built once.
 _SUBMISSION = select(submissions).where(submissions.c.id == bindparam("wanted"))
 _FAILED_PARTS = (
-    select(parts.c.uri, parts.c.reason)
+    select(parts.c.uri, parts.c.reason, func.count().over())  # of all, whatever the limit
     .where(parts.c.submission == bindparam("key"), parts.c.reason != "")
     .order_by(parts.c.part)
     .limit(FAILED_PARTS_SHOWN)
@@ -99,7 +99,7 @@ async def _as_status(
     connection: AsyncConnection,
     row: Row[Any],  # Any: a row mixes the types of its columns
 ) -> SubmissionStatus:
-    failed_parts = await connection.execute(_FAILED_PARTS, {"key": row.pk})
+    failed_parts = (await connection.execute(_FAILED_PARTS, {"key": row.pk})).all()
     queued = row.named - row.with_faces - row.no_faces - row.failed
     return SubmissionStatus(
         id=row.id,
@@ -114,7 +114,8 @@ async def _as_status(
         skipped=row.skipped,
         parts_open=max(row.parts_opened, row.parts or 0) - row.parts_closed,
         sealed=row.parts is not None,
-        failed_parts=tuple(FailedPart(uri, reason) for uri, reason in failed_parts),
+        failed_parts=tuple(FailedPart(uri, reason) for uri, reason, _ in failed_parts),
         cancelled=row.cancelled_at is not None,
         complete=queued == 0 and (row.closed_at is not None or row.cancelled_at is not None),
+        refused=failed_parts[0][2] if failed_parts else 0,
     )

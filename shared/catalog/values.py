@@ -67,7 +67,7 @@ class SubmissionStatus:
     """Where a submission stands. All counts are of images, except `faces` and the parts.
 
     `named` counts the distinct images it has named so far; `skipped` of them had ended before it
-    named them. `failed_parts` holds the first 100.
+    named them. `refused` parts could not be expanded, and `failed_parts` holds the first 100.
     """
 
     id: str
@@ -85,6 +85,7 @@ class SubmissionStatus:
     failed_parts: tuple[FailedPart, ...]
     cancelled: bool
     complete: bool
+    refused: int = 0
 
     @property
     def ended(self) -> int:

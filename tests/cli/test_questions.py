@@ -1,5 +1,6 @@
 """Asking the catalog: `faces results` in pages and as Parquet, `show`, `status`, `cancel`."""
 
+import asyncio
 import io
 import json
 import sys
@@ -180,6 +181,26 @@ def test_status_has_a_line_a_submission_and_all_of_one(here: Here) -> None:
     left = told["queued"] / told["images_per_second"]
     assert told["eta_seconds"] == pytest.approx(left, rel=0.2, abs=0.1)
     assert json.loads(here.on("status", LARGE, "--json").out)["eta_seconds"] is None
+
+
+def test_status_says_how_many_sources_were_refused(here: Here) -> None:
+    async def refuse() -> None:
+        catalog = await Catalog.open(here.url)
+        await catalog.ledger.seal(SMALL, 103)
+        for part in range(103):
+            await catalog.ledger.fail_part(SMALL, part, f"file:///{part}", "below no allowed root")
+        await catalog.ledger.seal(LARGE, 0)
+        await catalog.close()
+
+    asyncio.run(refuse())
+    lines = {line.split()[0]: line for line in here.on("status").out.splitlines()}
+    assert "complete, 103 sources refused" in lines[SMALL[:12]]
+    assert "refused" not in lines[LARGE[:12]]
+    one = here.on("status", SMALL).out
+    assert "complete, 103 sources refused" in one
+    assert "file:///0: below no allowed root" in one and "not read:   3 more" in one
+    told = json.loads(here.on("status", SMALL, "--json").out)
+    assert (told["state"], told["refused"]) == ("complete", 103)
 
 
 def test_watching_ends_with_the_submission(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:

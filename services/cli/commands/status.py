@@ -75,6 +75,12 @@ class Outlook:
         return "running" if self.rate else "waiting"
 
     @property
+    def told(self) -> str:
+        """The state, and what keeps it from being as good as it sounds."""
+        refused = self.progress.refused
+        return f"{self.state}, {count(refused, 'source')} refused" if refused else self.state
+
+    @property
     def left(self) -> str:
         """The time that is left, as people say it."""
         return "" if self.eta is None else duration(self.eta)
@@ -126,15 +132,16 @@ def _tell(outlooks: Sequence[Outlook], *, alone: bool, as_json: bool) -> None:
 def _table(outlooks: Sequence[Outlook]) -> str:
     if not outlooks:
         return "no submissions"
+    wide = max(15, *(len(outlook.told) for outlook in outlooks))
     lines = [
-        f"{'id':<{SHORT_ID}}  {'submitted (UTC)':<16}  {'state':<15}{'ended':>11}{'of':>11}"
+        f"{'id':<{SHORT_ID}}  {'submitted (UTC)':<16}  {'state':<{wide}}{'ended':>11}{'of':>11}"
         f"{'failed':>9}{'img/s':>8}{'left':>12}  name"
     ]
     for outlook in outlooks:
         one = outlook.progress
         rate = f"{outlook.rate:.1f}" if outlook.rate else ""
         lines.append(
-            f"{one.id[:SHORT_ID]}  {one.created_at:%Y-%m-%d %H:%M}  {outlook.state:<15}"
+            f"{one.id[:SHORT_ID]}  {one.created_at:%Y-%m-%d %H:%M}  {outlook.told:<{wide}}"
             f"{one.ended:>11,}{one.named:>11,}{one.failed:>9,}{rate:>8}{outlook.left:>12}  "
             f"{printable(one.name)}"
         )
@@ -149,7 +156,7 @@ def _one(outlook: Outlook) -> str:
         ("submission", one.id),
         ("name", one.name),
         ("submitted", f"{one.created_at:%Y-%m-%d %H:%M:%S} UTC"),
-        ("state", outlook.state),
+        ("state", outlook.told),
         ("named", f"{one.named:,} images{sources}"),
         ("ended", f"{one.ended:,}{skipped}"),
         ("queued", f"{one.queued:,}"),
@@ -160,4 +167,6 @@ def _one(outlook: Outlook) -> str:
         left = f", {outlook.left} left" if outlook.left else ""
         lines.append(("pace", f"{outlook.rate:.1f} img/s{left}"))
     lines += [("not read", f"{part.uri}: {part.reason}") for part in one.failed_parts]
+    if (more := one.refused - len(one.failed_parts)) > 0:
+        lines.append(("not read", f"{more:,} more"))
     return "\n".join(f"{what + ':':<12}{printable(value)}" for what, value in lines)

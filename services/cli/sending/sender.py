@@ -151,6 +151,9 @@ class Sender:
         finally:
             shown.close()
             await catalog.close()
-        if standing is not None and not as_json:
-            print(last_line(standing, rate), flush=True)
+        if standing is not None:
+            for part in standing.failed_parts:
+                say(f"faces: {part.uri}: {part.reason}")
+            if not as_json:
+                print(last_line(standing, rate), flush=True)
         return standing
