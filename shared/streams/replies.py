@@ -79,6 +79,16 @@ def _numbers(reply: Any) -> bool:
     return isinstance(reply, list) and all(isinstance(one, int) for one in reply)
 
 
+def _scanned(reply: Any) -> bool:
+    """Where the next scan begins, and how many were found."""
+    return (
+        isinstance(reply, list)
+        and len(reply) == 2
+        and isinstance(reply[0], bytes)
+        and isinstance(reply[1], int)
+    )
+
+
 def _ids(reply: Any) -> bool:
     return isinstance(reply, list) and all(_is_id(one) for one in reply)
 
@@ -111,6 +121,7 @@ def _is_id(value: Any) -> bool:
 
 
 SHAPES: dict[str, Callable[[Any], bool]] = {
+    "bring_back": _scanned,
     "claim": _claimed,
     "handoff": _numbers,
     "renew": _ids,
