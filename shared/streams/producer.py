@@ -15,7 +15,7 @@ from shared.streams.handoff import PAYLOAD_EXPIRY_SECONDS
 from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import Keys
 from shared.streams.outage import CAP_SECONDS, FIRST_SECONDS
-from shared.streams.refusals import describe
+from shared.streams.refusals import describe, is_lasting
 from shared.streams.scripts import Answer, Scripts
 
 REMEMBER_SECONDS = 3600
@@ -43,7 +43,8 @@ class Producer:
             False if the same image was under way already.
 
         Raises:
-            Unreachable: Redis stays away, or refuses, for GIVE_UP_SECONDS.
+            Unreachable: Redis stays away, or refuses what it refuses to all, for
+                GIVE_UP_SECONDS; at once where waiting does not mend that.
             FacesError: the stream's key holds something else.
         """
         token = new_token()
@@ -56,6 +57,8 @@ class Producer:
                 answer = await self._send(message, payloads or {}, token)
                 away_since = None
             except RedisError as error:
+                if is_lasting(error):
+                    raise Unreachable(describe(error)) from None
                 away_since = away_since or clock()
                 if clock() - away_since > GIVE_UP_SECONDS:
                     raise Unreachable(describe(error)) from None

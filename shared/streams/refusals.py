@@ -111,6 +111,14 @@ def _code(text: str) -> str:
     return passed_on[1] if passed_on else text.partition(" ")[0]
 
 
+def is_lasting(error: RedisError) -> bool:
+    """Whether waiting alone will hardly mend it: whoever waits at a terminal is told at once."""
+    code = "NOPERM" if isinstance(error, NoPermissionError) else _code(str(error))
+    known = code in _BY_CODE or any(isinstance(error, kind) for kind, _ in _BY_KIND)
+    passes = known or isinstance(error, RedisConnectionError)
+    return code == "NOPERM" or isinstance(error, MovedError) or not passes
+
+
 def is_demoted(error: ResponseError) -> bool:
     """Whether another server may be the primary now: the next connection asks which."""
     return isinstance(error, ReadOnlyError | MasterDownError) or _code(str(error)) in (

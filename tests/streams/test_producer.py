@@ -112,5 +112,5 @@ async def test_a_refusal_that_waiting_does_not_mend_is_told_at_once(
         raise NoPermissionError("this user has no permissions to run 'evalsha'")
 
     monkeypatch.setattr(fake_redis, "evalsha", refuse)
-    with pytest.raises(Unreachable, match="has no permissions"):
+    with pytest.raises(Unreachable, match="give it the rights"):
         await producer_of(fake_redis).add(image())
