@@ -105,11 +105,11 @@ class DeadLetters:
         """How many there are."""
         return int(await self._client.xlen(self._keys.stream(DEAD)))
 
-    async def reasons(self) -> Counter[str]:
-        """How many there are of each reason."""
+    async def codes(self) -> Counter[str]:
+        """How many there are with each code."""
         counts: Counter[str] = Counter()
         async for letter in self.all():
-            counts[letter.reason] += 1
+            counts[letter.code.value] += 1
         return counts
 
     async def all(

@@ -123,6 +123,23 @@ async def test_a_retry_by_code_puts_back_only_those(suite: Suite) -> None:
     assert suite.client.xlen(DEAD) == 1
 
 
+@pytest.mark.parametrize("command", ["list", "retry", "drop"])
+async def test_a_reason_that_fits_nothing_is_answered_with_those_there_are(
+    suite: Suite, command: str
+) -> None:
+    await suite.record_failure()
+    for _ in range(2):
+        suite.die(b"", "the store answers 403", Reason.STORE_REFUSED)
+    done = suite.faces("dead", command, "--reason", "time_out")
+    assert done.returncode == 0
+    assert done.stderr == (
+        "no dead letter fits --reason 'time_out'; there are: store_refused (2), timeout (1)\n"
+    )
+    assert suite.client.xlen(DEAD) == 3
+    fits = suite.faces("dead", command, "--reason", "timeout")
+    assert "no dead letter fits" not in fits.stderr
+
+
 def test_one_is_shown_with_every_attempt(suite: Suite) -> None:
     shown = suite.faces("dead", "show", suite.id).stdout
     assert "slow.jpg" in shown

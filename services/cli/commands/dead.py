@@ -120,12 +120,24 @@ class _Choice:
         return cls(ids or (), reason, older_than)
 
     async def among(self, letters: "DeadLetters") -> AsyncIterator["DeadLetter"]:
-        """The letters that are meant, oldest first."""
+        """The letters that are meant, oldest first; where none is, says which reasons there are."""
         for one in self.ids:
             yield await letters.find(one)
-        if not self.ids:
-            async for letter in letters.all(self.reason, _moment(self.older_than)):
-                yield letter
+        if self.ids:
+            return
+        found = False
+        async for letter in letters.all(self.reason, _moment(self.older_than)):
+            found = True
+            yield letter
+        if self.reason and not found:
+            await _say_reasons(letters, self.reason)
+
+
+async def _say_reasons(letters: "DeadLetters", reason: str) -> None:
+    """What could have been asked for, the most frequent first."""
+    codes = await letters.codes()
+    there = ", ".join(f"{code} ({number:,})" for code, number in codes.most_common())
+    say(f"no dead letter fits --reason {reason!r}; there are: {there or 'none'}")
 
 
 def _moment(age: str) -> datetime | None:
