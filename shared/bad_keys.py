@@ -1,7 +1,7 @@
 """Keys of objects that obstore cannot name: an empty part, one of dots, a control character.
 
-One of them makes it refuse the whole page of a listing that the key is in. What it says of the key
-is enough to go on behind it.
+One of them makes it refuse the whole page of a listing that the key is in, up to 1,000 keys. What
+it says of the key is enough to go on behind it.
 """
 
 import re
@@ -41,8 +41,8 @@ class BadKey:
         """What is wrong with it, for people."""
         return (
             f"{self.key[:200]!r} cannot be read: its key has an empty part, a part of dots or a "
-            f"control character. Keys close to it in {self.folder[:200]!r} may be passed over with "
-            "it; rename it"
+            f"control character. Up to 1,000 keys before it in {self.folder[:200]!r} may be passed "
+            "over with it; rename it"
         )
 
 

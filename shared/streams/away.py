@@ -7,6 +7,7 @@ itself; what one of them brings back and another cannot use yet is put off once 
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -25,7 +26,8 @@ WAIT_SECONDS = (30.0, 60.0)
 """How long an entry is put off, spread: `bring_back` ends it early. The wait is what brings it back
 where the process that asked is gone."""
 
-TRIAL_SECONDS = 30.0
+TRIAL_FIRST_SECONDS = 2.0
+TRIAL_CAP_SECONDS = 30.0
 """How often an entry is let through all the same. What is asked for may be refused for good (an
 object that was deleted since), while the entries that wait would be served."""
 
@@ -42,7 +44,8 @@ class _Absence:
     """One of them, while it does not answer."""
 
     reason: str
-    tried_at: float
+    next_trial: float
+    trials: int = 1
     asking: "asyncio.Task[None] | None" = field(default=None)
 
 
@@ -59,9 +62,10 @@ class Away:
         absence = self._absent.get(key)
         if absence is None:
             return None
-        now = asyncio.get_running_loop().time()
-        if now - absence.tried_at >= TRIAL_SECONDS:
-            absence.tried_at = now
+        now = time.monotonic()
+        if now >= absence.next_trial:
+            absence.trials += 1
+            absence.next_trial = now + _trial_pause(absence.trials)
             return None
         return _later(key, absence.reason)
 
@@ -73,7 +77,7 @@ class Away:
         absence = self._absent.get(key)
         if absence is None:
             log.warning("does not answer", needed=key, reason=reason)
-            absence = _Absence(reason, asyncio.get_running_loop().time())
+            absence = _Absence(reason, time.monotonic() + _trial_pause(1))
             self._absent[key] = absence
             absence.asking = asyncio.create_task(self._ask(key, absence, ask))
         absence.reason = reason
@@ -118,6 +122,10 @@ class Away:
                 except RedisError:  # the stage says why Redis does not do it
                     failures += 1
                     await asyncio.sleep(backoff(failures, ASK_FIRST_SECONDS, ASK_CAP_SECONDS))
+
+
+def _trial_pause(trials: int) -> float:
+    return backoff(trials, TRIAL_FIRST_SECONDS, TRIAL_CAP_SECONDS)
 
 
 def _later(key: str, reason: str) -> Later:
