@@ -136,7 +136,7 @@ class Delivering(RuleBasedStateMachine):
             return
         delivery = consumer.kept.pop(0)
         answers = [
-            self.run(consumer.scripts.later(consumer.membership, IMAGES, delivery, key, 0, ""))
+            self.run(consumer.scripts.later(consumer.membership, IMAGES, delivery, key, 0, "!"))
             for _ in range(1 + resend)  # its reply was lost
         ]
         assert answers[0] in (Answer.DONE, Answer.LOST)
@@ -145,6 +145,10 @@ class Delivering(RuleBasedStateMachine):
     @rule(who=CONSUMERS, count=st.integers(1, 3))
     def come_back(self, who: int, count: int) -> None:
         self.run(self.consumers[who].scripts.return_due(IMAGES, count))
+
+    @rule(who=CONSUMERS, key=st.sampled_from(["bucket", "host"]))
+    def bring_back(self, who: int, key: str) -> None:
+        self.run(self.consumers[who].waiting.bring_back(key))
 
     @rule(who=CONSUMERS)
     def leave_to_others(self, who: int) -> None:
@@ -187,6 +191,8 @@ class Delivering(RuleBasedStateMachine):
         weighed = self.run(self.suite.client.hget(self.suite.keys.bytes, self.due)) or 0
         assert int(weighed) == sum(int(one["n"]) for one in waiting)
         assert self.run(self.suite.client.zcard(self.due)) == len(waiting)
+        reasons = self.run(self.suite.client.hkeys(self.suite.keys.waiting_reasons(IMAGES)))
+        assert set(reasons) == set(of_key), "why, as long as any of them waits"
 
     @invariant()
     def dead_letters_are_weighed(self) -> None:
