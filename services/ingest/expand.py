@@ -1,6 +1,8 @@
 """Ingest as a function: from a source message to image messages, and to its own next step."""
 
+import math
 import random
+import time
 from collections.abc import Sequence
 
 import structlog
@@ -8,6 +10,7 @@ from redis.exceptions import RedisError
 
 from services.ingest.sources.registry import Sources
 from services.ingest.sources.source import FoundImage, Listing, SourceAway, SourceRefused
+from services.ingest.turns import Turns
 from shared import fields
 from shared.catalog import Decision, Expansion, Ledger
 from shared.errors import Unreachable
@@ -25,7 +28,10 @@ from shared.streams.later import WaitingSets
 from shared.streams.refusals import describe
 from shared.streams.stage import Done, Later, Outcome, Output, Work
 
-FULL_SECONDS = (5.0, 10.0)
+LOOK_SECONDS = 1.0
+"""How often it is looked how many images wait for a bucket."""
+
+SOON_SECONDS = (3.0, 6.0)
 """When a source is looked at again whose images may not be named now, spread."""
 
 log = structlog.get_logger()
@@ -34,12 +40,17 @@ log = structlog.get_logger()
 class Ingest:
     """Writes the rows of each step, then hands its images on."""
 
-    def __init__(self, ledger: Ledger, sources: Sources, away: Away, images: WaitingSets) -> None:
-        """`images`: what was put off from the stream that sources are expanded into."""
+    def __init__(
+        self, ledger: Ledger, sources: Sources, away: Away, images: WaitingSets, share: int
+    ) -> None:
+        """`images`: what was put off from the stream that sources are expanded into; `share`: most
+        steps under way of what needs the same bucket or volume."""
         self._ledger = ledger
         self._sources = sources
         self._away = away
         self._images = images
+        self._turns = Turns(share)
+        self._below_the_bound_at: dict[str, float] = {}
 
     async def handle(self, works: Sequence[Work[SourceMessage]]) -> Sequence[Outcome]:
         """One step of each source.
@@ -54,16 +65,12 @@ class Ingest:
             await self._seal(message)
             return Done()
         try:
-            source = self._sources.of(message)
-            needed = source.needs(message)
-            if needed and (later := self._away.later(needed) or await self._at_the_bound(needed)):
-                return later
-            listing = await source.step(message)
+            listing = await self._step(message)
         except SourceRefused as refused:
             await self._fail(message, refused.failure)
             return Done()
-        except SourceAway as away:
-            return self._away.report(away.key, str(away), away.ask)
+        if isinstance(listing, Later):
+            return listing
         decisions = await self._ledger.queue(_expansion(message, listing))
         outputs = [
             Output(_image_message(message, found, decision))
@@ -75,15 +82,34 @@ class Ingest:
             outputs.append(Output(following))
         return Done(tuple(outputs))
 
+    async def _step(self, message: SourceMessage) -> Listing | Later:
+        """The next step of a source; or, where what holds it cannot be used, when to try again."""
+        source = self._sources.of(message)
+        needed = source.needs(message)
+        if not needed:
+            return await source.step(message)
+        if later := self._away.later(needed) or await self._at_the_bound(needed):
+            return later
+        async with self._turns.turn(needed) as is_ours:
+            if not is_ours:
+                return self._away.later(needed) or _later(needed, "it has not answered yet")
+            try:
+                return await source.step(message)
+            except SourceAway as away:
+                return self._away.report(away.key, str(away), away.ask)
+
     async def _at_the_bound(self, needed: str) -> Later | None:
         """Where as many images wait for a bucket as may, no more of it are named."""
+        moment = time.monotonic()
+        if moment - self._below_the_bound_at.get(needed, -math.inf) < LOOK_SECONDS:
+            return None
         try:
             if not await self._images.is_full(needed):
+                self._below_the_bound_at[needed] = moment
                 return None
         except RedisError as error:
             raise Unreachable(describe(error)) from None
-        seconds = random.uniform(*FULL_SECONDS)  # noqa: S311 - spreads, hides nothing
-        return Later(seconds, needed, "as many of its pictures wait as may (FACES_HIGH_WATER)")
+        return _later(needed, "as many of its pictures wait as may (FACES_HIGH_WATER)")
 
     async def _fail(self, message: SourceMessage, failure: Failure) -> None:
         """End a part that cannot be expanded; its submission goes on to its end."""
@@ -106,6 +132,11 @@ class Ingest:
         await self._ledger.open_submission(
             message.submission, message.submission_name, message.submitted_at, None
         )
+
+
+def _later(needed: str, reason: str) -> Later:
+    seconds = random.uniform(*SOON_SECONDS)  # noqa: S311 - spreads, hides nothing
+    return Later(seconds, needed, reason)
 
 
 def _expansion(message: SourceMessage, found: Listing) -> Expansion:

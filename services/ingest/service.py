@@ -16,8 +16,11 @@ from shared.streams.later import WaitingSets
 from shared.streams.runner import Stage, open_stage_of
 from shared.streams.stage import StageSpec
 
-CONCURRENCY = 4
+CONCURRENCY = 8
 """Steps under way. While it is found out that one bucket is silent, others are listed."""
+
+SHARE = CONCURRENCY // 2
+"""Most of them that need the same bucket or volume."""
 
 
 @asynccontextmanager
@@ -28,7 +31,7 @@ async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[
     keys, bound = Keys(settings.prefix), settings.high_water
     away = Away(WaitingSets(client, keys, SOURCES, bound))
     images = WaitingSets(client, keys, IMAGES, bound)
-    ingest = Ingest(catalog.ledger, Sources(settings), away, images)
+    ingest = Ingest(catalog.ledger, Sources(settings), away, images, SHARE)
     spec = StageSpec(
         name="ingest",
         stream=SOURCES,

@@ -19,7 +19,7 @@ from shared.errors import SettingsError, Unreachable
 from shared.identity import display_name, object_version, reference_id
 from shared.messages import SourceMessage
 from shared.reasons import Failure, Reason
-from shared.references import BUCKETS
+from shared.references import BUCKETS, is_allowed
 from shared.stores import ObjectRefused
 from shared.urls import bucket_of, object_uri
 
@@ -38,7 +38,8 @@ class BucketSource(ReferenceSource):
 
     def needs(self, message: SourceMessage) -> str:
         """Its bucket."""
-        return bucket_of(message.uri or "")[0]
+        url = message.uri or ""
+        return bucket_of(url)[0] if is_allowed(url, self._allowed) else ""
 
     async def step(self, message: SourceMessage) -> Listing:
         """The next pictures in the order of their keys, which every store lists by.

@@ -63,7 +63,7 @@ class Source(Protocol):
     """One kind of source."""
 
     def needs(self, message: SourceMessage) -> str:
-        """What holds the source and may be away; '' where nothing can."""
+        """What holds the source and may be away; '' where nothing can, or it is not allowed."""
         ...
 
     async def step(self, message: SourceMessage) -> Listing:
