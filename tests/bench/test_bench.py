@@ -21,6 +21,7 @@ from bench import (
     scale,
     scoring,
     throughput,
+    two_buckets,
 )
 from bench.backlog import fill, messages
 from bench.material import Weights
@@ -157,6 +158,16 @@ def test_the_scale_measurement_empties_its_backlog(capsys: pytest.CaptureFixture
     assert float(str(row["memory_after_mib"])) < float(str(row["memory_full_mib"])) + 1
     scale.main(["--backlogs", "--detectors", "1", "--seconds", "0.5"])
     assert "by reference" in capsys.readouterr().out
+
+
+def test_two_buckets_are_measured_beside_each_other(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACES_MODEL", "haar")
+    two_buckets.main(["--pictures", "3", "--silent", "20", "--rounds", "1", "--only", "ingest"])
+    shown = capsys.readouterr()
+    assert "wait for the silent bucket" in shown.err
+    assert [line.split()[0] for line in shown.out.splitlines()] == ["put", "ingest"]
 
 
 def test_figures_go_between_their_marks_and_can_be_replaced() -> None:

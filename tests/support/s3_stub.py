@@ -3,7 +3,7 @@
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -98,6 +98,10 @@ def _handler(stub: S3Stub) -> type[BaseHTTPRequestHandler]:
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
+
+        def handle(self) -> None:
+            with suppress(ConnectionError):  # who asked has given up
+                super().handle()
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
