@@ -1,13 +1,16 @@
 """SQLite behind SQLAlchemy: each statement is one call into the connection's thread."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Self
 
 import aiosqlite
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -17,12 +20,56 @@ BUSY_SECONDS = 30
 
 def sqlite_engine(url: URL) -> AsyncEngine:
     """An engine for a file; a transaction with the option `faces_writes` locks it as it begins."""
-    engine = create_async_engine(
-        url, hide_parameters=True, async_creator=partial(_connect, str(url.database))
-    )
+    file = _File(Path(str(url.database)))
+    engine = create_async_engine(url, hide_parameters=True, async_creator=file.connect)
     event.listen(engine.sync_engine, "connect", _prepare)
+    event.listen(engine.sync_engine, "connect", file.note)
+    event.listen(engine.sync_engine, "checkout", file.compare)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
+
+
+class _File:
+    """The database's file, which is made once: an empty one in its place would be another's.
+
+    A disk may be unmounted, and a backup be put in the file's place, while a program runs. What a
+    connection of before writes then is in a file that has no name any more.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._made = False
+
+    async def connect(self) -> "_Connection":
+        """Open it; only the first time it may be made."""
+        mode = "rw" if self._made else "rwc"
+        open_ = partial(
+            sqlite3.connect, f"{self._path.as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS
+        )
+        connection = _Connection(open_, iter_chunk_size=64)
+        connection._thread.daemon = True  # as SQLAlchemy does: it ends with the process
+        return await connection  # type: ignore[return-value]
+
+    def note(self, _connection: object, entry: ConnectionPoolEntry) -> None:
+        """Keep which file it is that was opened."""
+        entry.info["file"] = self._identity()
+        self._made = True
+
+    def compare(self, _connection: object, entry: ConnectionPoolEntry, _: object) -> None:
+        """Before a connection is used: whether its file still has its name.
+
+        Raises:
+            InvalidatePoolError: it has not.
+        """
+        if entry.info["file"] != self._identity():
+            raise InvalidatePoolError
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - at each transaction; Path's is slower
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
 
 class _Connection(aiosqlite.Connection):
@@ -91,14 +138,6 @@ class _Cursor:
 
     async def close(self) -> None:
         """Nothing: it is open only while it executes."""
-
-
-async def _connect(file: str) -> _Connection:
-    connection = _Connection(
-        partial(sqlite3.connect, file, timeout=BUSY_SECONDS), iter_chunk_size=64
-    )
-    connection._thread.daemon = True  # as SQLAlchemy does: it ends with the process
-    return await connection  # type: ignore[return-value]
 
 
 def _prepare(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:

@@ -1,5 +1,6 @@
 """What PostgreSQL refuses everybody is an outage: it blames no value, and work goes on after it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from tests.support.catalogs import result_of, some_images, step_of
 from tests.support.postgres import (
     PASSWORD,
     GuardedPostgres,
+    Standby,
     database,
     end_connections,
     guarded,
@@ -236,3 +238,22 @@ async def test_connections_that_the_server_ends_for_being_idle_cost_nothing(
 
     assert (await catalog.ledger.commit([result_of(image)])).won == 1
     await catalog.close()
+
+
+async def test_a_standby_is_waited_for_until_it_is_promoted(
+    guarded: GuardedPostgres, database: str
+) -> None:
+    await (await Catalog.open(guarded.url_of(database))).close()
+    standby = Standby(guarded)
+    try:
+        await asyncio.to_thread(standby.create)
+        with pytest.raises(Unreachable, match=r"it takes no writes.*name the primary"):
+            await Catalog.open(standby.url_of(database))
+
+        await asyncio.to_thread(standby.promote)
+
+        catalog = await Catalog.open(standby.url_of(database))
+        await catalog.check()
+        await catalog.close()
+    finally:
+        await asyncio.to_thread(standby.remove)

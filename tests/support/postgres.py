@@ -60,6 +60,18 @@ class GuardedPostgres(Postgres):
         )
         return url.render_as_string(hide_password=False)
 
+    def dump(self, database: str) -> None:
+        """Back a database up, as docs/operations.md has it."""
+        self._run("pg_dump", "-Fc", "-f", str(self.folder / database), *self._as_owner(database))
+
+    def restore(self, database: str, section: str) -> None:
+        """Restore a part of the backup: `pre-data`, `data` or `post-data`."""
+        file = str(self.folder / database)
+        self._run("pg_restore", "--section", section, *self._as_owner(database), file)
+
+    def _as_owner(self, database: str) -> tuple[str, ...]:
+        return "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database
+
     def freeze(self) -> None:
         """Every process of the server stands still; what is sent to it is taken and not read."""
         self._send(signal.SIGSTOP)
@@ -78,6 +90,24 @@ class GuardedPostgres(Postgres):
     @property
     def log(self) -> str:
         return (self.folder / "log").read_text()
+
+
+class Standby(GuardedPostgres):
+    """A copy that follows its primary, until it is promoted."""
+
+    def __init__(self, primary: GuardedPostgres) -> None:
+        super().__init__()
+        self._primary = primary
+
+    def create(self) -> None:
+        if self.user:
+            shutil.chown(self.folder, self.user, self.user)
+        at = ("-h", "127.0.0.1", "-p", str(self._primary.port), "-U", "postgres")
+        self._run("pg_basebackup", *at, "-D", str(self.folder), "-R", "-c", "fast", "--no-sync")
+        self.start()
+
+    def promote(self) -> None:
+        self._run("pg_ctl", "promote", "-w", "-D", str(self.folder))
 
 
 @pytest.fixture(scope="module")
