@@ -42,7 +42,7 @@ async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[
     )
     try:
         async with (
-            health.needs({"catalog": catalog.check}),
+            health.needs({"database": catalog.check}),
             open_stage_of(spec, settings, health, client) as stage,
         ):
             yield stage

@@ -139,7 +139,7 @@ async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[
     )
     try:
         async with (
-            health.needs({"catalog": catalog.check}),
+            health.needs({"database": catalog.check}),
             health.needs({"object store": objects.check}, every=objects.check_seconds),
             open_stage_of(spec, settings, health, client) as stage,
         ):

@@ -23,8 +23,9 @@ from shared.catalog.sqlite import sqlite_engine
 from shared.catalog.values import Refused
 from shared.errors import SettingsError, Unreachable
 
-CHECK_SECONDS = 4
-"""Longest time until `Database.check` says something, whatever the server does."""
+CHECK_SECONDS = 3.5
+"""Longest time until `Database.check` says something, whatever the server does: before those lose
+patience who ask it (see `shared.health`), for they cannot say why."""
 
 CHECKS = {
     "sqlite": "SELECT max(version), 0 FROM schema_version",
