@@ -23,7 +23,6 @@ READ_ONLY = "25006"
 NOT_WHOLE = "its tables are not whole; when they are restored, work goes on"
 
 ADVICE = {
-    LOST: "check the address in FACES_DATABASE_URL, and the pooler if there is one",
     READ_ONLY: "it takes no writes (a standby, or read-only): name the primary, or let it write",
     "28": "check the user and the password in the URL; it is tried again",
     "3D": "make the database, or name another in the URL; it is tried again",
@@ -86,5 +85,6 @@ def _advice(state: str) -> str:
 
 def _line(error: BaseException) -> str:
     """The first line of an error, without the class names that drivers put in front."""
-    text = (str(error) or type(error).__name__).splitlines()[0]
+    plain = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+    text = (str(error) or plain).splitlines()[0]
     return text.rpartition(">: ")[2][:300]

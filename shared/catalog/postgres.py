@@ -169,10 +169,19 @@ def answering_within(driver: Any, seconds: float) -> Iterator[None]:
     """Break a connection off after so long; who waits for its answer then sees it closed.
 
     The driver's own time limits first ask the server to cancel, and wait for that.
+
+    Raises:
+        TimeoutError: no answer came.
     """
-    timer = asyncio.get_running_loop().call_later(seconds, driver.terminate)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    timer = loop.call_at(until, driver.terminate)
     try:
         yield
+    except Exception as error:  # whatever is said of a connection that was broken off here
+        if loop.time() >= until:
+            raise TimeoutError(f"no answer within {seconds:g} s") from error
+        raise
     finally:
         timer.cancel()
 
