@@ -10,7 +10,7 @@ from tests.support.project import PROJECT, VERSION
 KUSTOMIZATIONS = [
     path
     for path in sorted(PROJECT.glob("k8s/**/kustomization.yaml"))
-    if "faces-in-the-cloud" in path.read_text()
+    if "newName: faces-in-the-cloud" in path.read_text()
 ]
 
 
@@ -22,9 +22,10 @@ def test_a_kustomization_that_names_the_image_names_the_version_of_pyproject(pat
     assert tags == labels == [VERSION], f"write {VERSION} into {path}, as pyproject.toml has it"
 
 
-def test_the_base_and_each_job_name_it() -> None:
+def test_both_ways_to_install_and_each_job_name_it() -> None:
     assert {path.parent.name for path in KUSTOMIZATIONS} == {
         "k8s",
+        "small",
         "submit-bucket",
         "submit-folder",
     }

@@ -1,4 +1,4 @@
-"""The bootstrap Job makes the Secret where it is missing, and never changes one that is there."""
+"""The bootstrap Job makes what the Secret lacks, and never changes a value that is there."""
 
 import base64
 import re
@@ -12,12 +12,17 @@ import trustme
 from services.cli.cluster.bootstrap import main
 from shared.errors import Exit
 from tests.support.fake_cluster import TOKEN, FakeCluster, running
-from tests.support.manifests import base, named
+from tests.support.manifests import base, named, renderings
 
 pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
 
 SECRET = "faces-secrets"
-KEYS = ["redis-password", "postgres-password"]
+PASSWORDS = ["redis-password", "postgres-password"]
+URLS = ["redis-url", "database-url"]
+KEYS = {
+    "REDIS_KEYS": "redis-password redis-url=redis://:$(redis-password)@redis:6379/0",
+    "POSTGRES_KEYS": "postgres-password database-url=postgresql://faces:$(postgres-password)@pg/db",
+}
 
 
 @pytest.fixture
@@ -34,23 +39,29 @@ def mounted(tmp_path: Path) -> Path:
 def pod(cluster: FakeCluster, mounted: Path) -> Iterator[dict[str, str]]:
     """The environment of the bootstrap pod."""
     with running(cluster, mounted) as environment:
-        yield {**environment, "SECRET": SECRET, "KEYS": " ".join(KEYS)}
+        yield {**environment, "SECRET": SECRET, **KEYS}
 
 
-def password(cluster: FakeCluster, key: str) -> str:
+def value(cluster: FakeCluster, key: str) -> str:
     return base64.b64decode(cluster.secrets[SECRET]["data"][key]).decode()
 
 
-def test_a_missing_secret_is_made_with_a_password_for_each_key(
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def test_a_missing_secret_is_made_with_random_passwords_and_the_urls_that_hold_them(
     cluster: FakeCluster, pod: dict[str, str], mounted: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(pod, mounted) == Exit.DONE
-    made = [password(cluster, key) for key in KEYS]
-    for value in made:
-        assert re.fullmatch(r"[0-9a-f]{48}", value), "fit for a URL and for redis.conf"
-    assert len(set(made)) == len(KEYS)
+    redis, postgres = made = [value(cluster, key) for key in PASSWORDS]
+    for password in made:
+        assert re.fullmatch(r"[0-9a-f]{48}", password), "fit for a URL and for redis.conf"
+    assert redis != postgres
+    assert value(cluster, "redis-url") == f"redis://:{redis}@redis:6379/0"
+    assert value(cluster, "database-url") == f"postgresql://faces:{postgres}@pg/db"
     said = capsys.readouterr()
-    assert "made with random passwords" in said.out
+    assert "made redis-password" in said.out
     for hidden in (*made, TOKEN):
         assert hidden not in said.out + said.err
 
@@ -62,7 +73,27 @@ def test_the_manifest_asks_for_just_that(
     job = named(base(), "Job", "bootstrap")["spec"]["template"]["spec"]["containers"][0]
     assert job["command"] == ["python", "-m", "services.cli.cluster.bootstrap"]
     assert main({**pod, **config}, mounted) == Exit.DONE
-    assert set(cluster.secrets[SECRET]["data"]) == set(KEYS)
+    assert set(cluster.secrets[SECRET]["data"]) == {*PASSWORDS, *URLS}
+
+
+@pytest.mark.parametrize(
+    ("components", "made"),
+    [
+        (("external-redis",), {"postgres-password", "database-url"}),
+        (("external-postgres",), {"redis-password", "redis-url"}),
+        (("external-redis", "external-postgres"), set()),
+    ],
+)
+def test_of_a_server_of_ones_own_nothing_is_made(
+    components: tuple[str, ...],
+    made: set[str],
+    cluster: FakeCluster,
+    pod: dict[str, str],
+    mounted: Path,
+) -> None:
+    config = named(renderings()[components], "ConfigMap", "bootstrap")["data"]
+    assert main({**pod, **config}, mounted) == Exit.DONE
+    assert set(cluster.secrets.get(SECRET, {}).get("data", {})) == made
 
 
 def test_a_secret_that_is_there_is_left_as_it_is(
@@ -74,16 +105,16 @@ def test_a_secret_that_is_there_is_left_as_it_is(
     assert main(pod, mounted) == Exit.DONE
     assert cluster.secrets[SECRET]["data"] == before
     assert cluster.requests == [f"GET /api/v1/namespaces/faces/secrets/{SECRET}"]
-    assert "kept" in capsys.readouterr().out
+    assert "nothing is missing" in capsys.readouterr().out
 
 
 def test_one_made_by_somebody_else_meanwhile_is_kept(
     cluster: FakeCluster, pod: dict[str, str], mounted: Path
 ) -> None:
-    theirs = {"metadata": {"name": SECRET}, "data": dict.fromkeys(KEYS, "dGhlaXJz")}
-    cluster.created_meanwhile = theirs
+    theirs = dict.fromkeys((*PASSWORDS, *URLS), encoded("theirs"))
+    cluster.created_meanwhile = {"metadata": {"name": SECRET}, "data": theirs}
     assert main(pod, mounted) == Exit.DONE
-    assert cluster.secrets[SECRET] is theirs
+    assert cluster.secrets[SECRET]["data"] == theirs
 
 
 def test_of_many_at_once_one_makes_it_and_all_succeed(
@@ -91,17 +122,45 @@ def test_of_many_at_once_one_makes_it_and_all_succeed(
 ) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(lambda _: main(pod, mounted), range(8))) == {Exit.DONE}
-    assert set(cluster.secrets[SECRET]["data"]) == set(KEYS)
+    assert set(cluster.secrets[SECRET]["data"]) == {*PASSWORDS, *URLS}
+    assert value(cluster, "redis-password") in value(cluster, "redis-url")
 
 
-def test_a_secret_without_one_of_the_keys_is_reported_not_mended(
+def test_what_an_older_secret_lacks_is_added_and_the_rest_stays(
     cluster: FakeCluster, pod: dict[str, str], mounted: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cluster.secrets[SECRET] = {"data": {"redis-password": "eA=="}}
-    assert main(pod, mounted) == Exit.USAGE
-    error = capsys.readouterr().err
-    assert "without postgres-password" in error and "kubectl edit secret" in error
-    assert cluster.secrets[SECRET] == {"data": {"redis-password": "eA=="}}
+    older = {"redis-password": encoded("of old"), "postgres-password": encoded("p%:/")}
+    cluster.put(SECRET, {"metadata": {"name": SECRET}, "data": {**older, "own": encoded("kept")}})
+    assert main(pod, mounted) == Exit.DONE
+    assert value(cluster, "redis-url") == "redis://:of%20old@redis:6379/0"
+    assert value(cluster, "database-url") == "postgresql://faces:p%25%3A%2F@pg/db"
+    assert older.items() <= cluster.secrets[SECRET]["data"].items()
+    assert value(cluster, "own") == "kept"
+    assert capsys.readouterr().out == f"Secret {SECRET}: made redis-url, database-url\n"
+
+
+def test_one_with_the_url_of_a_redis_of_ones_own_gets_what_the_bundled_server_needs(
+    cluster: FakeCluster, pod: dict[str, str], mounted: Path
+) -> None:
+    own = encoded("rediss://:secret@redis.example:6380/0")
+    cluster.put(SECRET, {"metadata": {"name": SECRET}, "data": {"redis-url": own}})
+    assert main({**pod, "REDIS_KEYS": ""}, mounted) == Exit.DONE
+    assert set(cluster.secrets[SECRET]["data"]) == {
+        "redis-url",
+        "postgres-password",
+        "database-url",
+    }
+    assert cluster.secrets[SECRET]["data"]["redis-url"] == own
+
+
+def test_what_somebody_sets_meanwhile_is_not_overwritten(
+    cluster: FakeCluster, pod: dict[str, str], mounted: Path
+) -> None:
+    cluster.put(SECRET, {"metadata": {"name": SECRET}, "data": {}})
+    cluster.edited_meanwhile = {"redis-password": encoded("theirs")}
+    assert main(pod, mounted) == Exit.DONE
+    assert value(cluster, "redis-password") == "theirs"
+    assert value(cluster, "redis-url") == "redis://:theirs@redis:6379/0"
 
 
 def test_a_role_that_does_not_allow_it_is_named(
@@ -109,7 +168,7 @@ def test_a_role_that_does_not_allow_it_is_named(
 ) -> None:
     assert main({**pod, "SECRET": "another"}, mounted) == Exit.USAGE
     error = capsys.readouterr().err
-    assert "403" in error and "k8s/bootstrap.yaml" in error
+    assert "403" in error and "k8s/base/bootstrap.yaml" in error
     assert cluster.secrets == {}
 
 
@@ -151,12 +210,26 @@ def test_no_server_is_one_clear_line(
 def test_outside_of_a_cluster_it_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main({"SECRET": SECRET, "KEYS": "a"}, tmp_path) == Exit.USAGE
+    assert main({"SECRET": SECRET, "A_KEYS": "a"}, tmp_path) == Exit.USAGE
     assert "not in a pod" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"SECRET": ""}, "SECRET"),
+        ({"REDIS_KEYS": None, "POSTGRES_KEYS": None}, "_KEYS"),
+        ({"REDIS_KEYS": "redis-url=redis://:$(redis-pasword)@redis"}, "redis-pasword"),
+    ],
+)
 def test_it_must_be_told_what_to_make(
-    pod: dict[str, str], mounted: Path, capsys: pytest.CaptureFixture[str]
+    given: dict[str, str | None],
+    said: str,
+    pod: dict[str, str],
+    mounted: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main({**pod, "KEYS": " "}, mounted) == Exit.USAGE
-    assert "SECRET and KEYS" in capsys.readouterr().err
+    environment = {name: text for name, text in {**pod, **given}.items() if text is not None}
+    assert main(environment, mounted) == Exit.USAGE
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1

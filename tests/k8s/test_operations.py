@@ -11,32 +11,50 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from services.cli.app import app
-from tests.support.manifests import ROOT, every_object
+from tests.support.documented import KINDS, TEXT
+from tests.support.manifests import (
+    ROOT,
+    base,
+    environment,
+    every_object,
+    named,
+    pods,
+    settings_of,
+)
 from tests.support.project import MAKEFILES, make_targets
 from tests.support.servers import absent
 
 pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
 
-TEXT = (ROOT / "docs" / "operations.md").read_text()
-KINDS = {
-    "deployment": "Deployment",
-    "statefulset": "StatefulSet",
-    "service": "Service",
-    "scaledobject": "ScaledObject",
-    "secret": "Secret",
-    "pvc": "PersistentVolumeClaim",
+MADE_AT_RUN_TIME = {
+    ("Secret", "faces-secrets"),
+    ("PersistentVolumeClaim", "data-redis-0"),
+    ("PersistentVolumeClaim", "data-postgres-0"),
 }
-MADE_AT_RUN_TIME = {("Secret", "faces-secrets"), ("PersistentVolumeClaim", "data-redis-0")}
-"""The first is made by the bootstrap Job, the second by the StatefulSet."""
+"""The first is made by the bootstrap Job, the others by the StatefulSets."""
 
-SERVER_PROGRAMS = {"redis-cli", "psql", "pg_dump", "pg_restore", "tar", "faces"}
-SHELL = {"openssl", "printf", "base64", "docker"}
+HOMES = {
+    "redis-cli": ("statefulset/redis",),
+    "psql": ("statefulset/postgres",),
+    "pg_dump": ("statefulset/postgres",),
+    "pg_restore": ("statefulset/postgres",),
+    "dropdb": ("statefulset/postgres",),
+    "createdb": ("statefulset/postgres",),
+    "tar": ("deployment/writer",),
+    "faces": ("deployment/writer", "deployment/ingest"),
+}
+"""Where each program is run by `kubectl exec`."""
+
+SHELL = {"openssl", "printf", "base64", "docker", "kind", "minikube", "k3s", "sed"}
+SUBCOMMANDS = {"rollout", "create", "set"}
+"""Verbs of kubectl that are followed by a second one."""
 
 
 def _commands() -> list[list[str]]:
     """Each simple command of the document: of its blocks, and of its tables and prose."""
     blocks = re.findall(r"^```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
+    lines = [line for line in lines if not re.fullmatch(r"[A-Z]+=\w+", line)]
     lines += re.findall(
         r"`((?:kubectl|faces|make) [^`]+)`", re.sub(r"```.*?```", "", TEXT, flags=re.S)
     )
@@ -70,9 +88,12 @@ KUBECTL = [words for words in COMMANDS if words[0] == "kubectl" and len(words) >
 def test_the_document_has_its_chapters() -> None:
     for chapter in (
         "Install",
+        "Two CPUs",
+        "Run a command",
         "Size",
         "Scale",
         "Upgrade",
+        "Change servers or components",
         "Back up and restore",
         "Rotate the passwords",
         "Read the dashboard",
@@ -128,7 +149,9 @@ def kubectl_help(verb: tuple[str, ...]) -> str:
 
 def test_kubectl_commands_use_verbs_and_flags_that_kubectl_has() -> None:
     for words in KUBECTL:
-        verb = (words[1], words[2]) if words[1] == "rollout" else (words[1],)
+        verb = tuple(words[1:3] if words[1] in SUBCOMMANDS else words[1:2])
+        if verb == ("create", "secret"):
+            verb = tuple(words[1:4])
         own = words[: words.index("--")] if "--" in words else words
         for flag in (word.partition("=")[0] for word in own if word.startswith("-")):
             text = kubectl_help(verb)
@@ -141,11 +164,11 @@ def test_kubectl_commands_are_about_objects_of_the_manifests() -> None:
     asked = set()
     for words in KUBECTL:
         own = words[: words.index("--")] if "--" in words else words
-        for kind, name in re.findall(r"\b([a-z]+)/([a-z-]+)\b", " ".join(own)):
+        for kind, name in re.findall(r"\b([a-z]+)/([a-z0-9-]+)\b", " ".join(own)):
             if kind in KINDS:
                 asked.add((KINDS[kind], name))
         for place, word in enumerate(own[:-1]):
-            if word in KINDS:
+            if word in KINDS and own[1] != "create":
                 asked.add((KINDS[word], own[place + 1]))
     assert ("Deployment", "detector") in asked and ("Secret", "faces-secrets") in asked
     assert asked <= have
@@ -153,19 +176,15 @@ def test_kubectl_commands_are_about_objects_of_the_manifests() -> None:
 
 def test_kubectl_commands_stay_in_the_namespace() -> None:
     for words in KUBECTL:
-        if words[1] not in {"apply", "delete"} or "-n" in words:
+        if not {words[1], words[2]} & {"-k", "apply", "label"} or "-n" in words:
             assert words[words.index("-n") + 1] == "faces", " ".join(words)
 
 
 def test_labels_select_pods_that_exist() -> None:
     labels = {
         f"{name}={value}"
-        for document in every_object()
-        for name, value in document.get("spec", {})
-        .get("template", {})
-        .get("metadata", {})
-        .get("labels", {})
-        .items()
+        for _, template in pods(every_object())
+        for name, value in template["metadata"]["labels"].items()
     }
     for words in KUBECTL:
         if "-l" in words:
@@ -181,16 +200,27 @@ def test_files_that_are_applied_exist() -> None:
 
 def test_programs_in_containers_are_those_of_the_images() -> None:
     inside = [(words, words[words.index("--") + 1]) for words in KUBECTL if "--" in words]
-    homes = {
-        "redis-cli": "redis",
-        "psql": "postgres",
-        "pg_dump": "postgres",
-        "pg_restore": "postgres",
-    }
     for words, program in inside:
-        assert program in SERVER_PROGRAMS
-        if program in homes:
-            assert f"statefulset/{homes[program]}" in words
+        assert set(HOMES[program]) & set(words), " ".join(words)
+
+
+NEEDS_ALL = {"forget", "sweep", "redo", "submit"}
+"""Commands of `faces` that want the object store, or the catalog and Redis both."""
+
+
+def test_commands_that_change_things_run_where_volume_and_urls_are() -> None:
+    used: dict[str, set[str]] = {}
+    for words in KUBECTL:
+        if "--" in words and words[words.index("--") + 1] == "faces":
+            used.setdefault(words[words.index("--") + 2], set()).add(words[words.index("--") - 1])
+    assert set(used) >= NEEDS_ALL
+    for command in NEEDS_ALL:
+        assert used[command] == {"deployment/writer"}, command
+    writer = named(base(), "Deployment", "writer")["spec"]["template"]["spec"]["containers"][0]
+    assert {"FACES_REDIS_URL", "FACES_DATABASE_URL"} <= set(environment(writer))
+    [mount] = [one for one in writer["volumeMounts"] if one["mountPath"] == "/objects"]
+    assert not mount.get("readOnly")
+    assert settings_of(base())["FACES_OBJECTS_URL"] == "file:///objects"
 
 
 def test_figures_of_settings_are_those_in_force() -> None:
@@ -199,7 +229,7 @@ def test_figures_of_settings_are_those_in_force() -> None:
         value = re.search(rf"^FACES_{name}_SECONDS=(\d+)$", settings, re.MULTILINE)
         assert value
         assert f"`FACES_{name}_SECONDS`" in TEXT and f"{value[1]} s" == said
-    detector = (ROOT / "k8s" / "detector.yaml").read_text()
+    detector = (ROOT / "k8s" / "base" / "detector.yaml").read_text()
     assert "terminationGracePeriodSeconds: 90" in detector
     assert "`terminationGracePeriodSeconds`: 90 s" in TEXT
     assert "maxmemory 614mb" in (ROOT / "k8s" / "redis" / "redis.conf").read_text()

@@ -1,6 +1,7 @@
 """Every combination of components renders, and the Kubernetes API would take what comes out."""
 
 import copy
+import itertools
 import json
 import re
 from functools import cache
@@ -14,18 +15,22 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 from tests.support.manifests import (
+    ADDING,
     COMPONENTS,
     EXCLUSIVE,
     K8S,
     Doc,
     base,
+    containers,
     every_object,
     jobs,
     label_of,
     named,
     of_kind,
+    pod_of,
     pods,
     renderings,
+    small,
 )
 
 pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
@@ -85,23 +90,49 @@ def test_the_schemas_refuse_a_misspelt_field_of_every_kind(version: str) -> None
 
 def test_the_schemas_see_a_misspelt_field_deep_inside() -> None:
     for workload, original in pods(every_object()):
-        template = copy.deepcopy(original)
+        assert complaints(workload, API_VERSIONS[0]) == []
+        broken = copy.deepcopy(workload)
+        template = pod_of(broken)
+        assert template == original
         template["spec"]["containers"][0]["securityContext"]["runAsNonRot"] = True
-        broken = {**workload, "spec": {**workload["spec"], "template": template}}
         assert complaints(broken, API_VERSIONS[0]), label_of(workload)
 
 
 def test_the_base_names_every_component_and_each_is_there() -> None:
     wanted = {"autoscale-keda", "autoscale-hpa", "network-policies", "monitoring"}
-    wanted |= {"external-redis", "external-postgres", "bucket"}
+    wanted |= {"external-redis", "external-postgres", "bucket", "source-bucket", "source-volume"}
+    wanted |= {"autoscale-keda-tls", "backup", "pull-secret"}
     assert set(COMPONENTS) == wanted
     assert {folder.name for folder in (K8S / "components").iterdir()} == wanted
-    assert len(renderings()) == 2 ** len(COMPONENTS) * 3 // 4, "all but two autoscalers at once"
+    interacting = set(COMPONENTS) - ADDING
+    together = [chosen for chosen in renderings() if set(chosen) <= interacting]
+    assert len(together) == 2 ** len(interacting) * 3 // 4, "all but two autoscalers at once"
+    for pair in itertools.combinations(COMPONENTS, 2):
+        assert (set(pair) == EXCLUSIVE) != (pair in renderings())
+    assert sum(len(chosen) == len(COMPONENTS) - 1 for chosen in renderings()) == 2
+
+
+def test_the_small_overlay_offers_the_same_components_and_differs_in_room_alone() -> None:
+    text = (K8S / "overlays" / "small" / "kustomization.yaml").read_text()
+    assert (
+        tuple(re.findall(r"^  # - \.\./\.\./components/(\S+)$", text, re.MULTILINE)) == COMPONENTS
+    )
+    assert len(small()) == len(base())
+    for document, other in zip(small(), base(), strict=True):
+        alike = [copy.deepcopy(one) for one in (document, other)]
+        for workload, template in pods(alike):
+            workload["spec"].pop("strategy", None)
+            for container in containers(template):
+                del container["resources"]["requests"]["cpu"]
+        assert alike[0] == alike[1], label_of(document)
 
 
 def test_network_policies_come_before_the_components_that_add_edges_to_them() -> None:
     assert COMPONENTS[0] == "network-policies"
     assert COMPONENTS.index("autoscale-keda") < COMPONENTS.index("external-redis")
+    assert COMPONENTS.index("autoscale-keda") < COMPONENTS.index("autoscale-keda-tls")
+    assert COMPONENTS.index("backup") < COMPONENTS.index("bucket")
+    assert COMPONENTS[-1] == "pull-secret", "it is for the accounts of all"
     assert set(COMPONENTS) >= EXCLUSIVE
 
 
@@ -124,8 +155,9 @@ def test_one_apply_brings_up_the_whole_suite() -> None:
 
 def test_everything_lives_in_the_namespace() -> None:
     for document in every_object():
+        of_none = document["kind"] in {"Namespace", "PriorityClass"}
         where = document["metadata"].get("namespace")
-        assert where == ("faces" if document["kind"] != "Namespace" else None), label_of(document)
+        assert where == (None if of_none else "faces"), label_of(document)
 
 
 def test_no_object_is_defined_twice() -> None:

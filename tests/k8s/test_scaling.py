@@ -30,7 +30,7 @@ def test_the_detector_has_no_replicas_so_that_kubectl_scale_sticks() -> None:
 
 
 def test_deployments_start_the_new_pod_before_the_old_one_leaves() -> None:
-    deployments = of_kind(every_object(), "Deployment")
+    deployments = [d for docs in renderings().values() for d in of_kind(docs, "Deployment")]
     assert deployments
     for deployment in deployments:
         assert deployment["spec"]["strategy"] == {
@@ -43,6 +43,8 @@ def test_only_detectors_have_a_disruption_budget() -> None:
     for chosen, documents in renderings().items():
         [budget] = of_kind(documents, "PodDisruptionBudget")
         assert budget["spec"]["maxUnavailable"] == 1, chosen
+        # Redis on the drained node goes first, and then no detector is ready.
+        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow", chosen
         assert _selects(budget["spec"]["selector"], documents) == {"detector"}
 
 
@@ -52,6 +54,7 @@ def test_detectors_spread_over_hosts_but_never_wait_for_one() -> None:
     assert spread["topologyKey"] == "kubernetes.io/hostname"
     assert spread["whenUnsatisfiable"] == "ScheduleAnyway"
     assert spread["labelSelector"] == spec["selector"]
+    assert spread["matchLabelKeys"] == ["pod-template-hash"], "each revision spreads by itself"
 
 
 def _selects(selector: Doc, documents: list[Doc]) -> set[str]:
@@ -123,16 +126,22 @@ def test_keda_logs_in_with_the_password_of_the_secret(scaled_object: Doc) -> Non
     assert reference == {"parameter": "password", "name": "faces-secrets", "key": "redis-password"}
 
 
-def test_keda_with_a_redis_of_ones_own_takes_address_and_password_from_its_secret() -> None:
+def test_keda_with_a_redis_of_ones_own_takes_address_and_password_from_the_secret() -> None:
     documents = renderings()[("autoscale-keda", "external-redis")]
     [trigger] = named(documents, "ScaledObject", "detector")["spec"]["triggers"]
     assert "address" not in trigger["metadata"]
-    assert trigger["metadata"]["enableTLS"] == "true"
     references = named(documents, "TriggerAuthentication", "detector")["spec"]["secretTargetRef"]
-    assert {r["parameter"]: r["name"] for r in references} == {
-        "address": "external-redis",
-        "password": "external-redis",
+    assert {r["parameter"]: (r["name"], r["key"]) for r in references} == {
+        "address": ("faces-secrets", "redis-address"),
+        "password": ("faces-secrets", "redis-password"),
     }
+
+
+def test_keda_speaks_tls_where_it_is_asked_for_and_only_there() -> None:
+    for chosen, documents in renderings().items():
+        for scaled in of_kind(documents, "ScaledObject"):
+            tls = scaled["spec"]["triggers"][0]["metadata"].get("enableTLS")
+            assert (tls == "true") == ("autoscale-keda-tls" in chosen), chosen
 
 
 def test_autoscalers_keep_one_and_give_back_one_a_minute(scaled_object: Doc) -> None:

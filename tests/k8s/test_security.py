@@ -1,13 +1,18 @@
 """The restricted profile and the habits around it hold for every pod of every combination."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.support.manifests import (
+    ROOT,
     Doc,
     base,
     containers,
+    copy_of_k8s,
     environment,
     every_object,
+    kustomize,
     label_of,
     named,
     of_kind,
@@ -105,14 +110,14 @@ def test_only_the_bootstrap_pod_has_a_token() -> None:
         assert template["spec"]["automountServiceAccountToken"] is bootstrap, label_of(workload)
 
 
-def test_the_bootstrap_role_may_get_one_secret_and_create() -> None:
+def test_the_bootstrap_role_may_read_and_change_one_secret_and_create() -> None:
     role = named(base(), "Role", "bootstrap")
     assert role["rules"] == [
         {
             "apiGroups": [""],
             "resources": ["secrets"],
             "resourceNames": ["faces-secrets"],
-            "verbs": ["get"],
+            "verbs": ["get", "patch"],
         },
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
     ]
@@ -171,7 +176,7 @@ def test_network_policies_deny_both_ways_and_then_allow_named_edges() -> None:
     }
     clients = {
         "redis": {"ingest", "detector", "writer", "submit"},
-        "postgres": {"ingest", "writer"},
+        "postgres": {"ingest", "writer", "backup", "restore"},
     }
     for server, allowed in clients.items():
         assert _allowed(named(documents, "NetworkPolicy", server)) == allowed
@@ -197,35 +202,86 @@ def test_each_client_of_a_server_may_reach_it() -> None:
         assert reached == wanted, name
 
 
-def _open_ports(documents: list[Doc], policy: str) -> set[int]:
-    """Ports that a policy opens to anywhere."""
-    egress = named(documents, "NetworkPolicy", policy)["spec"]["egress"]
-    return {port["port"] for rule in egress if "to" not in rule for port in rule["ports"]}
+def _open_ports(documents: list[Doc], pod: str) -> set[int]:
+    """Ports that the policies of a pod open to anywhere."""
+    return {
+        port["port"]
+        for policy in of_kind(documents, "NetworkPolicy")
+        if pod in _of(policy)
+        for rule in policy["spec"].get("egress", [])
+        if "to" not in rule
+        for port in rule["ports"]
+    }
+
+
+def _of(policy: Doc) -> set[str]:
+    """Names of the pods that a policy is about, where it names them."""
+    selector = policy["spec"]["podSelector"]
+    values = [v for e in selector.get("matchExpressions", []) for v in e["values"]]
+    return {*values, *selector.get("matchLabels", {}).values()}
 
 
 @pytest.mark.parametrize(
-    ("component", "policies", "ports"),
+    ("component", "pods_of_it", "ports"),
     [
-        ("external-redis", ("ingest", "detector", "writer"), {6379, 6380}),
-        ("external-postgres", ("ingest", "writer"), {5432}),
+        ("external-redis", ("ingest", "detector", "writer"), {6379, 6380, 26379}),
+        ("external-redis", ("submit",), {443, 6379, 6380, 26379}),
+        ("external-postgres", ("ingest", "writer"), {5432, 6432}),
         ("bucket", ("detector", "writer"), {443}),
+        ("source-bucket", ("detector", "ingest"), {443}),
     ],
 )
 def test_what_is_outside_the_cluster_has_an_edge_of_its_own(
-    component: str, policies: tuple[str, ...], ports: set[int]
+    component: str, pods_of_it: tuple[str, ...], ports: set[int]
 ) -> None:
     with_it = renderings()[("network-policies", component)]
     without = renderings()[("network-policies",)]
-    for policy in policies:
-        assert _open_ports(with_it, policy) == ports, policy
-        assert _open_ports(without, policy) == set(), policy
+    for pod in pods_of_it:
+        assert _open_ports(with_it, pod) == ports, pod
+        assert _open_ports(without, pod) == ({443} if pod == "submit" else set()), pod
 
 
-def test_keda_and_prometheus_may_ask_from_their_namespaces() -> None:
-    documents = renderings()[("network-policies", "autoscale-keda")]
-    redis = named(documents, "NetworkPolicy", "redis")["spec"]["ingress"][-1]
-    namespace = redis["from"][0]["namespaceSelector"]["matchLabels"]
-    assert namespace == {"kubernetes.io/metadata.name": "keda"}
-    metrics = named(documents, "NetworkPolicy", "metrics")["spec"]["ingress"][0]
-    namespace = metrics["from"][0]["namespaceSelector"]["matchLabels"]
-    assert namespace == {"kubernetes.io/metadata.name": "monitoring"}
+def test_backups_reach_a_postgresql_of_ones_own() -> None:
+    every = ("network-policies", "backup", "external-postgres")
+    documents = [d for chosen, d in renderings().items() if set(chosen) >= set(every)]
+    assert documents
+    for rendered in documents:
+        assert _open_ports(rendered, "backup") == _open_ports(rendered, "restore") == {5432, 6432}
+
+
+def test_one_changed_line_lets_all_that_use_buckets_reach_another_port(tmp_path: Path) -> None:
+    folder = copy_of_k8s(tmp_path, ("network-policies", "bucket", "source-bucket"))
+    outside = folder / "components" / "network-policies" / "outside.yaml"
+    text = outside.read_text()
+    assert text.count("port: 443\n") == 2, "of buckets, then of the Kubernetes API"
+    outside.write_text(text.replace("port: 443\n", "port: 9000\n", 1))
+    documents = kustomize(folder)
+    for pod in ("ingest", "detector", "writer", "submit"):
+        assert _open_ports(documents, pod) == {9000}, pod
+    assert _open_ports(documents, "bootstrap") == {443, 6443}
+
+
+@pytest.mark.parametrize(
+    ("components", "policy", "namespace", "label"),
+    [
+        (("network-policies", "autoscale-keda"), "redis", "keda", "faces-queue"),
+        (("network-policies",), "metrics", "monitoring", "faces-metrics"),
+    ],
+)
+def test_keda_and_prometheus_may_ask_from_their_namespaces_and_from_labelled_ones(
+    components: tuple[str, ...], policy: str, namespace: str, label: str
+) -> None:
+    rule = named(renderings()[components], "NetworkPolicy", policy)["spec"]["ingress"][-1]
+    assert [peer["namespaceSelector"]["matchLabels"] for peer in rule["from"]] == [
+        {"kubernetes.io/metadata.name": namespace},
+        {label: "allowed"},
+    ]
+    told = "".join(path.read_text() for path in (ROOT / "k8s" / "components").rglob("*.yaml"))
+    assert f"kubectl label namespace NAME {label}=allowed" in told
+
+
+def test_a_registry_that_asks_who_pulls_is_answered_for_every_pod() -> None:
+    for chosen, documents in renderings().items():
+        for account in of_kind(documents, "ServiceAccount"):
+            wanted = [{"name": "registry"}] if "pull-secret" in chosen else None
+            assert account.get("imagePullSecrets") == wanted, (chosen, label_of(account))

@@ -1,4 +1,4 @@
-"""A small Kubernetes API over real HTTPS: Secrets only, with the rights of k8s/bootstrap.yaml."""
+"""A small Kubernetes API over real HTTPS: Secrets only, with the rights that the manifest gives."""
 
 import http.server
 import json
@@ -26,6 +26,9 @@ class FakeCluster:
         self.fail_next: list[int] = []
         self.created_meanwhile: dict[str, Any] | None = None
         """Put in place by somebody else between a look and a create."""
+        self.edited_meanwhile: dict[str, str] | None = None
+        """Data that somebody else sets between a look and a change."""
+        self.versions = 0
         self.lock = threading.Lock()
 
     def answer(self, method: str, path: str, token: str, body: bytes) -> tuple[int, object]:
@@ -37,21 +40,45 @@ class FakeCluster:
                 return 401, {"message": "Unauthorized"}
             if (match := SECRETS.match(path)) is None or match["namespace"] != "faces":
                 return 403, {"message": f"cannot {method} {path}"}
-            if method == "GET" and match["name"] == self.allowed:
-                found = self.secrets.get(self.allowed)
-                return (200, found) if found else (404, {"message": "not found"})
-            if method == "POST" and match["name"] is None:
-                return self._create(json.loads(body))
-            return 403, {"message": f"secrets is forbidden: {method}"}
+            return self._secrets(method, match["name"], body)
+
+    def _secrets(self, method: str, name: str | None, body: bytes) -> tuple[int, object]:
+        if method == "GET" and name == self.allowed:
+            found = self.secrets.get(name)
+            return (200, found) if found else (404, {"message": "not found"})
+        if method == "POST" and name is None:
+            return self._create(json.loads(body))
+        if method == "PATCH" and name == self.allowed:
+            return self._merge(name, json.loads(body))
+        return 403, {"message": f"secrets is forbidden: {method}"}
 
     def _create(self, secret: dict[str, Any]) -> tuple[int, object]:
         name = secret["metadata"]["name"]
         if self.created_meanwhile is not None:
-            self.secrets[name], self.created_meanwhile = self.created_meanwhile, None
+            theirs, self.created_meanwhile = self.created_meanwhile, None
+            self.put(name, theirs)
         if name in self.secrets:
             return 409, {"message": f'secrets "{name}" already exists'}
-        self.secrets[name] = secret
+        self.put(name, secret)
         return 201, secret
+
+    def _merge(self, name: str, patch: dict[str, Any]) -> tuple[int, object]:
+        if self.edited_meanwhile is not None:
+            data, self.edited_meanwhile = self.edited_meanwhile, None
+            self.put(name, {"data": {**self.secrets[name]["data"], **data}})
+        if name not in self.secrets:
+            return 404, {"message": "not found"}
+        have = self.secrets[name]
+        if patch["metadata"]["resourceVersion"] != have["metadata"]["resourceVersion"]:
+            return 409, {"message": "the object has been modified"}
+        self.put(name, {**have, "data": {**have.get("data", {}), **patch["data"]}})
+        return 200, self.secrets[name]
+
+    def put(self, name: str, secret: dict[str, Any]) -> None:
+        """Store it as another version than any before."""
+        self.versions += 1
+        metadata = {**secret.get("metadata", {}), "resourceVersion": str(self.versions)}
+        self.secrets[name] = {**secret, "metadata": metadata}
 
 
 @contextmanager
@@ -70,11 +97,14 @@ def running(cluster: FakeCluster, mounted: Path) -> Iterator[dict[str, str]]:
 
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, answer = cluster.answer(
-                self.command, self.path, self.headers.get("Authorization", ""), body
-            )
-            content = json.dumps(answer).encode()
-            self.send_response(status)
+            form = self.headers.get("Content-Type")
+            token = self.headers.get("Authorization", "")
+            if self.command == "PATCH" and form != "application/merge-patch+json":
+                told: tuple[int, object] = 415, {"message": f"no patch: {form}"}
+            else:
+                told = cluster.answer(self.command, self.path, token, body)
+            content = json.dumps(told[1]).encode()
+            self.send_response(told[0])
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

@@ -15,8 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
+from shared.settings import Settings
 from tests.support.servers import absent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +28,10 @@ COMPONENTS = tuple(
 )
 EXCLUSIVE = {"autoscale-keda", "autoscale-hpa"}
 """Two autoscalers on one Deployment fight, and KEDA refuses it; the files say to take one."""
+
+ADDING = {"backup", "autoscale-keda-tls", "source-bucket", "source-volume", "pull-secret"}
+"""They change no more than one other component at a time does: each is rendered alone, beside each
+other one, and beside all. Of the rest every combination is."""
 
 JOBS = ("submit-folder", "submit-bucket")
 
@@ -100,13 +106,19 @@ def _content_of_k8s() -> str:
     return digest.hexdigest()
 
 
-def _render_all() -> dict[tuple[str, ...], list[Doc]]:
-    wanted = [
+def combinations() -> list[tuple[str, ...]]:
+    """What is rendered: see `ADDING`."""
+    return [
         chosen
         for count in range(len(COMPONENTS) + 1)
         for chosen in itertools.combinations(COMPONENTS, count)
         if not set(chosen) >= EXCLUSIVE
+        if count <= 2 or not set(chosen) & ADDING or count == len(COMPONENTS) - 1
     ]
+
+
+def _render_all() -> dict[tuple[str, ...], list[Doc]]:
+    wanted = combinations()
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(2) as pool:
         rendered = pool.map(lambda chosen: _render(Path(scratch), chosen), wanted)
         return dict(zip(wanted, rendered, strict=True))
@@ -129,10 +141,16 @@ def base() -> list[Doc]:
 
 
 @cache
+def small() -> list[Doc]:
+    """k8s/overlays/small as it is."""
+    return kustomize(K8S / "overlays" / "small")
+
+
+@cache
 def every_object() -> list[Doc]:
-    """Each different object of all renderings and Jobs, once."""
+    """Each different object of all renderings, of the small overlay and of the Jobs, once."""
     seen: dict[str, Doc] = {}
-    for documents in itertools.chain(renderings().values(), jobs().values()):
+    for documents in itertools.chain(renderings().values(), jobs().values(), [small()]):
         for document in documents:
             seen.setdefault(json.dumps(document, sort_keys=True), document)
     return list(seen.values())
@@ -162,8 +180,11 @@ def label_of(document: Doc) -> str:
 
 def pod_of(document: Doc) -> Doc | None:
     """The pod template of a workload, or None."""
-    template: Doc | None = document.get("spec", {}).get("template")
-    return template if document["kind"] in {"Deployment", "StatefulSet", "Job"} else None
+    if document["kind"] not in {"Deployment", "StatefulSet", "Job", "CronJob"}:
+        return None
+    spec = document["spec"]
+    template: Doc = spec.get("jobTemplate", {"spec": spec})["spec"]["template"]
+    return template
 
 
 def pods(documents: Sequence[Doc]) -> Iterator[tuple[Doc, Doc]]:
@@ -198,3 +219,16 @@ def quantity(text: str) -> float:
     match = re.fullmatch(r"([0-9.]+)(Ki|Mi|Gi|Ti|k|M|G|m)?", text)
     assert match, f"not a quantity: {text}"
     return float(match[1]) * FACTORS[match[2] or ""]
+
+
+def settings_of(documents: Sequence[Doc]) -> dict[str, str]:
+    """The data of the ConfigMap of settings."""
+    data: dict[str, str] = named(documents, "ConfigMap", "settings")["data"]
+    return data
+
+
+def as_the_program_reads(data: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a container that is given these variables."""
+    for name, value in data.items():
+        monkeypatch.setenv(name, value)
+    return Settings.load()

@@ -1,20 +1,22 @@
-"""Makes the Secret with the suite's passwords where there is none: the Job of k8s/bootstrap.yaml.
+"""Makes the Secret with the suite's passwords and URLs: the Job of k8s/base/bootstrap.yaml.
 
 Run as `python -m services.cli.cluster.bootstrap` by the one pod that has a service-account token.
-Its role may get and create that Secret and nothing else, so one that exists is left as it is.
+What a Secret lacks is added, such as the keys of a newer version; what it has is never changed.
 """
 
 import base64
 import http.client
 import json
 import os
+import re
 import secrets
 import ssl
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 from shared.errors import Exit, FacesError, SettingsError, Unreachable
 
@@ -24,6 +26,11 @@ MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 PASSWORD_BYTES = 24
 TIMEOUT_SECONDS = 10
 ANSWER_LIMIT_BYTES = 4 << 20  # a Secret has at most 1 MiB; base64 and JSON add to that
+TRIES = 5
+"""How often somebody else may change the Secret between our look and our change of it."""
+
+OTHER_KEY = re.compile(r"\$\(([a-z-]+)\)")
+"""In the template of a value: stands for the value of another key."""
 
 
 class BootstrapError(FacesError):
@@ -64,6 +71,8 @@ class Cluster:
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
         """One request; returns status and answer. Any: the API's objects are of many shapes.
 
+        The body of a PATCH is a merge patch: what it names is set, all else stays.
+
         Raises:
             Unreachable: no connection, a certificate not to be trusted, or a server's failure.
         """
@@ -72,7 +81,8 @@ class Cluster:
             connection = http.client.HTTPSConnection(
                 self.host, self.port, timeout=TIMEOUT_SECONDS, context=context
             )
-            headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+            form = "application/merge-patch+json" if method == "PATCH" else "application/json"
+            headers = {"Authorization": f"Bearer {self.token}", "Content-Type": form}
             try:
                 connection.request(method, path, json.dumps(body) if body else None, headers)
                 response = connection.getresponse()
@@ -87,47 +97,92 @@ class Cluster:
         return status, answer if isinstance(answer, dict) else {}
 
 
-def ensure_secret(cluster: Cluster, name: str, keys: Sequence[str]) -> bool:
-    """Make the Secret with a random value for each key, unless there is one.
-
-    Two such Jobs may run at once: the API refuses the second create, which then finds the first's.
-
-    Returns:
-        True if it was made, False if it was there.
+def wanted_keys(environment: Mapping[str, str]) -> dict[str, str]:
+    """The keys that the variables `*_KEYS` name, with the template of each; "" is a random value.
 
     Raises:
-        BootstrapError: not allowed, or the Secret that is there lacks a key.
-        Unreachable: the API does not answer; try again.
+        SettingsError: there is no such variable, or a template names a key that is not there.
+    """
+    lists = [value for name, value in environment.items() if name.endswith("_KEYS")]
+    if not lists:
+        raise SettingsError("at least one variable *_KEYS must name the keys of a server")
+    wanted = {}
+    for word in " ".join(lists).split():
+        key, _, template = word.partition("=")
+        wanted[key] = template
+    for key, template in wanted.items():
+        for other in OTHER_KEY.findall(template):
+            if wanted.get(other) != "":
+                raise SettingsError(
+                    f"{key} is made of {other}, which is no key with a random value"
+                )
+    return wanted
+
+
+def ensure_secret(cluster: Cluster, name: str, wanted: Mapping[str, str]) -> list[str]:
+    """Make the Secret, or add to it what it lacks; values that are there stay as they are.
+
+    Several such Jobs may run at once, and people may edit meanwhile: who comes second is refused by
+    the API, and looks at the Secret again.
+
+    Args:
+        wanted: template of each key, as `wanted_keys` returns them.
+
+    Returns:
+        The keys that were made; none where nothing was missing.
+
+    Raises:
+        BootstrapError: not allowed.
+        Unreachable: the API does not answer, or others change the Secret all the time; try again.
     """
     path = f"/api/v1/namespaces/{cluster.namespace}/secrets"
-    if _is_there(cluster, f"{path}/{name}", name, keys):
-        return False
-    status, answer = cluster.ask("POST", path, _secret(name, keys))
-    if status == http.client.CREATED:
-        return True
-    if status == http.client.CONFLICT and _is_there(cluster, f"{path}/{name}", name, keys):
-        return False
-    raise _refused("create", name, status, answer)
+    for _ in range(TRIES):
+        there = _look(cluster, f"{path}/{name}", name)
+        data = {} if there is None else there.get("data") or {}
+        added = _values(wanted, data)
+        if not added:
+            return []
+        if there is None:
+            verb, answer = "create", cluster.ask("POST", path, _secret(name, added))
+        else:
+            # Of that version: refused where it was changed since.
+            version = {"resourceVersion": there["metadata"]["resourceVersion"]}
+            change = {"metadata": version, "data": added}
+            verb, answer = "patch", cluster.ask("PATCH", f"{path}/{name}", change)
+        if answer[0] in (http.client.OK, http.client.CREATED):
+            return list(added)
+        if answer[0] not in (http.client.CONFLICT, http.client.NOT_FOUND):
+            raise _refused(verb, name, *answer)
+    raise Unreachable(f"Secret {name}: somebody else changes it all the time")
 
 
-def _is_there(cluster: Cluster, path: str, name: str, keys: Sequence[str]) -> bool:
+def _look(cluster: Cluster, path: str, name: str) -> dict[str, Any] | None:
+    """The Secret, or None where there is none. Any: as of `Cluster.ask`."""
     status, answer = cluster.ask("GET", path)
     if status == http.client.NOT_FOUND:
-        return False
+        return None
     if status != http.client.OK:
         raise _refused("get", name, status, answer)
-    data = answer.get("data") or {}
-    missing = [key for key in keys if not data.get(key)]
-    if missing:
-        raise BootstrapError(
-            f"Secret {name} is there, but without {', '.join(missing)}; nothing was changed: "
-            f"add what is missing with `kubectl edit secret {name} -n {cluster.namespace}`"
-        )
-    return True
+    return answer
 
 
-def _secret(name: str, keys: Sequence[str]) -> dict[str, object]:
-    """Hex, since the values become parts of URLs and of a line in redis.conf."""
+def _values(wanted: Mapping[str, str], data: Mapping[str, str]) -> dict[str, str]:
+    """What is missing in a Secret's data, in base64 as there; random values first, URLs hold them.
+
+    Hex, since a value becomes a line in redis.conf; what somebody else chose is escaped in URLs.
+    """
+    plain = {key: base64.b64decode(value).decode() for key, value in data.items() if key in wanted}
+    missing = sorted(
+        (key for key in wanted if not plain.get(key)), key=lambda key: wanted[key] != ""
+    )
+    for key in missing:
+        random = secrets.token_hex(PASSWORD_BYTES)
+        made = OTHER_KEY.sub(lambda found: quote(plain[found[1]], safe=""), wanted[key])
+        plain[key] = made or random
+    return {key: base64.b64encode(plain[key].encode()).decode() for key in missing}
+
+
+def _secret(name: str, data: Mapping[str, str]) -> dict[str, object]:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -141,10 +196,7 @@ def _secret(name: str, keys: Sequence[str]) -> dict[str, object]:
             },
         },
         "type": "Opaque",
-        "data": {
-            key: base64.b64encode(secrets.token_hex(PASSWORD_BYTES).encode()).decode()
-            for key in keys
-        },
+        "data": data,
     }
 
 
@@ -152,21 +204,21 @@ def _refused(verb: str, name: str, status: int, answer: Mapping[str, Any]) -> Bo
     reason = answer.get("message") or http.client.responses.get(status, "")
     return BootstrapError(
         f"{verb} Secret {name}: the Kubernetes API answers {status}: {reason}; "
-        "see the Role in k8s/bootstrap.yaml"
+        "see the Role in k8s/base/bootstrap.yaml"
     )
 
 
 def main(environment: Mapping[str, str] = os.environ, mounted: Path = MOUNTED) -> int:
-    """Make the Secret named by SECRET with the keys in KEYS; returns the exit status."""
+    """Make the Secret named by SECRET with the keys of `*_KEYS`; returns the exit status."""
     try:
-        name, keys = environment.get("SECRET", ""), environment.get("KEYS", "").split()
-        if not name or not keys:
-            raise SettingsError("SECRET and KEYS must name the Secret and its keys")
-        made = ensure_secret(Cluster.of_this_pod(environment, mounted), name, keys)
+        name, wanted = environment.get("SECRET", ""), wanted_keys(environment)
+        if not name:
+            raise SettingsError("SECRET must name the Secret")
+        made = ensure_secret(Cluster.of_this_pod(environment, mounted), name, wanted)
     except FacesError as error:
         print(f"bootstrap: {error}", file=sys.stderr)
         return int(error.exit_status)
-    print(f"Secret {name}: " + ("made with random passwords" if made else "there already, kept"))
+    print(f"Secret {name}: " + (f"made {', '.join(made)}" if made else "nothing is missing"))
     return int(Exit.DONE)
 
 
