@@ -124,6 +124,7 @@ def test_of_many_at_once_one_makes_it_and_all_succeed(
         assert set(pool.map(lambda _: main(pod, mounted), range(8))) == {Exit.DONE}
     assert set(cluster.secrets[SECRET]["data"]) == {*PASSWORDS, *URLS}
     assert value(cluster, "redis-password") in value(cluster, "redis-url")
+    assert len(set(cluster.appliers)) == len(cluster.appliers), "none may overwrite another's"
 
 
 def test_what_an_older_secret_lacks_is_added_and_the_rest_stays(

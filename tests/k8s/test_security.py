@@ -110,16 +110,15 @@ def test_only_the_bootstrap_pod_has_a_token() -> None:
         assert template["spec"]["automountServiceAccountToken"] is bootstrap, label_of(workload)
 
 
-def test_the_bootstrap_role_may_read_and_change_one_secret_and_create() -> None:
+def test_the_bootstrap_role_may_make_read_and_change_one_secret_alone() -> None:
     role = named(base(), "Role", "bootstrap")
     assert role["rules"] == [
         {
             "apiGroups": [""],
             "resources": ["secrets"],
             "resourceNames": ["faces-secrets"],
-            "verbs": ["get", "patch"],
-        },
-        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+            "verbs": ["get", "patch", "create"],
+        }
     ]
     binding = named(base(), "RoleBinding", "bootstrap")
     assert [subject["name"] for subject in binding["subjects"]] == ["bootstrap"]

@@ -29,10 +29,16 @@ class FakeCluster:
         self.edited_meanwhile: dict[str, str] | None = None
         """Data that somebody else sets between a look and a change."""
         self.versions = 0
+        self.managers: dict[str, str] = {}
+        self.appliers: list[str] = []
+        """Who applied; the same one may overwrite what it applied before."""
         self.lock = threading.Lock()
 
-    def answer(self, method: str, path: str, token: str, body: bytes) -> tuple[int, object]:
+    def answer(
+        self, method: str, path: str, token: str, body: bytes, form: str
+    ) -> tuple[int, object]:
         with self.lock:
+            path, _, query = path.partition("?")
             self.requests.append(f"{method} {path}")
             if self.fail_next:
                 return self.fail_next.pop(0), {"message": "the server is not well"}
@@ -40,27 +46,38 @@ class FakeCluster:
                 return 401, {"message": "Unauthorized"}
             if (match := SECRETS.match(path)) is None or match["namespace"] != "faces":
                 return 403, {"message": f"cannot {method} {path}"}
-            return self._secrets(method, match["name"], body)
+            if match["name"] != self.allowed:  # also a POST, which has no name
+                return 403, {"message": f"secrets is forbidden: {method}"}
+            if method == "GET":
+                found = self.secrets.get(self.allowed)
+                return (200, found) if found else (404, {"message": "not found"})
+            return self._change(f"{method} {form}", json.loads(body), query)
 
-    def _secrets(self, method: str, name: str | None, body: bytes) -> tuple[int, object]:
-        if method == "GET" and name == self.allowed:
-            found = self.secrets.get(name)
-            return (200, found) if found else (404, {"message": "not found"})
-        if method == "POST" and name is None:
-            return self._create(json.loads(body))
-        if method == "PATCH" and name == self.allowed:
-            return self._merge(name, json.loads(body))
-        return 403, {"message": f"secrets is forbidden: {method}"}
+    def _change(self, what: str, body: dict[str, Any], query: str) -> tuple[int, object]:
+        if what == "PATCH application/apply-patch+yaml":
+            return self._apply(self.allowed, body, query.removeprefix("fieldManager="))
+        if what == "PATCH application/merge-patch+json":
+            return self._merge(self.allowed, body)
+        return 415, {"message": f"not understood: {what}"}
 
-    def _create(self, secret: dict[str, Any]) -> tuple[int, object]:
-        name = secret["metadata"]["name"]
+    def _apply(self, name: str, secret: dict[str, Any], manager: str) -> tuple[int, object]:
+        """Make it, or set fields that nobody else has set to something else."""
+        assert manager, "an apply has to say whose it is"
+        self.appliers.append(manager)
         if self.created_meanwhile is not None:
             theirs, self.created_meanwhile = self.created_meanwhile, None
             self.put(name, theirs)
-        if name in self.secrets:
-            return 409, {"message": f'secrets "{name}" already exists'}
-        self.put(name, secret)
-        return 201, secret
+        if (have := self.secrets.get(name)) is None:
+            self.managers[name] = manager
+            self.put(name, secret)
+            return 201, self.secrets[name]
+        data = have.get("data", {})
+        if self.managers.get(name) != manager:
+            for key, value in secret["data"].items():
+                if data.get(key, value) != value:
+                    return 409, {"message": f"conflict with {self.managers.get(name)}: .data.{key}"}
+        self.put(name, {**have, "data": {**data, **secret["data"]}})
+        return 200, self.secrets[name]
 
     def _merge(self, name: str, patch: dict[str, Any]) -> tuple[int, object]:
         if self.edited_meanwhile is not None:
@@ -97,12 +114,13 @@ def running(cluster: FakeCluster, mounted: Path) -> Iterator[dict[str, str]]:
 
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            form = self.headers.get("Content-Type")
-            token = self.headers.get("Authorization", "")
-            if self.command == "PATCH" and form != "application/merge-patch+json":
-                told: tuple[int, object] = 415, {"message": f"no patch: {form}"}
-            else:
-                told = cluster.answer(self.command, self.path, token, body)
+            told = cluster.answer(
+                self.command,
+                self.path,
+                self.headers.get("Authorization", ""),
+                body,
+                self.headers.get("Content-Type", ""),
+            )
             content = json.dumps(told[1]).encode()
             self.send_response(told[0])
             self.send_header("Content-Length", str(len(content)))

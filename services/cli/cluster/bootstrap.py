@@ -29,6 +29,10 @@ ANSWER_LIMIT_BYTES = 4 << 20  # a Secret has at most 1 MiB; base64 and JSON add 
 TRIES = 5
 """How often somebody else may change the Secret between our look and our change of it."""
 
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+"""Two kinds of change: one makes an object that is not there, the other sets what it names."""
+
 OTHER_KEY = re.compile(r"\$\(([a-z-]+)\)")
 """In the template of a value: stands for the value of another key."""
 
@@ -68,10 +72,10 @@ class Cluster:
                 "automountServiceAccountToken: true, elsewhere there is nothing to bootstrap"
             ) from None
 
-    def ask(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
+    def ask(
+        self, method: str, path: str, body: object = None, form: str = "application/json"
+    ) -> tuple[int, dict[str, Any]]:
         """One request; returns status and answer. Any: the API's objects are of many shapes.
-
-        The body of a PATCH is a merge patch: what it names is set, all else stays.
 
         Raises:
             Unreachable: no connection, a certificate not to be trusted, or a server's failure.
@@ -81,7 +85,6 @@ class Cluster:
             connection = http.client.HTTPSConnection(
                 self.host, self.port, timeout=TIMEOUT_SECONDS, context=context
             )
-            form = "application/merge-patch+json" if method == "PATCH" else "application/json"
             headers = {"Authorization": f"Bearer {self.token}", "Content-Type": form}
             try:
                 connection.request(method, path, json.dumps(body) if body else None, headers)
@@ -123,7 +126,9 @@ def ensure_secret(cluster: Cluster, name: str, wanted: Mapping[str, str]) -> lis
     """Make the Secret, or add to it what it lacks; values that are there stay as they are.
 
     Several such Jobs may run at once, and people may edit meanwhile: who comes second is refused by
-    the API, and looks at the Secret again.
+    the API, and looks at the Secret again. It is made by an "apply" to its name, since the right to
+    create by name can be limited to that one; each Job applies as somebody else, so that one of two
+    finds a conflict.
 
     Args:
         wanted: template of each key, as `wanted_keys` returns them.
@@ -135,20 +140,22 @@ def ensure_secret(cluster: Cluster, name: str, wanted: Mapping[str, str]) -> lis
         BootstrapError: not allowed.
         Unreachable: the API does not answer, or others change the Secret all the time; try again.
     """
-    path = f"/api/v1/namespaces/{cluster.namespace}/secrets"
+    path = f"/api/v1/namespaces/{cluster.namespace}/secrets/{name}"
     for _ in range(TRIES):
-        there = _look(cluster, f"{path}/{name}", name)
+        there = _look(cluster, path, name)
         data = {} if there is None else there.get("data") or {}
         added = _values(wanted, data)
         if not added:
             return []
         if there is None:
-            verb, answer = "create", cluster.ask("POST", path, _secret(name, added))
+            manager = f"bootstrap-{secrets.token_hex(8)}"
+            target = f"{path}?fieldManager={manager}"
+            verb, answer = "create", cluster.ask("PATCH", target, _secret(name, added), APPLY)
         else:
             # Of that version: refused where it was changed since.
             version = {"resourceVersion": there["metadata"]["resourceVersion"]}
             change = {"metadata": version, "data": added}
-            verb, answer = "patch", cluster.ask("PATCH", f"{path}/{name}", change)
+            verb, answer = "patch", cluster.ask("PATCH", path, change, MERGE)
         if answer[0] in (http.client.OK, http.client.CREATED):
             return list(added)
         if answer[0] not in (http.client.CONFLICT, http.client.NOT_FOUND):
