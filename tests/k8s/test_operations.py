@@ -204,6 +204,20 @@ def test_programs_in_containers_are_those_of_the_images() -> None:
         assert set(HOMES[program]) & set(words), " ".join(words)
 
 
+def test_a_forwarded_port_collides_with_no_server_of_this_machine() -> None:
+    forwards = [words for words in KUBECTL if words[1] == "port-forward"]
+    assert forwards
+    for words in forwards:
+        here, _, there = words[-1].partition(":")
+        assert here != there and f"@127.0.0.1:{here}/" in TEXT
+
+
+def test_removing_what_removes_itself_is_no_error() -> None:
+    for words in KUBECTL:
+        if words[1:3] == ["delete", "-k"]:
+            assert "--ignore-not-found" in words
+
+
 NEEDS_ALL = {"forget", "sweep", "redo", "submit"}
 """Commands of `faces` that want the object store, or the catalog and Redis both."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.manifests import (
+    COMPONENTS,
     Doc,
     base,
     copy_of_k8s,
@@ -17,6 +18,8 @@ from tests.support.manifests import (
     named,
     of_kind,
     pods,
+    renderings,
+    small,
 )
 from tests.support.project import VERSION
 
@@ -124,6 +127,14 @@ def test_another_image_rolls_the_services_and_is_another_bootstrap_job(
         assert named(base(), "StatefulSet", name) == named(after, "StatefulSet", name)
 
 
+@pytest.mark.parametrize("chosen", [(), *((name,) for name in COMPONENTS)])
+def test_what_was_applied_takes_the_small_overlay_and_any_component(
+    chosen: tuple[str, ...],
+) -> None:
+    assert refused(base(), renderings()[chosen]) == []
+    assert refused(renderings()[chosen], small()) == []
+
+
 def test_another_version_label_is_taken(folder: Path) -> None:
     edit(
         folder / "kustomization.yaml",
@@ -154,7 +165,8 @@ def test_generated_settings_are_immutable_and_named_after_their_content() -> Non
 
 def test_finished_jobs_are_removed_and_their_name_follows_their_image() -> None:
     job = named(base(), "Job", "bootstrap")
-    assert 0 < job["spec"]["ttlSecondsAfterFinished"] <= 3600
+    # So that the next apply makes a Secret again that was deleted.
+    assert 0 < job["spec"]["ttlSecondsAfterFinished"] <= 30
     config = named(base(), "ConfigMap", "bootstrap")
     assert job["metadata"]["name"] == config["metadata"]["name"]
     image = job["spec"]["template"]["spec"]["containers"][0]["image"]
