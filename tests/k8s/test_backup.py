@@ -1,21 +1,18 @@
 """The component "backup", and backups by hand: what they keep comes back, on a real PostgreSQL."""
 
 import os
-import secrets
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-import asyncpg  # type: ignore[import-untyped]
 import pytest
 
-from shared.catalog import Catalog
 from tests.chaos.servers import Postgres
-from tests.support.catalogs import result_of, run_sql, some_images, step_of
+from tests.support.backups import add_pictures, fill, mounted, pictures, rows, user
+from tests.support.catalogs import run_sql
 from tests.support.documented import block_with, run_documented
 from tests.support.manifests import K8S, environment, named, renderings
 from tests.support.asking_postgres import asking
@@ -28,9 +25,6 @@ pytestmark = [
 
 PASSWORD = r"p@ss:/%w\n d'"
 """What a person may choose; in a URL it is escaped."""
-
-OWNER = 10001
-"""The writer's user."""
 
 
 @pytest.fixture(scope="module")
@@ -54,26 +48,13 @@ async def database(server: Postgres) -> str:
 
 @pytest.fixture
 def volume() -> Iterator[Path]:
-    """A folder as Kubernetes mounts one: of root, and of the group of the pod's user."""
+    """A place for volumes that the pod's user may go through."""
     folder = Path(tempfile.mkdtemp(prefix="faces-volumes-"))
     folder.chmod(0o755)
     try:
         yield folder
     finally:
         shutil.rmtree(folder)
-
-
-def mounted(volume: Path, name: str) -> Path:
-    folder = volume / name
-    folder.mkdir()
-    if os.geteuid() == 0:
-        os.chown(folder, 0, OWNER)
-        folder.chmod(0o2775)
-    return folder
-
-
-def user() -> dict[str, Any]:  # Any: arguments of subprocess
-    return {"user": OWNER, "group": OWNER, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 def run(script: str, url: str, volume: Path, **more: str) -> subprocess.CompletedProcess[str]:
@@ -83,7 +64,7 @@ def run(script: str, url: str, volume: Path, **more: str) -> subprocess.Complete
     pod = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     [container] = pod["containers"]
     assert container["command"] == ["bash", f"/scripts/{script}"]
-    given = {entry: str(one.get("value")) for entry, one in environment(container).items()}
+    given = {entry: one["value"] for entry, one in environment(container).items() if "value" in one}
     for variable in ("BACKUPS", "OBJECTS"):
         given[variable] = f"{volume}{given[variable]}"
     scripts = volume / "scripts"
@@ -99,52 +80,6 @@ def run(script: str, url: str, volume: Path, **more: str) -> subprocess.Complete
         cwd="/",
         **user(),
     )
-
-
-async def fill(url: str, count: int) -> None:
-    """Pictures with faces, and one that waits."""
-    catalog = await Catalog.open(url)
-    try:
-        images = some_images(count, secrets.token_hex(4))
-        await catalog.ledger.queue(step_of(images, secrets.token_hex(16)))
-        await catalog.ledger.commit([result_of(image) for image in images[1:]])
-    finally:
-        await catalog.close()
-
-
-async def rows(url: str) -> dict[str, list[tuple[Any, ...]]]:  # Any: columns of all types
-    """Every row of every table."""
-    connection = await asyncpg.connect(url)
-    try:
-        tables = await connection.fetch(
-            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
-        )
-        return {
-            name: sorted(
-                tuple(row) for row in await connection.fetch(f"SELECT {name}::text FROM {name}")
-            )
-            for (name,) in tables
-        }
-    finally:
-        await connection.close()
-
-
-def pictures(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-def add_pictures(folder: Path, count: int) -> None:
-    recipe = folder / "yunet-test"
-    recipe.mkdir(exist_ok=True)
-    for _ in range(count):
-        (recipe / f"{secrets.token_hex(16)}.jpg").write_bytes(secrets.token_bytes(1000))
-    if os.geteuid() == 0:
-        for path in (recipe, *recipe.iterdir()):
-            os.chown(path, OWNER, OWNER)
 
 
 async def test_a_backup_comes_back_with_every_row_and_every_picture(
@@ -224,15 +159,41 @@ async def test_what_cannot_be_made_leaves_nothing_that_looks_like_a_backup(
     assert nothing.returncode == 2 and "there is no faces-*.dump" in nothing.stderr
 
 
-def test_the_password_is_no_argument_of_any_program(volume: Path, tmp_path: Path) -> None:
-    mounted(volume, "backups")
+def in_place_of(volume: Path, script: str, *names: str) -> str:
+    """The PATH on which these programs are a script."""
     programs = volume / "bin"
     programs.mkdir()
-    for name in ("pg_dump", "pg_restore", "psql"):
-        (programs / name).write_text('#!/bin/bash\necho "$@" "$PGPASSWORD" >&2\nexit 3\n')
+    for name in names:
+        (programs / name).write_text(f"#!/bin/bash\n{script}\n")
         (programs / name).chmod(0o755)
+    return f"{programs}:{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize(("status", "kept"), [(1, 1), (2, 0)])
+async def test_a_picture_that_changes_meanwhile_spoils_no_backup_but_a_full_volume_does(
+    status: int, kept: int, database: str, volume: Path
+) -> None:
+    backups = mounted(volume, "backups")
+    mounted(volume, "objects")
+    path = in_place_of(volume, f'{shutil.which("tar")} "$@"; exit {status}', "tar")
+    made = run("backup.sh", database, volume, PATH=path)
+    assert (made.returncode == 0) == bool(kept)
+    assert len(list(backups.glob("*.tar"))) == kept
+
+
+async def test_behind_a_pooler_backups_go_to_the_server_itself(database: str, volume: Path) -> None:
+    mounted(volume, "backups")
+    pooler = "postgresql://faces:x@127.0.0.1:1/faces"
+    made = run("backup.sh", pooler, volume, DIRECT_DATABASE_URL=database)
+    assert made.returncode == 0, made.stderr
+
+
+def test_the_password_is_no_argument_of_any_program(volume: Path) -> None:
+    mounted(volume, "backups")
+    path = in_place_of(
+        volume, 'echo "$@" "$PGPASSWORD" >&2; exit 3', "pg_dump", "pg_restore", "psql"
+    )
     url = "postgresql+asyncpg://faces:top%20secret%2F1@pg.example/faces?sslmode=require"
-    path = f"{programs}:{os.environ['PATH']}"
     said = run("backup.sh", url, volume, PATH=path)
     assert said.returncode == 3
     assert "--dbname=postgresql://faces@pg.example/faces?sslmode=require " in said.stderr

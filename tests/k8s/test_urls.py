@@ -44,7 +44,8 @@ def keys_read(documents: list[Doc]) -> set[tuple[str, str]]:
     for _, template in pods(documents):
         for container in containers(template):
             for entry in environment(container).values():
-                if reference := entry.get("valueFrom", {}).get("secretKeyRef"):
+                reference = entry.get("valueFrom", {}).get("secretKeyRef", {"optional": True})
+                if not reference.get("optional"):
                     found.add((reference["name"], reference["key"]))
         for volume in template["spec"]["volumes"]:
             for item in volume.get("secret", {}).get("items", []):

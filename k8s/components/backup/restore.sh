@@ -37,6 +37,6 @@ objects=${STAMP:+faces-$STAMP.tar}
 objects=${objects:-$(newest '\.tar')}
 if [[ -d $OBJECTS && -f $BACKUPS/$objects ]]; then
     # Not ".", the volume's own folder: it belongs to root, and its times and mode stay as they are.
-    tar -C "$OBJECTS" -xf "$BACKUPS/$objects" --wildcards './*'
+    tar -C "$OBJECTS" -xpf "$BACKUPS/$objects" --wildcards './*'
     echo "$objects: pictures are back"
 fi
