@@ -11,11 +11,11 @@ from urllib.parse import quote
 import pytest
 
 from tests.chaos.servers import Postgres
+from tests.support.asking_postgres import asking
 from tests.support.backups import add_pictures, fill, mounted, pictures, rows, user
 from tests.support.catalogs import run_sql
 from tests.support.documented import block_with, run_documented
 from tests.support.manifests import K8S, environment, named, renderings
-from tests.support.asking_postgres import asking
 
 pytestmark = [
     pytest.mark.xdist_group("kubernetes"),

@@ -12,10 +12,10 @@ import redis
 
 from shared.catalog import Catalog
 from tests.chaos.servers import Postgres
+from tests.support.asking_postgres import asking
 from tests.support.catalogs import result_of, run_sql, some_images, step_of
 from tests.support.documented import block_with, run_documented
 from tests.support.manifests import base, named
-from tests.support.asking_postgres import asking
 from tests.support.servers import RedisServer, absent
 
 pytestmark = [

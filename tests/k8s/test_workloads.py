@@ -6,7 +6,6 @@ from urllib.request import urlopen
 
 import pytest
 
-from shared.errors import Exit
 from shared.health import Health
 from shared.http_port import serve_health
 from shared.settings import PicturesBy, Settings
