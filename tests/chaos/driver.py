@@ -1,34 +1,28 @@
-"""Running a suite through a schedule: submit, break, mend, wait for the end, judge."""
+"""A chaos run: submit, break, mend, wait for the end, judge."""
 
 import asyncio
-import json
-import signal
+import os
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.cli.sending.parts import Submission
 from shared.catalog import Catalog
-from shared.errors import Unreachable
-from shared.model_table import MODELS
-from shared.recipe import Recipe
+from shared.errors import FacesError
+from shared.reasons import REVIVED
 from shared.settings import Settings
-from shared.streams.client import connect
-from shared.streams.keys import Keys
-from shared.streams.producer import Producer
-from tests.chaos.pictures import Picture, make_pictures
-from tests.chaos.schedule import SERVICES, Act, Event
-from tests.chaos.servers import Postgres, Service
+from shared.streams.keys import IMAGES, RESULTS, SOURCES, Keys
+from tests.chaos.acts.act import Event
+from tests.chaos.course import Course
+from tests.chaos.ledger import Ledger
+from tests.chaos.pictures import make_pictures
+from tests.chaos.sending import Sending
+from tests.chaos.suite import STORE, Suite
 from tests.chaos.verdict import Verdict, judge
-from tests.support.proxy import Proxy
-from tests.support.servers import RedisServer, installed_redis
 from tests.support.waiting import wait_until
 
-LEASE_SECONDS = 3.0
 RECOVERY_SECONDS = 180.0
-INLINE_BATCH = 20
 
 
 @dataclass(frozen=True)
@@ -40,212 +34,115 @@ class Plan:
     events: Sequence[Event]
     folder: Path
     postgres: bool
+    replicated: bool
     talk: bool = False
 
 
 class Chaos:
-    """A suite of seven services on servers of its own, behind a proxy."""
+    """A suite on servers of its own, and all that is done to it."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.objects = plan.folder / "objects"
-        self.inputs = plan.folder / "inputs"
-        self.logs = plan.folder / "logs"
-        for folder in (self.objects, self.inputs, self.logs):
-            folder.mkdir(parents=True)
-        self.redis = RedisServer(
-            plan.folder / "redis", "--appendonly", "yes", binary=installed_redis()
-        )
-        self.postgres = Postgres() if plan.postgres else None
-        self.recipe = Recipe(model="haar", model_version=MODELS["haar"].version)
-        self.mending: set[asyncio.Task[None]] = set()
-
-    @property
-    def database_url(self) -> str:
-        if self.postgres:
-            return self.postgres.url
-        return f"sqlite:///{self.plan.folder}/faces.db"
-
-    def environment(self, redis_url: str) -> dict[str, str]:
-        return {
-            "FACES_REDIS_URL": redis_url,
-            "FACES_DATABASE_URL": self.database_url,
-            "FACES_OBJECTS_URL": f"file://{self.objects}",
-            "FACES_SOURCE_ROOTS": str(self.inputs),
-            "FACES_MODEL": "haar",
-            "FACES_SLOTS": "1",
-            "FACES_LEASE_SECONDS": str(LEASE_SECONDS),
-            "FACES_DRAIN_SECONDS": "10",
-            "FACES_HIGH_WATER": "300",
-            "FACES_LOG_FORMAT": "json",
-        }
+        self.suite = Suite(plan.folder, postgres=plan.postgres, replicated=plan.replicated)
+        self.keys = Keys(Settings.load({}).prefix)
 
     async def run(self) -> Verdict:
         """The whole run; every process started here has ended when it returns."""
+        self.pictures = list(make_pictures(self.plan.images, self.plan.seed))
         try:
-            self.redis.start()
-            if self.postgres:
-                self.postgres.create()
-            async with Proxy(self.redis.port) as proxy:
-                self.proxy = proxy
-                environment = self.environment(proxy.url)
-                self.services = {name: Service(name, environment, self.logs) for name in SERVICES}
-                for service in self.services.values():
-                    service.start()
-                try:
-                    return await self._through_the_schedule()
-                finally:
-                    for service in self.services.values():
-                        service.send(signal.SIGCONT)
-                        service.send(signal.SIGTERM)
-                    for service in self.services.values():
-                        service.wait(15)
+            await self.suite.start()
+            self.ledger = Ledger(self.suite.catalog_url)
+            # Before and during each outage pictures are sent, so that it has something to hold up.
+            slices = max(1, 2 * len(self.plan.events))
+            self.sending = Sending(self.suite, self.pictures, slices)
+            self.sending.start()
+            try:
+                return await self._through_the_schedule()
+            finally:
+                await self.sending.close()
+                await self.ledger.close()
         finally:
-            self.redis.kill()
-            if self.postgres:
-                self.postgres.remove()
+            await self.suite.stop()
 
     async def _through_the_schedule(self) -> Verdict:
-        settings = Settings.load({"redis_url": self.redis.url, "high_water": 300})
-        client = connect(settings.redis_url)
-        pictures = list(make_pictures(self.plan.images, self.plan.seed))
-        submitting = asyncio.create_task(self._submit(pictures, settings))
+        course = Course(self.suite, self.ledger, self.sending, self._say)
+        await course.go(self.plan.events)
+        submissions = await self.sending.finish()
+        began = time.monotonic()
+        self._say("all is mended; waiting for the end")
+        failovers, lost_before = await self.suite.redis.failovers(), 0
+        if failovers:
+            await self._until_quiet()
+            lost_before = len(await self._not_ended())
+            self._say(f"{failovers} failovers lost {lost_before} pictures")
+            submissions = await self._mend_losses()
+        await self._until_complete(submissions)
+        await self._until_quiet()
+        client = self.suite.redis.client(await self.suite.redis.primary())
         try:
-            for event in self.plan.events:
-                await asyncio.sleep(event.pause)
-                self._say(str(event))
-                await self._do(event)
-            submissions = await submitting
-            await self._mend()
-            began = time.monotonic()
-            self._say("all is mended; waiting for the end")
-            await self._until_complete(submissions)
-            keys = Keys(settings.prefix)
-            await wait_until(lambda: self._is_empty(keys), "streams are empty", RECOVERY_SECONDS)
-            verdict = await judge(pictures, self.database_url, self.objects, client, keys)
-            verdict.seconds_to_recover = time.monotonic() - began
-            verdict.redelivered = self._redelivered()
-            return verdict
-        finally:
-            submitting.cancel()
-            await client.aclose()
-
-    async def _submit(self, pictures: Sequence[Picture], settings: Settings) -> list[str]:
-        """Half by reference, as several folders; half inline; spread over the whole schedule."""
-        client = connect(settings.redis_url)
-        producer = Producer(client, settings)
-        span = sum(event.pause for event in self.plan.events)
-        slices = max(1, len(pictures) // INLINE_BATCH)
-        referenced = Submission(producer, self.recipe, "by reference")
-        inline = Submission(producer, self.recipe, "inline")
-        try:
-            for number in range(slices):
-                part = pictures[number::slices]
-                if number % 2:
-                    await inline.add_pictures([(one.name, one.content) for one in part])
-                else:
-                    folder = self.inputs / f"{number:04}"
-                    folder.mkdir()
-                    for one in part:
-                        (folder / one.name).write_bytes(one.content)
-                    await referenced.add_path(folder)
-                await asyncio.sleep(span / slices)
-            await inline.close()
-            await referenced.close()
+            rows = await self.ledger.rows()
+            stored = self.suite.s3.buckets[STORE].keys()
+            verdict = await judge(self.pictures, rows, stored, client, self.keys)
         finally:
             await client.aclose()
-        return [referenced.id, inline.id]
+        verdict.seconds_to_recover = time.monotonic() - began
+        verdict.redelivered = self.suite.redelivered
+        verdict.ended_by_themselves = list(self.suite.ended_by_themselves)
+        verdict.recoveries = course.recoveries
+        verdict.failovers = failovers
+        verdict.lost_before = lost_before
+        return verdict
 
-    async def _do(self, event: Event) -> None:
-        service = self.services.get(event.target)
-        match event.act:
-            case Act.KILL:
-                assert service is not None
-                service.send(signal.SIGKILL)
-                service.wait(5)
-                service.start()
-            case Act.TERMINATE:
-                assert service is not None
-                self._later(self._replace(service))
-            case Act.FREEZE:
-                assert service is not None
-                self._later(self._freeze(service))
-            case Act.RESTART_REDIS:
-                self.redis.kill()
-                await asyncio.sleep(0.3)
-                await asyncio.to_thread(self.redis.start)
-            case Act.CUT:
-                self.proxy.cut_all()
-            case Act.LOSE_REPLY:
-                self.proxy.lose_next_reply_to(b"EVALSHA")
-            case Act.DELAY:
-                self._later(self._delay())
-            case Act.STOP_POSTGRES:
-                if self.postgres:
-                    await asyncio.to_thread(self.postgres.stop)
-                    await asyncio.sleep(1)
-                    await asyncio.to_thread(self.postgres.start)
+    async def _mend_losses(self) -> list[str]:
+        """As the documents say: `faces submit --missing`, then what the sender alone has."""
+        command = (sys.executable, "-m", "services.cli", "submit", "--missing")
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            env={**os.environ, **self.suite.environment},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await process.communicate()
+        self._say(f"submit --missing, status {process.returncode}: {said.decode().strip()}")
+        await self._until_quiet()
+        return await self.sending.again(self.pictures, await self._not_ended())
 
-    async def _replace(self, service: Service) -> None:
-        service.send(signal.SIGTERM)
-        await asyncio.to_thread(service.wait, 20)
-        service.start()
-
-    async def _freeze(self, service: Service) -> None:
-        service.send(signal.SIGSTOP)
-        await asyncio.sleep(LEASE_SECONDS * 1.5)
-        service.send(signal.SIGCONT)
-
-    async def _delay(self) -> None:
-        self.proxy.delay = 0.05
-        await asyncio.sleep(1)
-        self.proxy.delay = 0.0
-
-    def _later(self, mending: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(mending)
-        self.mending.add(task)
-        task.add_done_callback(self.mending.discard)
-
-    async def _mend(self) -> None:
-        """Wait for what is being mended; replace what has died without being told to."""
-        while self.mending:
-            await asyncio.wait(self.mending)
-        for service in self.services.values():
-            if not service.alive:
-                print(f"chaos: {service.name} had died by itself; see {service.log}")
-                service.start()
+    async def _not_ended(self) -> set[str]:
+        """The pictures that have no row that has ended, or one that asks to be sent again."""
+        ended = {
+            row.name for row in await self.ledger.rows() if row.ended and row.code not in REVIVED
+        }
+        return {picture.name for picture in self.pictures} - ended
 
     async def _until_complete(self, submissions: Sequence[str]) -> None:
-        catalog = await Catalog.open(self.database_url)
+        catalog = await Catalog.open(self.suite.catalog_url)
+
+        async def complete() -> bool:
+            try:
+                return all([(await catalog.reader.submission(one)).complete for one in submissions])
+            except FacesError:  # it does not know one of them yet
+                return False
+
         try:
-
-            async def complete() -> bool:
-                try:
-                    return all(
-                        [(await catalog.reader.submission(one)).complete for one in submissions]
-                    )
-                except Unreachable:
-                    return False
-
             await wait_until(complete, "the ledger says that all is done", RECOVERY_SECONDS)
         finally:
             await catalog.close()
 
-    async def _is_empty(self, keys: Keys) -> bool:
-        client = connect(Settings.load({"redis_url": self.redis.url}).redis_url)
+    async def _until_quiet(self) -> None:
+        """Wait until no stream and no waiting set holds anything."""
+        client = self.suite.redis.client(await self.suite.redis.primary())
+
+        async def quiet() -> bool:
+            held = 0
+            for name in (SOURCES, IMAGES, RESULTS):
+                held += await client.xlen(self.keys.stream(name))
+                held += await client.zcard(self.keys.due(name))
+            return held == 0
+
         try:
-            lengths = [await client.xlen(keys.stream(n)) for n in ("sources", "images", "results")]
-            return not any(lengths)
+            await wait_until(quiet, "nothing is under way", RECOVERY_SECONDS)
         finally:
             await client.aclose()
-
-    def _redelivered(self) -> int:
-        total = 0
-        for log in self.logs.glob("*.log"):
-            for line in log.read_text(errors="replace").splitlines():
-                if '"reclaimed"' in line:
-                    total += int(json.loads(line)["entries"])
-        return total
 
     def _say(self, what: str) -> None:
         if self.plan.talk:

@@ -19,24 +19,31 @@ class Service:
     def __init__(self, name: str, environment: Mapping[str, str], logs: Path) -> None:
         self.name = name
         self.log = logs / f"{name}.log"
+        self.port = free_port()
+        """Of its HTTP."""
+        self.unforeseen_ends: list[int] = []
+        """Exit statuses of processes that nobody had told to end."""
         self._environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
-        self.starts = 0
+        self._told_to_end = False
 
     @property
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it, unless another event has done so already."""
+        """Start it, unless it runs."""
         if self.alive:
             return
+        if self._process is not None and not self._told_to_end:
+            self.unforeseen_ends.append(self._process.returncode)
+        self._told_to_end = False
+        self.port = free_port()
         kind = self.name.split("-")[0]
-        self.starts += 1
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", f"services.{kind}"],
-                env={**os.environ, **self._environment},
+                env={**os.environ, **self._environment, "FACES_HTTP_PORT": str(self.port)},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -44,6 +51,7 @@ class Service:
 
     def send(self, signum: signal.Signals) -> None:
         if self._process is not None and self.alive:
+            self._told_to_end |= signum in (signal.SIGKILL, signal.SIGTERM)
             self._process.send_signal(signum)
 
     def wait(self, timeout: float) -> None:

@@ -1,36 +1,64 @@
-"""A short chaos run: whatever is broken, each picture that was submitted ends as one row."""
+"""Short chaos runs: whatever is broken, each picture that was submitted ends as one row."""
 
 from collections import Counter
 
 import pytest
 
+from tests.chaos.__main__ import FULL
+from tests.chaos.acts import ACTS
+from tests.chaos.acts.act import Needs
 from tests.chaos.driver import Chaos, Plan
-from tests.chaos.schedule import SERVICES, Act, make_schedule
+from tests.chaos.redis_servers import RedisServers
+from tests.chaos.schedule import make_schedule, possible
 from tests.chaos.servers import Postgres
+from tests.chaos.suite import SERVICES
+from tests.chaos.verdict import Verdict
 
-SHORT: Counter[Act] = Counter(
+SHORT = Counter(
     {
-        Act.KILL: 7,
-        Act.TERMINATE: 1,
-        Act.FREEZE: 1,
-        Act.RESTART_REDIS: 1,
-        Act.CUT: 2,
-        Act.LOSE_REPLY: 2,
-        Act.STOP_POSTGRES: 1,
+        "kill": 7,
+        "terminate": 1,
+        "freeze": 1,
+        "restart redis": 1,
+        "cut": 2,
+        "lose reply": 2,
+        "stop postgres": 1,
     }
 )
+OUTAGES = Counter({name: 1 for name, act in ACTS.items() if act.outage} | {"kill": 7})
+"""One of each outage, and every service is killed once."""
+
+
+async def run(
+    factory: pytest.TempPathFactory, counts: Counter[str], *, replicated: bool
+) -> Verdict:
+    missing = [] if replicated else [Needs.SENTINEL]
+    if not Postgres.available():
+        missing.append(Needs.POSTGRES)
+    events = make_schedule(seed=7, counts=possible(counts, missing))
+    folder = factory.mktemp("chaos") / "run"
+    postgres = Needs.POSTGRES not in missing
+    return await Chaos(Plan(7, 300, events, folder, postgres, replicated)).run()
 
 
 @pytest.mark.timeout(300)
 async def test_the_promise_is_kept_through_kills_restarts_and_cuts(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    folder = tmp_path_factory.mktemp("chaos")
-    events = make_schedule(seed=7, counts=SHORT)
-    plan = Plan(7, 300, events, folder / "run", postgres=Postgres.available())
-    verdict = await Chaos(plan).run()
-    assert verdict.kept, str(verdict)
+    verdict = await run(tmp_path_factory, SHORT, replicated=False)
+    assert verdict.kept, f"{verdict}: {verdict.breaches}"
     assert verdict.rows == 300
+
+
+@pytest.mark.timeout(600)
+async def test_no_picture_is_blamed_for_an_outage(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    verdict = await run(tmp_path_factory, OUTAGES, replicated=RedisServers.can_be_replicated())
+    assert verdict.kept, f"{verdict}: {verdict.breaches}"
+    assert verdict.rows == 300
+    never_went_on = [one.act for one in verdict.recoveries if one.waited and one.seconds is None]
+    assert not never_went_on
 
 
 def test_the_same_seed_gives_the_same_schedule_and_every_service_dies() -> None:
@@ -39,3 +67,8 @@ def test_the_same_seed_gives_the_same_schedule_and_every_service_dies() -> None:
     for seed in range(20):
         hit = {event.target for event in make_schedule(seed, SHORT) if event.target}
         assert hit == set(SERVICES)
+
+
+def test_a_whole_run_does_every_act_there_is() -> None:
+    assert set(FULL) == set(ACTS)
+    assert {event.act for event in make_schedule(1, FULL)} == set(ACTS)
