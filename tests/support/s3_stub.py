@@ -118,9 +118,11 @@ def _handler(stub: S3Stub) -> type[BaseHTTPRequestHandler]:
                 stub.buckets[bucket][key] = body
                 self._say(200, b"", {"ETag": _etag(body)})
             elif self.command == "POST":  # DeleteObjects
-                for name in _KEY.findall(body.decode()):
+                names = _KEY.findall(body.decode())
+                for name in names:
                     stub.buckets[bucket].pop(unescape(name), None)
-                self._say(200, b"<DeleteResult></DeleteResult>", {})
+                gone = "".join(f"<Deleted><Key>{name}</Key></Deleted>" for name in names)
+                self._say(200, f"<DeleteResult>{gone}</DeleteResult>".encode(), {})
             elif not key:
                 query = {name: values[0] for name, values in parse_qs(parts.query).items()}
                 self._say(200, _listing(stub.buckets[bucket], query), {})
@@ -141,9 +143,10 @@ def _handler(stub: S3Stub) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
             self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+            with suppress(ConnectionError):  # who had asked has given up
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body)
 
     return Handler
 
@@ -157,7 +160,7 @@ def _listing(keys: dict[str, bytes], query: dict[str, str]) -> bytes:
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     after = query.get("continuation-token") or query.get("start-after", "")
     entries: dict[str, str] = {}  # what is listed, a key or a common prefix, to its XML
-    for key, content in keys.items():
+    for key, content in list(keys.items()):  # others may put some meanwhile
         if not key.startswith(prefix):
             continue
         rest = key[len(prefix) :]
