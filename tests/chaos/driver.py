@@ -44,6 +44,7 @@ class Chaos:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.suite = Suite(plan.folder, postgres=plan.postgres, replicated=plan.replicated)
+        self._began = time.monotonic()
         self.keys = Keys(Settings.load({}).prefix)
 
     async def run(self) -> Verdict:
@@ -146,4 +147,5 @@ class Chaos:
 
     def _say(self, what: str) -> None:
         if self.plan.talk:
-            print(f"chaos: {what}", file=sys.stderr, flush=True)
+            seconds = time.monotonic() - self._began
+            print(f"chaos: {seconds:5.1f} s: {what}", file=sys.stderr, flush=True)

@@ -163,7 +163,7 @@ ACTS = (
     Act("cut", cut, outage=False),
     Act("lose reply", reply_lost, outage=False),
     Act("delay", delayed, seconds=(1.0, 1.0), outage=False),
-    Act("redis cannot save", unable_to_save, seconds=(1.5, 4.0)),
+    Act("redis cannot save", unable_to_save, seconds=(1.0, 2.5), brief=True),
     Act("redis lacks replicas", without_replicas, seconds=(1.5, 4.0)),
     Act("redis is busy", busy, seconds=(0.5, 0.9), brief=True),
     Act(
