@@ -1,18 +1,28 @@
 """Every setting of the suite: one class, read from `FACES_*`; a wrong value ends at once."""
 
 import os
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shared.contradictions import contradictions
 from shared.errors import SettingsError
-from shared.urls import is_bucket
+from shared.model_table import MODELS
+from shared.urls import check_bucket, check_store, is_bucket
 
 MEBIBYTE = 1 << 20
+DAY_SECONDS = 86_400
+
+MOST = 1 << 50
+"""For counts and sizes without a bound of their own: Lua and JSON hold it exactly."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class LogFormat(StrEnum):
@@ -38,7 +48,11 @@ class Settings(BaseSettings):
     """The settings, with their documentation; the README's table is made from this class."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FACES_", extra="ignore", frozen=True, hide_input_in_errors=True
+        env_prefix="FACES_",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
     )
 
     redis_url: SecretStr = Field(
@@ -78,6 +92,7 @@ class Settings(BaseSettings):
     slot_memory_bytes: int = Field(
         3 * 1024 * MEBIBYTE,
         ge=512 * MEBIBYTE,
+        le=MOST,
         description="Address space of one detector process; what needs more fails alone.",
     )
     max_pixels: int = Field(
@@ -90,12 +105,15 @@ class Settings(BaseSettings):
     )
     lease_seconds: float = Field(
         30,
-        gt=0,
+        ge=1,
         le=3600,
         description="A consumer silent for this long loses its entries to others.",
     )
     task_timeout_seconds: float = Field(
-        60, gt=0, description="Time limit of one picture; then its process is replaced."
+        60,
+        ge=1,
+        le=DAY_SECONDS,
+        description="Time limit of one picture; then its process is replaced.",
     )
     max_attempts: int = Field(
         3, ge=1, le=20, description="Attempts before an entry becomes a dead letter."
@@ -109,17 +127,25 @@ class Settings(BaseSettings):
     max_deliveries: int = Field(
         50,
         ge=2,
+        le=MOST,
         description="Deliveries after which an entry is treated as poison: a dead letter.",
     )
     drain_seconds: float = Field(
-        25, ge=0, description="After SIGTERM: time to finish and hand off what was started."
+        25,
+        ge=0,
+        le=DAY_SECONDS,
+        description="After SIGTERM: time to finish and hand off what was started.",
     )
     high_water: int = Field(
-        2000, ge=1, description="Entries at which a stream takes no more and its producers wait."
+        2000,
+        ge=1,
+        le=MOST,
+        description="Entries at which a stream takes no more and its producers wait.",
     )
     high_water_bytes: int | None = Field(
         None,
         ge=1,
+        le=MOST,
         description="Bytes at which the image stream takes no more (results: half of it); by "
         "default half of Redis' maxmemory, or 1 GiB where Redis has no limit.",
     )
@@ -150,7 +176,9 @@ class Settings(BaseSettings):
         "arrives alone is committed at once.",
     )
     http_host: str = Field(
-        "127.0.0.1", description="Address of the health and metrics port; 0.0.0.0 in the image."
+        "127.0.0.1",
+        min_length=1,
+        description="Address of the health and metrics port; 0.0.0.0 in the image.",
     )
     http_port: int = Field(
         0, ge=0, le=65535, description="Health and metrics port; 0 picks a free one."
@@ -162,6 +190,19 @@ class Settings(BaseSettings):
         "info", pattern="^(debug|info|warning|error)$", description="Least level that is logged."
     )
 
+    @field_validator("objects_url")
+    @classmethod
+    def _is_a_store(cls, url: str) -> str:
+        check_store(url)
+        return url
+
+    @field_validator("model")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in MODELS:
+            raise ValueError(f"there is no such model; choose one of {', '.join(MODELS)}")
+        return name
+
     @field_validator("source_roots", mode="before")
     @classmethod
     def _split_roots(cls, value: object) -> object:
@@ -172,7 +213,11 @@ class Settings(BaseSettings):
     @field_validator("source_roots")
     @classmethod
     def _absolute_roots(cls, roots: tuple[Path, ...]) -> tuple[Path, ...]:
-        return tuple(root.resolve() for root in roots)
+        absolute = tuple(root.resolve() for root in roots)
+        for root in absolute:
+            if root.is_file():  # what is not there may be mounted later
+                raise ValueError(f"{root} is a file; name its folder")
+        return absolute
 
     @field_validator("source_buckets", mode="before")
     @classmethod
@@ -184,14 +229,23 @@ class Settings(BaseSettings):
     @field_validator("source_buckets")
     @classmethod
     def _only_buckets(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(is_bucket(url) for url in urls):
-            raise ValueError("write URLs of buckets, such as s3://bucket/folder")
+        for url in urls:
+            check_bucket(url)
         return urls
+
+    @field_validator("*", mode="before")
+    @classmethod  # the last of its kind is called first, before values are taken apart
+    def _one_line(cls, value: object) -> object:
+        """A line break, as at the end of a file with a password, would become part of a name."""
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str) and _CONTROL.search(text):
+            raise ValueError("there is a line break or another control character in it")
+        return value
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        if self.inline_limit_bytes > self.max_file_bytes:
-            raise ValueError("FACES_INLINE_LIMIT_BYTES is more than FACES_MAX_FILE_BYTES")
+        if found := contradictions(self):
+            raise ValueError("; ".join(found))
         return self
 
     @property
@@ -206,20 +260,31 @@ class Settings(BaseSettings):
         return self.pictures_by is PicturesBy.DETECTOR or is_bucket(self.objects_url)
 
     @classmethod
-    def load(cls, overrides: Mapping[str, Any] | None = None) -> Self:  # Any: any field's value
+    def load(
+        cls,
+        overrides: Mapping[str, Any] | None = None,  # Any: any field's value
+        flags: Mapping[str, str] | None = None,
+    ) -> Self:
         """Read the environment; `overrides` (command line flags) win where they are not None.
+
+        `flags` says what the flag of an override is called, for people.
 
         Raises:
             SettingsError: one line a wrong value, naming its variable, without its value.
         """
         given = {name: value for name, value in (overrides or {}).items() if value is not None}
+        named = {name: flag for name, flag in (flags or {}).items() if name in given}
         try:
             return cls(**given)
         except ValidationError as error:
-            lines = (
-                f"FACES_{'_'.join(map(str, detail['loc'])).upper()}: {detail['msg']}"
-                if detail["loc"]
-                else detail["msg"]
-                for detail in error.errors(include_url=False, include_input=False)
-            )
-            raise SettingsError("; ".join(lines)) from None
+            details = error.errors(include_url=False, include_input=False)
+            raise SettingsError("; ".join(_line(detail, named) for detail in details)) from None
+
+
+def _line(detail: ErrorDetails, flags: Mapping[str, str]) -> str:
+    told = detail["msg"].removeprefix("Value error, ")
+    if not detail["loc"]:
+        return told
+    field = str(detail["loc"][0])
+    variable = "_".join(["FACES", *map(str, detail["loc"])]).upper()
+    return f"{flags[field]} ({variable}): {told}" if field in flags else f"{variable}: {told}"

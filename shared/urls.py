@@ -1,6 +1,7 @@
 """URIs of files and buckets: how they are built and taken apart, and what lies below what."""
 
 from pathlib import Path
+from posixpath import normpath
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 FILE_SCHEMES = ("file",)
@@ -30,6 +31,40 @@ def is_bucket(url: str) -> bool:
     """Whether a URL names a bucket, or something in one."""
     scheme, separator, rest = url.partition("://")
     return bool(separator) and scheme in BUCKET_SCHEMES and bool(rest.strip("/"))
+
+
+def check_bucket(url: str) -> None:
+    """See that a URL names a bucket, without credentials.
+
+    Raises:
+        ValueError: it does not; the text, which does not repeat it, says what to write.
+    """
+    if not is_bucket(url) or not urlsplit(url).netloc:
+        raise ValueError("write URLs of buckets, such as s3://bucket/folder")
+    if "@" in urlsplit(url).netloc:
+        raise ValueError(
+            "no user or password belongs into it; give credentials in the provider's variables, "
+            "such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+
+
+def check_store(url: str) -> None:
+    """See that a URL names a place to keep pictures in: a folder, or a bucket.
+
+    Raises:
+        ValueError: it does not; the text, which does not repeat it, says what to write.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in (*FILE_SCHEMES, "memory", *BUCKET_SCHEMES):
+        raise ValueError(
+            "write file://FOLDER, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or "
+            "az://ACCOUNT/CONTAINER/PREFIX"
+        )
+    if scheme in BUCKET_SCHEMES:
+        check_bucket(url)
+    elif scheme in FILE_SCHEMES and not normpath(unquote(rest)).strip("/."):
+        # All that lies in a store and that no row names may be deleted from it.
+        raise ValueError("name a folder that is only for pictures: file://FOLDER")
 
 
 def bucket_of(url: str) -> tuple[str, str]:

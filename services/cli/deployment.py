@@ -36,6 +36,15 @@ LOOKED_AT = 1000
 """The newest submissions, among which the beginning of an id is looked for."""
 
 
+FLAGS = {
+    "redis_url": "--redis",
+    "database_url": "--database",
+    "objects_url": "--objects",
+    "slots": "--slots",
+}
+"""The options that stand for settings."""
+
+
 def load_settings(**overrides: object) -> "Settings":
     """Settings from the environment, with what the command line gives on top.
 
@@ -44,7 +53,7 @@ def load_settings(**overrides: object) -> "Settings":
     """
     from shared.settings import Settings
 
-    return Settings.load(overrides)
+    return Settings.load(overrides, FLAGS)
 
 
 @dataclass(frozen=True)
@@ -78,12 +87,11 @@ class Place:
             FacesError: none of these is given. The services' default, a folder below the working
                 directory, is no place to guess at where things get deleted.
         """
-        url = self.objects or os.environ.get("FACES_OBJECTS_URL")
-        if url is None and self.out is not None:
-            url = (self.out.absolute() / "objects").as_uri()
-        if url is None:
+        if self.objects is not None or "FACES_OBJECTS_URL" in os.environ:
+            return load_settings(objects_url=self.objects).objects_url
+        if self.out is None:
             raise FacesError("where are the pictures? Give -o OUT of a run, or --objects URL")
-        return url
+        return (self.out.absolute() / "objects").as_uri()
 
 
 class Deployment:

@@ -150,7 +150,7 @@ async def add_by_hand(suite: Suite, encoded: bytes) -> None:
 async def test_a_program_that_would_drop_a_field_of_the_recipe_leaves_its_pictures(
     redis_url: str,
 ) -> None:
-    async with suite_on(redis_url, lease_seconds=1, max_deliveries=2) as suite:
+    async with suite_on(redis_url, lease_seconds=1, max_attempts=2, max_deliveries=2) as suite:
         for n in range(10):
             await add_by_hand(suite, of_a_newer_recipe(image(f"new-{n}.jpg")))
             await suite.add_all([image(f"old-{n}.jpg")])
@@ -167,12 +167,12 @@ async def test_a_program_that_would_drop_a_field_of_the_recipe_leaves_its_pictur
 async def test_however_often_it_is_left_to_others_it_does_not_become_poison(
     redis_url: str,
 ) -> None:
-    async with suite_on(redis_url, lease_seconds=0.2, max_deliveries=2) as suite:
+    async with suite_on(redis_url, lease_seconds=1, max_attempts=2, max_deliveries=2) as suite:
         await add_by_hand(suite, of_a_newer_recipe(image()))
         async with detecting(suite, ImageMessage.decode, []):
             left = ENTRIES.labels("detector", "left")._value
             before = left.get()
-            await wait_until(lambda: left.get() > before + 5, "it was left six times")
+            await wait_until(lambda: left.get() > before + 3, "it was left four times")
         async with detecting(suite, decode_newer_recipe, []):
             await wait_until(lambda: results_are(suite, 1), "the newer one does it")
         assert await suite.length(DEAD) == 0
