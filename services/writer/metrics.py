@@ -1,6 +1,6 @@
 """Metrics of the writer alone; those of every stage are in `shared.metrics`."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 ROWS = Counter("faces_writer_rows", "Rows that ended, by their status.", ["status"])
 LATE = Counter(
@@ -10,6 +10,14 @@ REFUSED = Counter("faces_writer_refused_results", "Results that the database ref
 OBJECTS = Counter("faces_writer_objects", "Objects written.")
 OBJECT_BYTES = Counter("faces_writer_object_bytes", "Bytes of objects written.")
 LOST = Counter("faces_writer_lost_pictures", "Pictures that were lost with Redis.")
+OPEN_SUBMISSIONS = Gauge(
+    "faces_writer_open_submissions",
+    "Submissions that are not complete; every writer tells the same.",
+)
+OLDEST_OPEN_SECONDS = Gauge(
+    "faces_writer_oldest_open_submission_seconds",
+    "Age of the oldest submission that is not complete; 0 where all are.",
+)
 COMMIT_SECONDS = Histogram(
     "faces_writer_commit_seconds",
     "Time of one commit to the database.",

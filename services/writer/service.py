@@ -8,6 +8,7 @@ import structlog
 
 from services.writer.attachments import Attachments
 from services.writer.batch import Committer, Result
+from services.writer.open_submissions import measured
 from services.writer.outdated import Outdated
 from services.writer.payloads import ReadsPayloads
 from services.writer.pictures import Pictures
@@ -141,6 +142,7 @@ async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[
         async with (
             health.needs({"database": catalog.check}),
             health.needs({"object store": objects.check}, every=objects.check_seconds),
+            measured(catalog),
             open_stage_of(spec, settings, health, client) as stage,
         ):
             yield stage

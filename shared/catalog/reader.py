@@ -53,6 +53,11 @@ class Reader(Access):
         return await submissions.newest(connection, limit, before)
 
     @reads
+    async def open_submissions(self, connection: AsyncConnection) -> tuple[int, datetime | None]:
+        """How many are not complete, and when the oldest of them was created; looks at all."""
+        return await submissions.still_open(connection)
+
+    @reads
     async def members(
         self, connection: AsyncConnection, submission: str, after: int = 0, limit: int = 1000
     ) -> list[Member]:

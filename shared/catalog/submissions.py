@@ -51,6 +51,16 @@ async def newest(
     return [await _as_status(connection, row) for row in rows]
 
 
+async def still_open(connection: AsyncConnection) -> tuple[int, datetime | None]:
+    """How many submissions are not complete, and when the oldest of them was created."""
+    one = submissions.c
+    queued = one.named - one.with_faces - one.no_faces - one.failed
+    unending = one.closed_at.is_(None) & one.cancelled_at.is_(None)
+    query = select(func.count(), func.min(one.created_at)).where((queued != 0) | unending)
+    number, oldest = (await connection.execute(query)).one()
+    return number, oldest
+
+
 async def members(
     connection: AsyncConnection, submission: str, after: int, limit: int
 ) -> list[Member]:
