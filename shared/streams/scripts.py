@@ -158,7 +158,7 @@ class Scripts:
     async def put(
         self, payload: str, content: bytes, seconds: int, stream: str, mark: HighWaterMark
     ) -> Answer:
-        """Set a payload (by its id) for an entry of `stream` though Redis is full; or FULL."""
+        """Set a payload (by its id) for a `stream` up to its mark, though Redis is full."""
         code = await self._put(
             keys=[self.keys.bytes, self.keys.stream(stream), self.keys.payload(payload)],
             args=[mark.entries, mark.bytes, content, seconds],
