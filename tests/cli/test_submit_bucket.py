@@ -10,6 +10,7 @@ from services.cli.sending.buckets import READ_AHEAD, bucket_pictures
 from services.cli.sending.reading import pictures
 from shared.errors import SettingsError, Unreachable
 from shared.urls import is_bucket
+from tests.support.s3_stub import s3_stub
 
 LIMIT = 1000
 
@@ -73,9 +74,37 @@ def test_a_bucket_that_is_not_there_is_one_line_without_credentials(s3: Any) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_credentials_in_the_url_are_refused() -> None:
-    with pytest.raises(SettingsError, match="AWS_ACCESS_KEY_ID"):
+def test_credentials_in_the_url_are_refused_and_not_shown() -> None:
+    with pytest.raises(SettingsError, match="AWS_ACCESS_KEY_ID") as caught:
         list(bucket_pictures("s3://me:secret@bucket/x", LIMIT, refuse_none))
+    assert "secret@" not in str(caught.value)
+
+
+def test_a_bucket_that_refuses_from_some_picture_on_ends_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with s3_stub() as stub:
+        for name, value in stub.environment.items():
+            monkeypatch.setenv(name, value)
+        stub.buckets["b"] = {f"in/{number:03}.jpg": b"x" for number in range(5 * READ_AHEAD)}
+        found = bucket_pictures("s3://b/in", LIMIT, refuse_none)
+        next(found)
+        stub.refuse = lambda *_: (400, "ExpiredToken")
+        with pytest.raises(Unreachable, match=r"400 Bad Request \(ExpiredToken\)"):
+            list(found)
+
+
+def test_a_key_that_cannot_be_named_is_told_and_the_rest_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    with s3_stub() as stub:
+        for name, value in stub.environment.items():
+            monkeypatch.setenv(name, value)
+        stub.buckets["b"] = dict.fromkeys(["in/a.jpg", "in/m//b.jpg", "in/z.jpg"], b"x")
+        found = [name for name, _ in bucket_pictures("s3://b/in", LIMIT, told.append)]
+    assert found == ["a.jpg", "z.jpg"]
+    assert len(told) == 1 and told[0].startswith("'in/m//b.jpg' cannot be read")
 
 
 def test_buckets_and_folders_can_be_mixed(s3: Any, bucket: str, tmp_path: Any) -> None:

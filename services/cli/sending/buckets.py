@@ -1,24 +1,31 @@
 """Reading pictures out of a bucket, to send them along as those of a folder are."""
 
+import asyncio
 import os
+import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-
-import obstore
-from obstore.exceptions import BaseError
-from obstore.store import ObjectStore
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import aclosing, contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 from services.ingest.sources.walk import is_picture
-from shared.errors import Unreachable
-from shared.stores import first_line, open_bucket
-from shared.urls import is_bucket
+from shared.bad_keys import BadKey
+from shared.buckets import Bucket, Buckets, Gone
+from shared.errors import FacesError, Unreachable
+from shared.identity import display_name
+from shared.stores import ObjectRefused
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 READ_AHEAD = 8
 """Objects fetched at once: a bucket answers one request in the time of many."""
 
 Picture = tuple[str, bytes]
 """A name, relative to the folder that was given, and the content."""
+
+T = TypeVar("T")
 
 
 def bucket_pictures(url: str, limit: int, refuse: Callable[[str], None]) -> Iterator[Picture]:
@@ -30,45 +37,49 @@ def bucket_pictures(url: str, limit: int, refuse: Callable[[str], None]) -> Iter
 
     Raises:
         SettingsError: the URL cannot be used.
-        Unreachable: the bucket cannot be listed.
+        Unreachable: the bucket does not answer, or refuses all.
     """
-    parent, _, last = url.rstrip("/").rpartition("/")
-    alone = is_picture(os.fsencode(last)) and is_bucket(parent)
-    store = open_bucket(parent if alone else url, url)
-    names = _alone(store, last, url) if alone else _listed(store, url)
+    bucket, folder = Buckets("the URL of a bucket").of(url)
     waiting: deque[tuple[str, Future[bytes]]] = deque()
-    with ThreadPoolExecutor(READ_AHEAD) as pool:
-        for name, size in names:
-            if size > limit:
-                refuse(f"{name}: {size:,} bytes, and FACES_INLINE_LIMIT_BYTES allows {limit:,}")
-                continue
-            waiting.append((name, pool.submit(_fetch, store, name)))
+    with _beside() as loop:
+        found = _found(bucket, folder)
+        while one := asyncio.run_coroutine_threadsafe(_next(found), loop).result():
+            name, meta = one
+            if isinstance(meta, BadKey):
+                refuse(meta.sentence)
+            elif meta["size"] > limit:
+                size = f"{meta['size']:,} bytes"
+                refuse(f"{name}: {size}, and FACES_INLINE_LIMIT_BYTES allows {limit:,}")
+            else:
+                fetching = bucket.get(meta["path"], _anything)
+                waiting.append((name, asyncio.run_coroutine_threadsafe(fetching, loop)))
             if len(waiting) == READ_AHEAD:
                 yield from _finished(*waiting.popleft(), refuse)
         while waiting:
             yield from _finished(*waiting.popleft(), refuse)
 
 
-def _listed(store: ObjectStore, url: str) -> Iterator[tuple[str, int]]:
-    """Names and sizes of the pictures below the store's root."""
+async def _found(bucket: Bucket, folder: str) -> AsyncIterator[tuple[str, "ObjectMeta | BadKey"]]:
+    """Names, and what is known of the objects, of the pictures in a folder; or of the one picture
+    that it is."""
     try:
-        for chunk in obstore.list(store):
-            for found in chunk:
-                if is_picture(os.fsencode(found["path"].rpartition("/")[2])):
-                    yield found["path"], found["size"]
-    except (BaseError, OSError) as error:
-        raise Unreachable(f"{url} cannot be listed: {first_line(error)}") from None
+        if folder and is_picture(os.fsencode(folder.rpartition("/")[2])):
+            yield folder.rpartition("/")[2], await bucket.head(folder)
+            return
+        root = f"{folder}/" if folder else ""
+        async with aclosing(bucket.list(folder, "")) as listing:
+            async for found in listing:
+                key = found.key if isinstance(found, BadKey) else found["path"]
+                if isinstance(found, BadKey) or is_picture(os.fsencode(key.rpartition("/")[2])):
+                    yield display_name(key.removeprefix(root).encode()), found
+    except (Gone, ObjectRefused) as error:
+        raise Unreachable(str(error)) from None
+    except ValueError:
+        raise FacesError(f"{bucket.url}: {folder[:200]!r} is no key of an object") from None
 
 
-def _alone(store: ObjectStore, name: str, url: str) -> Iterator[tuple[str, int]]:
-    try:
-        yield name, obstore.head(store, name)["size"]
-    except (BaseError, OSError) as error:
-        raise Unreachable(f"{url} cannot be read: {first_line(error)}") from None
-
-
-def _fetch(store: ObjectStore, name: str) -> bytes:
-    return bytes(obstore.get(store, name).bytes())
+def _anything(_: "ObjectMeta") -> None:
+    """Nothing is wrong with an object whose size was listed."""
 
 
 def _finished(
@@ -76,5 +87,33 @@ def _finished(
 ) -> Iterator[Picture]:
     try:
         yield name, future.result()
-    except (BaseError, OSError) as error:
-        refuse(f"{name}: cannot be read: {first_line(error)}")
+    except (Gone, ObjectRefused) as error:
+        refuse(f"{name}: cannot be read: {error}")
+
+
+async def _next(found: AsyncIterator[T]) -> T | None:
+    return await anext(found, None)
+
+
+@contextmanager
+def _beside() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop that turns beside this thread, where objects are fetched ahead."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _cancel_all() -> None:
+    """Whoever asked for pictures wants no more."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()

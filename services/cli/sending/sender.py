@@ -55,6 +55,8 @@ class Sender:
             showing = loop.create_task(self._show())
             try:
                 await (self._name_all if self._by_reference else self._send_all)(submission)
+            except Unreachable as error:
+                raise Unreachable(self._cut_off(error, submission.id)) from None
             finally:
                 showing.cancel()
                 # Also when stopped half way: what was sent then has an end in the ledger.
@@ -78,6 +80,15 @@ class Sender:
             lost = await forget_lost_in_flight(client, keys)
             if lost and not self._quiet:
                 say(f"{count(lost, 'image')} that Redis had lost can be sent again")
+
+    def _cut_off(self, error: Unreachable, submission: str) -> str:
+        """What is said where sending ends before all was sent."""
+        if not self.sent:
+            return str(error)
+        return (
+            f"{error}; before that {self.sent:,} were sent as submission {submission}: submit "
+            "again to send the rest"
+        )
 
     async def _name_all(self, submission: Submission) -> None:
         """Only names; ingest opens them."""
