@@ -1,7 +1,7 @@
 """What is full or refuses: Redis, a disk, a bucket. The suite waits and drains."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,6 +23,7 @@ from tests.support.processes import (
     suite_of,
     writing,
 )
+from tests.support.s3_stub import Refusal, S3Stub, s3_stub
 from tests.support.servers import RedisServer
 from tests.support.stages import Running, Suite, image, result_of, running, suite_on
 from tests.support.waiting import wait_until
@@ -30,47 +31,14 @@ from tests.support.waiting import wait_until
 __all__ = ["processes"]
 
 
-class Bucket:
-    """An S3 endpoint that answers every request with one status, and counts them."""
-
-    def __init__(self) -> None:
-        self.status = "200 OK"
-        self.requests = 0
-
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                lengths = [
-                    line for line in head.lower().split(b"\r\n") if b"content-length" in line
-                ]
-                await reader.readexactly(int(lengths[0].split(b":")[1]) if lengths else 0)
-                self.requests += 1
-                etag = 'ETag: "1"\r\nContent-Length: 0\r\n\r\n'
-                writer.write(f"HTTP/1.1 {self.status}\r\n{etag}".encode())
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def bucket_of(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bucket]:
-    bucket = Bucket()
-    server = await asyncio.start_server(bucket, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    for name, value in {
-        "AWS_ENDPOINT": f"http://127.0.0.1:{port}",
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "word",
-        "AWS_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    try:
-        yield bucket
-    finally:
-        server.close()
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Stub]:
+    """An S3 with an empty bucket, `pictures`, that services find."""
+    with s3_stub() as stub:
+        stub.buckets["pictures"] = {}
+        for name, value in stub.environment.items():
+            monkeypatch.setenv(name, value)
+        yield stub
 
 
 async def add_found(suite: Suite) -> str:
@@ -82,45 +50,47 @@ async def add_found(suite: Suite) -> str:
 
 
 @pytest.mark.parametrize("store", ["disk", "bucket"])
-async def test_disk_or_bucket_refuses(
-    store: str, processes: Processes, monkeypatch: pytest.MonkeyPatch
+async def test_disk_or_bucket_refuses_a_picture(
+    store: str, processes: Processes, bucket: S3Stub
 ) -> None:
-    async with bucket_of(monkeypatch) as bucket:
-        bucket.status = "403 Forbidden"
-        folder = processes.folder / "objects"
-        url = "s3://pictures" if store == "bucket" else f"file://{folder}"
-        async with suite_of(processes, objects_url=url, max_attempts=2) as (suite, catalog):
-            folder.mkdir(exist_ok=True)
-            refused = await add_found(suite)
-            (folder / image().recipe.id).write_text("a file where a folder should be")
-            fine = result_of(image("fine.jpg"))
-            await suite.add_all([fine])
-            async with writing(suite):
-                await all_ended(suite, catalog, 2)
-            (row,) = await catalog.reader.show(refused)
-            assert (row.status, row.attempts) == (Status.FAILED, 2)
-            assert ("403 Forbidden" if store == "bucket" else "Not a directory") in row.reason
-            assert [row.status for row in await catalog.reader.show(fine.id)] == [Status.NO_FACES]
-            assert await suite.length(DEAD) == 1
+    folder = processes.folder / "objects"
+    url = "s3://pictures" if store == "bucket" else f"file://{folder}"
+    async with suite_of(processes, objects_url=url, max_attempts=2) as (suite, catalog):
+        refused, stored = [await add_found(suite) for _ in range(2)]
+        bucket.refuse = lambda _, __, key: (403, "AccessDenied") if refused in key else None
+        (folder / image().recipe.id / f"{refused}.jpg").mkdir(parents=True)  # in its place
+        async with writing(suite):
+            await all_ended(suite, catalog, 2)
+        (row,) = await catalog.reader.show(refused)
+        assert (row.status, row.attempts) == (Status.FAILED, 2)
+        assert ("403 Forbidden" if store == "bucket" else "Is a directory") in row.reason
+        assert [row.status for row in await catalog.reader.show(stored)] == [Status.FACES]
+        assert await suite.length(DEAD) == 1
 
 
-async def test_disk_full_at_the_object_store(
-    processes: Processes, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "refusal", [(507, ""), (403, "AccessDenied"), (400, "ExpiredToken"), (404, "NoSuchBucket")]
+)
+async def test_a_bucket_that_refuses_all_is_waited_for(
+    processes: Processes, bucket: S3Stub, refusal: Refusal
 ) -> None:
-    async with bucket_of(monkeypatch) as bucket:
-        bucket.status = "507 Insufficient Storage"
-        async with suite_of(processes, objects_url="s3://pictures") as (suite, catalog):
-            pictures = [await add_found(suite) for _ in range(5)]
-            health = Health()
-            health.ready("start")
-            async with writing(suite, health):
-                await wait_until(lambda: "507" in str(health.problems), "it waits and says why")
-                assert await suite.length(RESULTS) == 5, "nothing is lost"
-                bucket.status = "200 OK"
-                await all_ended(suite, catalog, 5)
-            assert {row.status for row in await rows_of(catalog)} == {Status.FACES}
-            assert {row.id for row in await rows_of(catalog)} == set(pictures)
-            assert await suite.length(DEAD) == 0
+    bucket.refuse = lambda *_: refusal
+    async with suite_of(processes, objects_url="s3://pictures", max_attempts=1) as parts:
+        suite, catalog = parts
+        pictures = [await add_found(suite) for _ in range(5)]
+        await suite.add_all([result_of(image("no picture to store.jpg"))])
+        health = Health()
+        health.ready("start")
+        async with writing(suite, health):
+            said = str(refusal[0])
+            await wait_until(lambda: said in str(health.problems), "it waits and says why")
+            assert await suite.length(RESULTS) == 6, "nothing is lost"
+            bucket.mend()
+            await all_ended(suite, catalog, 6)
+        rows = await rows_of(catalog)
+        assert {row.id for row in rows if row.status is Status.FACES} == set(pictures)
+        assert {row.attempts for row in rows} == {1}
+        assert await suite.length(DEAD) == 0
 
 
 async def test_redis_at_maxmemory_with_inputs_waiting_drains_by_itself(
