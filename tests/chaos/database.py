@@ -43,6 +43,8 @@ class ChaosPostgres(Postgres):
 
     def configure(self) -> None:
         self.let_in()
+        with (self.folder / "postgresql.conf").open("a") as config:
+            config.write("fsync = off\n")  # no machine loses its power here
 
     async def open(self) -> None:
         """Make the cluster with its role and its database, and open the proxy."""

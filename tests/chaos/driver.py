@@ -13,6 +13,7 @@ from shared.errors import FacesError
 from shared.reasons import REVIVED
 from shared.settings import Settings
 from shared.streams.keys import IMAGES, RESULTS, SOURCES, Keys
+from tests.chaos.acts import ACTS
 from tests.chaos.acts.act import Event
 from tests.chaos.course import Course
 from tests.chaos.ledger import Ledger
@@ -54,7 +55,7 @@ class Chaos:
             await self.suite.start()
             self.ledger = Ledger(self.suite.catalog_url)
             # Before and during each outage pictures are sent, so that it has something to hold up.
-            slices = max(1, 2 * len(self.plan.events))
+            slices = 2 * sum(ACTS[event.act].outage for event in self.plan.events) + 1
             self.sending = Sending(self.suite, self.pictures, slices)
             self.sending.start()
             try:
