@@ -81,7 +81,7 @@ stream-stats: $(READY) ## Show what waits in the streams; in the cluster: KUBE=1
 stream-stats-watch: $(READY) ## The same, redrawn every two seconds.
 	@$(STATS) --watch $(ARGS) || { status=$$?; test $$status -eq 3 || exit $$status; }
 
-chaos: $(READY) ## Kill, freeze and cut off services and servers, then count what was lost.
+chaos: $(READY) ## Kill services, put servers out of order, then count what was lost and who was blamed.
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 clean: ## Remove what `make demo` and the tools left behind; not .venv, not models/.

@@ -8,6 +8,7 @@ from tests.chaos.__main__ import FULL
 from tests.chaos.acts import ACTS
 from tests.chaos.acts.act import Needs
 from tests.chaos.driver import Chaos, Plan
+from tests.chaos.recovery import Recovery, table
 from tests.chaos.redis_servers import RedisServers
 from tests.chaos.schedule import make_schedule, possible
 from tests.chaos.servers import Postgres
@@ -72,3 +73,26 @@ def test_the_same_seed_gives_the_same_schedule_and_every_service_dies() -> None:
 def test_a_whole_run_does_every_act_there_is() -> None:
     assert set(FULL) == set(ACTS)
     assert {event.act for event in make_schedule(1, FULL)} == set(ACTS)
+
+
+def test_a_verdict_tells_who_was_blamed_and_which_services_ended() -> None:
+    assert Verdict(submitted=1, rows=1).kept
+    for name in ("lost", "failed_wrongly", "blamed", "ended_by_themselves"):
+        verdict = Verdict(submitted=1, rows=1)
+        setattr(verdict, name, ["one"])
+        assert not verdict.kept
+        assert verdict.breaches == {name: ["one"]}
+    assert not Verdict(1, 1, dead_letters=1).kept
+
+
+def test_an_outage_is_late_where_work_waited_and_did_not_go_on_in_time() -> None:
+    recoveries = [
+        Recovery("cut", waited=3, seconds=1.0, limit=5),
+        Recovery("cut", waited=3, seconds=6.0, limit=5),
+        Recovery("cut", waited=3, seconds=None, limit=5),
+        Recovery("idle", waited=0, seconds=None, limit=5),
+    ]
+    assert [one.late for one in recoveries] == [False, True, True, False]
+    assert table(recoveries[:2]).splitlines()[-1] == "| cut | 2 | 3 | 3.5 s | 6.0 s | 5 s |"
+    assert "not within reach" in table(recoveries[:3])
+    assert "nothing waited" in table(recoveries[3:])
