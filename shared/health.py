@@ -14,6 +14,9 @@ CHECK_SECONDS = 2.0
 CHECK_LIMIT_SECONDS = 6.0
 """A server that has not answered by then is away; a check may have a shorter limit of its own."""
 
+STARTING = "starting"
+"""The reason that nobody needs to be told of."""
+
 Check = Callable[[], Awaitable[object]]
 """Asks a server for a sign of life; raises Unreachable where there is none."""
 
@@ -29,7 +32,7 @@ class Health:
     """
 
     def __init__(self) -> None:
-        self._unready: dict[str, str] = {"start": "starting"}
+        self._unready: dict[str, str] = {"start": STARTING}
         self._alive: dict[str, Callable[[], str | None]] = {}
 
     def unready(self, name: str, reason: str) -> None:
@@ -38,9 +41,13 @@ class Health:
             log.warning("not ready", check=name, reason=reason)
         self._unready[name] = reason
 
+    def starting(self, name: str) -> None:
+        """Not ready until `ready` is called for this name; not logged."""
+        self._unready[name] = STARTING
+
     def ready(self, name: str) -> None:
         """Take the reason of this name back."""
-        if self._unready.pop(name, None) not in (None, "starting"):
+        if self._unready.pop(name, None) not in (None, STARTING):
             log.info("ready again", check=name)
 
     def watch(self, name: str, check: Callable[[], str | None]) -> None:

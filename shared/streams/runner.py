@@ -94,6 +94,9 @@ class Stage(Generic[M]):
         What no task foresaw ends all of them: others take over what was held here.
         """
         self._stopping = stop
+        # A server that answers may still refuse what a consumer needs: ready only after that.
+        joining = f"{self.spec.name} joining"
+        self._health.starting(joining)
         await self._servers.until_done(self._intake.join, stop)
         marks = await self._servers.until_done(
             partial(HighWaterMarks.of, self._client, self._settings), stop
@@ -121,6 +124,7 @@ class Stage(Generic[M]):
         bound = marks.of_stream(self.spec.stream).entries
         waiting = WaitingSets(self._client, self._keys, self.spec.stream, bound)
         self._servers.ready()
+        self._health.ready(joining)
         log.info("consuming", stage=self.spec.name, consumer=self.consumer)
         try:
             async with asyncio.TaskGroup() as tasks:

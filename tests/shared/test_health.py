@@ -3,11 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
+import redis
 
 from shared.errors import Unreachable
 from shared.health import Health
+from tests.support.servers import RedisServer
+from tests.support.stages import running, suite_on
 from tests.support.waiting import wait_until
 
 OFTEN = 0.01
@@ -29,6 +33,18 @@ class Server:
             raise Unreachable(self.trouble)
 
 
+class Recorded(Health):
+    """Remembers what was wrong after each change for the better."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[dict[str, str]] = []
+
+    def ready(self, name: str) -> None:
+        super().ready(name)
+        self.seen.append(self.problems)
+
+
 @asynccontextmanager
 async def started(**servers: Server) -> AsyncIterator[Health]:
     health = Health()
@@ -42,8 +58,8 @@ async def until_ready(health: Health) -> None:
 
 
 async def test_a_service_is_not_ready_before_every_server_has_answered_once() -> None:
-    redis, catalog = Server(), Server("the password is refused")
-    async with started(redis=redis, catalog=catalog) as health:
+    server, catalog = Server(), Server("the password is refused")
+    async with started(redis=server, catalog=catalog) as health:
         assert health.problems == {
             "redis": "has not answered yet",
             "catalog": "has not answered yet",
@@ -55,13 +71,13 @@ async def test_a_service_is_not_ready_before_every_server_has_answered_once() ->
 
 
 async def test_a_server_that_goes_away_makes_an_idle_service_unready_until_it_is_back() -> None:
-    redis = Server()
-    async with started(redis=redis) as health:
+    server = Server()
+    async with started(redis=server) as health:
         await until_ready(health)
-        redis.trouble = "Redis cannot be reached"
+        server.trouble = "Redis cannot be reached"
         await wait_until(lambda: bool(health.problems), "the loss is seen")
         assert health.problems == {"redis": "Redis cannot be reached"}
-        redis.trouble = None
+        server.trouble = None
         await until_ready(health)
 
 
@@ -89,6 +105,25 @@ async def test_a_bug_in_a_check_is_told_and_the_check_goes_on() -> None:
     async with started(redis=Broken()) as health:
         await wait_until(lambda: "ValueError: no such field" in health.problems.values(), "told")
         await until_ready(health)
+
+
+async def test_a_service_whose_server_answers_but_lets_no_consumer_join_is_never_ready(
+    tmp_path: Path,
+) -> None:
+    """As of a Redis user that may ping, and nothing else: no 200 between two refusals."""
+    server = RedisServer(tmp_path)
+    server.start()
+    try:
+        with redis.Redis(port=server.port) as operator:
+            operator.execute_command("ACL", "SETUSER", "default", "-@all", "+ping", "+client")
+        health = Recorded()
+        async with suite_on(server.url) as suite, running(suite, health=health):
+            health.ready("start")
+            await wait_until(lambda: "Redis" not in health.problems, "the server has answered")
+            await wait_until(lambda: "detector" in health.problems, "it refuses all the same")
+            assert all(health.seen), "it was ready for a moment"
+    finally:
+        server.kill()
 
 
 async def test_one_server_of_several_is_named() -> None:
