@@ -121,6 +121,7 @@ async def serve_health(health: Health, host: str, port: int) -> AsyncIterator[in
         backlog=CONNECTIONS,  # what is accepted in one turn of the loop
         timeout_graceful_shutdown=1,
         log_config=None,
+        log_level="error",  # or strangers could fill the log with warnings of bad requests
         access_log=False,
         lifespan="off",
     )

@@ -149,3 +149,17 @@ async def test_no_path_leads_to_a_host_that_the_request_names(path: str) -> None
 async def test_nothing_but_get_is_answered() -> None:
     async with port_of() as port:
         assert (await ask(port, "POST /readyz"))[0] == 405
+
+
+async def test_bad_requests_write_nothing_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Or strangers could fill it, and bury what matters."""
+    loop = asyncio.get_running_loop()
+    with ExitStack() as opened:
+        async with port_of() as port:
+            stranger = await connect(port, opened)
+            await loop.sock_sendall(stranger, b"what is this?\r\n\r\n")
+            said = await asyncio.wait_for(loop.sock_recv(stranger, 100), 30)
+            upgrade = b"Connection: upgrade\r\nUpgrade: websocket\r\n"
+            assert (await ask(port, "GET /livez", more=upgrade))[0] == 200
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert not caplog.records
