@@ -1,5 +1,7 @@
 """How people read things: text from strangers as one line, and figures with their units."""
 
+import traceback
+
 
 def printable(text: str) -> str:
     """Text as one line: what would end it, move the cursor or colour it is written out.
@@ -12,6 +14,11 @@ def printable(text: str) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in text
     )
+
+
+def without_words(error: BaseException) -> str:
+    """The traceback of an error for logs: without its words, which may quote the name of a file."""
+    return "".join([*traceback.format_tb(error.__traceback__), type(error).__name__])
 
 
 def count(number: int, one: str, many: str = "") -> str:

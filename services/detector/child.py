@@ -7,7 +7,6 @@ time, until its parent closes the pipe. It needs no network and no store: its pa
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -32,6 +31,7 @@ from shared import fields
 from shared.errors import FacesError, ModelMissing
 from shared.messages import Status
 from shared.model_table import MODELS
+from shared.printing import without_words
 from shared.reasons import Reason
 from shared.recipe import Recipe
 
@@ -81,7 +81,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - a fault of a library: this picture's alone
             if _lacks_memory(error):
                 return _answer("memory", Reason.MEMORY, ""), ()
-            traceback.print_exc()
+            print(without_words(error), file=sys.stderr, flush=True)
             text = f"{type(error).__name__}: {error}"
             reply, pictures = _answer("retry", Reason.ERROR, text), ()
         return reply.model_copy(update={"total_ms": _since(start)}), pictures

@@ -6,7 +6,7 @@ import structlog
 
 from services.writer import metrics
 from shared.catalog import Ledger, Refused
-from shared.messages import ResultMessage, SourceFailedMessage
+from shared.messages import ResultMessage, SourceFailedMessage, Status
 from shared.objects import Objects
 from shared.reasons import Failure, Reason
 from shared.streams.stage import Dead, Done, Outcome
@@ -57,10 +57,14 @@ class Committer:
             metrics.ROWS.labels(status).inc(count)
         metrics.LATE.inc(report.late)
         orphans.update(report.orphans)
+        for one in results:
+            if one.status is Status.FAILED:  # the log is where people look for one picture
+                log.info("picture failed", **one.about, code=one.code)
 
     async def _end_culprit(self, culprit: Result, refusal: Refused, orphans: set[str]) -> Outcome:
         metrics.REFUSED.inc()
-        log.error("the database refuses a result", **culprit.about, reason=str(refusal))
+        # Without the database's words, which may quote a name: the row or the dead letter has them.
+        log.error("the database refuses a result", **culprit.about)
         if isinstance(culprit, SourceFailedMessage):
             return Dead(str(refusal), Reason.DATABASE_REFUSED)
         try:

@@ -13,6 +13,7 @@ from shared.backoff import backoff
 from shared.errors import InvalidMessage, LeftToOthers, Unreachable
 from shared.messages import Message
 from shared.metrics import ENTRIES, ENTRY_AGE_SECONDS, FULL_SECONDS, HANDLE_SECONDS
+from shared.printing import without_words
 from shared.reasons import Failure, Reason
 from shared.settings import Settings
 from shared.streams.attempts import FailedAttempts
@@ -170,10 +171,15 @@ class Settling(Generic[M]):
                     raise ValueError(f"{len(outcomes)} outcomes of {len(works)} messages")
             except Unreachable as error:
                 await self._servers.wait(error)
-            except Exception as error:  # whatever a handler's bug raises must not stop the stage
+            except Exception as error:  # noqa: BLE001 - a handler's bug must not stop the stage
                 if len(read) > 1:  # the culprit alone is to blame, not its neighbours
                     return [(await self._handle([one]))[0] for one in read]
-                log.exception("handler failed", stage=self._spec.name, **read[0].message.about)
+                log.error(
+                    "handler failed",
+                    stage=self._spec.name,
+                    **read[0].message.about,
+                    exception=without_words(error),
+                )
                 return [Retry(f"{type(error).__name__}: {error}")]
             else:
                 self._servers.ready()

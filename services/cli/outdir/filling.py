@@ -90,14 +90,14 @@ def move_done(source_uri: str, image_id: str, roots: Roots, done_dir: Path) -> b
     except OSError:
         return False  # moved by an earlier run, or gone
     if reference_id(source_uri, file_version(status.st_size, status.st_mtime_ns)) != image_id:
-        log.warning("changed since it was searched, so not moved", file=str(path))
+        log.warning("changed since it was searched, so not moved", image=image_id)
         return False
     target = done_dir / os.fsdecode(roots.relative(source_uri))
     target.parent.mkdir(parents=True, exist_ok=True)
     if os.path.lexists(target):
         target = target.parent / with_id(PurePosixPath(target.name), image_id)
         if os.path.lexists(target):
-            log.warning("not moved: its place is taken", file=str(path), place=str(target))
+            log.warning("not moved: its place is taken", image=image_id)
             return False
     shutil.move(path, target)
     return True

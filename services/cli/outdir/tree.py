@@ -74,7 +74,7 @@ class Tree:
         key = PictureKeys(member.recipe, member.id).annotated
         drawn = self.objects / key
         if not drawn.exists():
-            log.warning("an annotated picture is gone", file=str(drawn))
+            log.warning("an annotated picture is gone", image=member.id, object=key)
             return False
         if known is not None:
             path = self.annotated / known.target
