@@ -76,6 +76,7 @@ async def open_stage(
                 handoff_pause=HANDOFF_PAUSE_SECONDS,
             )
             async with (
+                health.needs({"slots": slots.check}),
                 _needs(health, objects),
                 open_stage_of(spec, settings, health, client) as stage,
             ):

@@ -71,6 +71,15 @@ class Slots:
             return None
         return f"no detector process can be started: {self._failure}"
 
+    async def check(self) -> None:
+        """See that pictures can be searched, for readiness.
+
+        Raises:
+            Unreachable: they cannot, and why.
+        """
+        if wrong := self.wrong():
+            raise Unreachable(wrong)
+
     async def ask(self, request: Request, content: bytes = b"") -> SlotAnswer:
         """One picture's answer, from the next free slot.
 

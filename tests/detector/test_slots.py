@@ -190,8 +190,11 @@ async def test_when_no_process_can_be_started_it_says_so_until_one_can(config: C
         assert "no detector process can be started" in (slots.wrong() or "")
         with pytest.raises(Unreachable):
             await works(slots)
+        with pytest.raises(Unreachable, match="faces models pull yunet"):
+            await slots.check()
         (config.models_dir / BREAK).unlink()
         await wait_until(lambda: slots.wrong() is None, "a process could be started")
+        await slots.check()
         assert await works(slots)
 
 
