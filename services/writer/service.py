@@ -21,7 +21,7 @@ from shared.settings import Settings
 from shared.streams.client import Payloads, connect
 from shared.streams.keys import RESULTS, Keys
 from shared.streams.runner import Stage, open_stage_of
-from shared.streams.stage import Outcome, Retry, StageSpec, Work
+from shared.streams.stage import Done, Outcome, Retry, StageSpec, Work
 
 CONCURRENCY = 2
 """Batches under way: the pictures of one are stored while the rows of another are committed."""
@@ -66,10 +66,27 @@ class Writer:
         messages = [work.message for work in works]
         whole = await self.read_attachments(messages)
         prepared = await self.store_pictures(whole)
-        await self.delete_outdated(prepared)
-        outcomes = await self.commit_rows(prepared)
+        gone = await self._gone(works, prepared)
+        ours = [one for place, one in enumerate(prepared) if place not in gone]
+        await self.delete_outdated(ours)
+        outcomes = iter(await self.commit_rows(ours))
         self._pictures.forget([one for one in messages if isinstance(one, ResultMessage)])
-        return outcomes
+        # What is not ours is refused at the fence: whoever has it finishes it.
+        return [Done() if place in gone else next(outcomes) for place in range(len(works))]
+
+    async def _gone(
+        self, works: Sequence[Work[Result]], prepared: Sequence[Result | ObjectRefused]
+    ) -> set[int]:
+        """Places of results that lack what travelled beside them because a failover of Redis has
+        taken them away whole: their images are under way again, and did not fail."""
+        lost = [
+            place
+            for place, one in enumerate(prepared)
+            if isinstance(one, ResultMessage)
+            and one.code == Reason.PICTURE_LOST
+            and one is not works[place].message
+        ]
+        return {place for place in lost if not await works[place].is_held()}
 
     async def read_attachments(self, messages: Sequence[Result]) -> list[Result]:
         """First step: each result with the faces that travelled beside it."""

@@ -11,7 +11,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from shared.streams.entries import Delivery, Membership
-from shared.streams.refusals import describe
+from shared.streams.refusals import as_unreachable, describe
 from shared.streams.scripts import Scripts
 from shared.streams.waiting import happens_within
 
@@ -121,6 +121,15 @@ class Leases:
             for entry_id in lost:
                 self._held.pop(entry_id, None)
             self.wake()
+
+    async def is_held(self, delivery: Delivery) -> bool:
+        """Ask Redis whether an entry is still ours; renews its lease.
+
+        Raises:
+            Unreachable: Redis does not answer.
+        """
+        with as_unreachable():
+            return not await self._set_idle([delivery], 0)
 
     async def give_back(self, deliveries: Sequence[Delivery]) -> None:
         """Let others claim these at once, without waiting for the lease to end."""

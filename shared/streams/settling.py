@@ -160,7 +160,12 @@ class Settling(Generic[M]):
     async def _handle(self, read: Sequence[_Read[M]]) -> Sequence[Outcome]:
         """What the handler says; where it stumbles over a batch, what it says of each alone."""
         works = [
-            Work(one.message, one.delivery.failed_attempts + 1, self._membership.consumer)
+            Work(
+                one.message,
+                one.delivery.failed_attempts + 1,
+                self._membership.consumer,
+                partial(self._leases.is_held, one.delivery),
+            )
             for one in read
         ]
         while True:

@@ -11,16 +11,23 @@ from shared.streams.leases import Capacity
 M = TypeVar("M", bound=Message)
 
 
+async def _held() -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Work(Generic[M]):
     """One delivered message, and what a handler may want to know about its delivery.
 
-    `attempt` counts from 1 and rises only when this message's own handling failed.
+    `attempt` counts from 1 and rises only when this message's own handling failed. `is_held` asks
+    Redis whether the entry is still this consumer's: after a failover that lost it, what belongs
+    to it is gone as well, and says nothing about the message. It raises `Unreachable`.
     """
 
     message: M
     attempt: int
     consumer: str
+    is_held: Callable[[], Awaitable[bool]] = _held
 
 
 @dataclass(frozen=True)

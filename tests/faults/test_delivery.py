@@ -81,6 +81,24 @@ async def test_an_old_delivery_of_the_same_consumer_name_is_refused(redis_url: s
         assert await suite.length(RESULTS) == 1
 
 
+async def test_a_handler_can_ask_whether_an_entry_is_still_its_own(redis_url: str) -> None:
+    async with suite_on(redis_url) as suite:
+        await suite.add_all([image()])
+        answers: list[bool] = []
+
+        async def ask(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
+            answers.append(await works[0].is_held())
+            await suite.client.xgroup_destroy(suite.keys.stream(IMAGES), "detector")
+            await suite.client.xgroup_create(suite.keys.stream(IMAGES), "detector", id="$")
+            answers.append(await works[0].is_held())
+            return await pass_on(works)
+
+        async with running(suite, ask):
+            await wait_until(lambda: len(answers) == 2, "it has asked")
+        assert answers == [True, False]
+        assert await suite.length(RESULTS) == 0, "the fence refuses it"
+
+
 async def test_reply_lost_after_the_server_did_it(own_server: RedisServer) -> None:
     async with Proxy(own_server.port) as proxy, suite_on(proxy.url) as suite:
         proxy.lose_next_reply_to(b"EVALSHA")

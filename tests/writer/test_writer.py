@@ -21,7 +21,7 @@ from shared.messages import (
 from shared.objects import ObjectRefused, Objects
 from shared.picture_keys import PictureKeys
 from shared.reasons import Failure, Reason
-from shared.streams.stage import Dead, Done, Retry
+from shared.streams.stage import Dead, Done, Retry, Work
 from tests.support.catalogs import (
     FACE,
     RECIPE,
@@ -175,6 +175,23 @@ async def test_what_cannot_even_fail_is_a_dead_letter_and_its_neighbours_are_com
 
     assert [type(outcome) for outcome in outcomes] == [Done, Dead, Done]
     assert (await catalog.reader.submission(ONE)).with_faces == 2
+
+
+async def test_a_result_that_a_failover_took_away_whole_did_not_fail(
+    writer: Writer, catalog: Catalog
+) -> None:
+    """Its image is under way again, and its row waits for that."""
+
+    async def no() -> bool:
+        return False
+
+    gone, kept = some_images(2)
+    await catalog.ledger.queue(step_of([gone, kept]))
+    result = result_of(gone, payload=Payload.of(b"gone"))
+    outcomes = await writer.handle([Work(result, 1, "writer-1", no), *works([nothing_found(kept)])])
+    assert outcomes == [Done(), Done()], "the fence refuses the first"
+    rows = [await catalog.reader.show(one.id) for one in (gone, kept)]
+    assert [row.status for (row,) in rows] == [Status.QUEUED, Status.NO_FACES]
 
 
 async def test_a_picture_lost_with_redis_ends_as_failed_and_is_done_again_when_named(
