@@ -23,6 +23,7 @@ REFUSALS: dict[str, tuple[list[str], str]] = {
     "bench.contact_sheet": (["out", "sheet.png"], "no faces.db there.*faces run"),
     "bench.detect": ([], MODEL),
     "bench.latency": ([], MODEL),
+    "bench.two_buckets": ([], MODEL),
     "bench.throughput": ([], MODEL),
     "bench.pool": ([], CONTENDER),
     "bench.suite": ([], CONTENDER),
