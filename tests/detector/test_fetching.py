@@ -20,8 +20,7 @@ from shared.reasons import Reason
 from shared.references import BUCKETS
 from shared.settings import Settings
 from shared.streams.away import Away
-from shared.streams.later import WaitingSets
-from tests.support.detecting import NobodyWaits
+from tests.support.detecting import answering_all
 from tests.support.s3_stub import S3Stub, s3_stub
 from tests.support.waiting import wait_until
 
@@ -37,7 +36,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Stub]:
 
 @pytest.fixture
 def away() -> Away:
-    return Away(cast(WaitingSets, NobodyWaits()))
+    return answering_all()
 
 
 def fetching_of(away: Away, room: Room | None = None, **overrides: Any) -> Fetching:

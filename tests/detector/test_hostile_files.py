@@ -7,14 +7,19 @@ import pytest
 
 from services.cli.sending.parts import Submission
 from services.cli.sending.reading import pictures
-from services.detector.references import Refused, Rules, open_reference
+from services.detector.failures import Refused
+from services.detector.fetching import Fetching
+from services.detector.room import Room
 from services.ingest.sources.bucket import BucketSource
 from services.ingest.sources.source import SourceRefused
+from shared.buckets import Buckets
 from shared.identity import inline_id
 from shared.messages import InlineImage, Payload, SourceKind, SourceMessage
 from shared.references import BUCKETS
+from shared.settings import Settings
 from shared.streams.keys import SOURCES
 from tests.ingest.test_ingest import images, ingesting, settled, submit
+from tests.support.detecting import answering_all
 from tests.support.stages import RECIPE, Suite, suite_on
 from tests.support.waiting import wait_until
 
@@ -99,12 +104,16 @@ async def test_no_reference_leads_out_of_an_allowed_folder_of_a_bucket(
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
     allowed = ("s3://pictures/public",)
     uri = f"s3://pictures/public/{way}/x.jpg"
+    settings = Settings.load({"source_buckets": allowed})
+    fetching = Fetching(settings, Buckets(BUCKETS.setting), answering_all(), Room(1000))
     with pytest.raises(Refused, match="names no object"):
-        open_reference(uri, "", Rules({BUCKETS.kind: allowed}, 1000))
+        async with fetching.content(uri, ""):
+            pytest.fail("it was fetched")
     message = SourceMessage(
         submission="5" * 32, trace="7" * 32, recipe=RECIPE, kind=SourceKind.FILES, part=0, uri=uri
     )
     with pytest.raises(SourceRefused, match="names no object"):
         await BucketSource(allowed).step(message)
     with pytest.raises(Refused, match="FACES_SOURCE_BUCKETS"):
-        open_reference("s3://pictures/publicity/x.jpg", "", Rules({BUCKETS.kind: allowed}, 1000))
+        async with fetching.content("s3://pictures/publicity/x.jpg", ""):
+            pytest.fail("it was fetched")

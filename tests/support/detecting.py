@@ -79,6 +79,11 @@ class NobodyWaits:
         return 0
 
 
+def answering_all() -> Away:
+    """What is away: nothing yet."""
+    return Away(cast(WaitingSets, NobodyWaits()))
+
+
 def detector_of(
     slots: FakeSlots,
     payloads: FakePayloads | None = None,
@@ -87,6 +92,6 @@ def detector_of(
     **overrides: Any,  # Any: any setting's value
 ) -> Detector:
     """A detector of files and of what was sent along."""
-    files = Roots(roots, Away(cast(WaitingSets, NobodyWaits())))
+    files = Roots(roots, answering_all())
     contents = Contents(payloads or FakePayloads(), {FILES: files}, Room(1000))
     return Detector(cast(Slots, slots), contents, files, Settings.load(overrides), keeping)
