@@ -69,12 +69,13 @@ async def test_a_large_one_gets_its_turn_among_small_ones() -> None:
 
 
 async def test_one_that_stops_waiting_lets_those_behind_it_in() -> None:
-    pictures = Pictures(Room(10))
-    await pictures.come("first", 6)
-    await pictures.come("large", 10)
-    await pictures.come("small", 1)
-    await pictures.go("large")
-    assert pictures.held == ["first", "small"]
+    room = Room(10)
+    assert room.take_now(6)
+    large = asyncio.create_task(room.take(10))
+    small = asyncio.create_task(room.take(1))
+    await asyncio.sleep(0)
+    large.cancel()
+    await wait_until(small.done, "the small one is in")
 
 
 async def test_room_that_was_given_to_one_that_stops_at_that_moment_is_not_lost() -> None:
