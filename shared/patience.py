@@ -26,15 +26,34 @@ async def while_alive(call: Awaitable[T], ask: Callable[[], Awaitable[object]]) 
     Raises:
         Unreachable: as `ask` raised; `call` is cancelled. Else as `call` does.
     """
-    calling = asyncio.ensure_future(call)
-    try:
+    loop = asyncio.get_running_loop()
+    silence: Unreachable | None = None
+    watching: list[asyncio.Task[None]] = []
+
+    async def watch() -> None:
+        nonlocal silence
         while True:
-            done, _ = await asyncio.wait([calling], timeout=PATIENCE_SECONDS)
-            if done:
-                return calling.result()
-            await ask()
+            try:
+                await ask()
+            except Unreachable as error:
+                silence = error
+                limit.reschedule(loop.time())
+                return
+            await asyncio.sleep(PATIENCE_SECONDS)
+
+    # A task for each call, where one in thousands takes long, would cost more than many a call.
+    timer = loop.call_later(PATIENCE_SECONDS, lambda: watching.append(loop.create_task(watch())))
+    try:
+        async with asyncio.timeout(None) as limit:
+            return await call
+    except TimeoutError:
+        if silence is None:
+            raise
+        raise silence from None
     finally:
-        calling.cancel()
+        timer.cancel()
+        for task in watching:
+            task.cancel()
 
 
 class SignOfLife:
