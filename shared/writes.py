@@ -20,8 +20,14 @@ PROBE = "faces-probe.jpg"
 """Name, in a folder of the store, of what is written only to see whether objects are taken there.
 It is deleted at once; where nothing may be deleted, one of them stays."""
 
+JUDGES_KEPT = 100
+"""Of folders of the store; there is one a recipe."""
+
 TAKEN_SECONDS = 5.0
 """A store that took an object so lately need not be asked whether it does."""
+
+PROBE_SECONDS = 60.0
+"""How often a store that may only be written to is sent a probe to see that it takes objects."""
 
 
 class Writes:
@@ -65,14 +71,18 @@ class Writes:
         Raises:
             Unreachable: it does not.
         """
-        if time.monotonic() - self._taken_at < TAKEN_SECONDS and not self._doubtful:
+        taken_before = time.monotonic() - self._taken_at
+        if taken_before < TAKEN_SECONDS and not self._doubtful:
             return
-        self._doubtful = True  # until the end of this
-        await self._alive()
-        if self._refusal is not None:
-            # The caller is not known any more; or may only write, and writing says which.
-            await self._judge(PROBE).prove(self._refusal)
-            self._taken_at = time.monotonic()
+        try:
+            await self._alive()
+            if self._refusal is not None and (self._doubtful or taken_before > PROBE_SECONDS):
+                # The caller is not known any more; or may only write, and writing says which.
+                await self._judge(PROBE).prove(self._refusal)
+                self._taken_at = time.monotonic()
+        except Unreachable:
+            self._doubtful = True
+            raise
         self._doubtful = False
 
     @property
@@ -84,6 +94,8 @@ class Writes:
     def _judge(self, beside: str) -> Judge:
         """The judge of a folder of the store: permissions may differ between them."""
         if beside not in self._judges:
+            if len(self._judges) == JUDGES_KEPT:
+                self._judges.clear()
             self._judges[beside] = Judge(partial(self._write_probe, beside))
         return self._judges[beside]
 
