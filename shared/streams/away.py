@@ -9,6 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -21,6 +22,10 @@ from shared.streams.stage import Later
 
 ASK_FIRST_SECONDS = 1.0
 ASK_CAP_SECONDS = 4.0
+
+ASKED_AT_ONCE = 4
+"""Questions that may be open at a time. One that a silent server took is not answered when it is
+back, and ends only by its own limit; the next one is."""
 
 WAIT_SECONDS = (30.0, 60.0)
 """How long an entry is put off, spread: `bring_back` ends it early. The wait is what brings it back
@@ -91,19 +96,35 @@ class Away:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _ask(self, key: str, absence: _Absence, ask: Ask) -> None:
-        failures = 0
-        while True:
-            failures += 1
-            await asyncio.sleep(backoff(failures, ASK_FIRST_SECONDS, ASK_CAP_SECONDS))
+        """Ask until there is an answer, then have what waits brought back."""
+        answered = asyncio.Event()
+
+        async def once() -> None:
             try:
                 await ask()
             except Unreachable as error:
                 absence.reason = str(error)
+                return
             except Exception:  # a bug in what asks must not keep entries from being tried
                 log.exception("asking failed; entries are tried again", needed=key)
-                break
-            else:
-                break
+            answered.set()
+
+        asking: set[asyncio.Task[None]] = set()
+        times = 0
+        try:
+            while not answered.is_set():
+                times += 1
+                pause = backoff(times, ASK_FIRST_SECONDS, ASK_CAP_SECONDS)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(answered.wait(), pause)
+                    break
+                if len(asking) < ASKED_AT_ONCE:
+                    task = asyncio.create_task(once())
+                    asking.add(task)
+                    task.add_done_callback(asking.discard)
+        finally:
+            for task in asking:
+                task.cancel()
         log.info("answers again", needed=key)
         del self._absent[key]
         returning = asyncio.create_task(self._bring_back(key))

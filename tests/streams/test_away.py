@@ -1,5 +1,6 @@
 """What does not answer puts off only what needs it, and brings it back when it answers."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -166,6 +167,24 @@ async def test_what_answers_is_forgotten_before_redis_takes_what_waited_back(
             await wait_until(lambda: handler.away.later(BUCKET) is None, "it is forgotten")
             own_server.start()
             await done(suite, 5)
+
+
+async def test_a_question_that_is_never_answered_does_not_keep_the_next_from_being_asked(
+    redis_url: str,
+) -> None:
+    asked = 0
+
+    async def ask() -> None:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            await asyncio.Event().wait()
+
+    async with suite_on(redis_url) as suite:
+        away = Away(waiting_sets(suite))
+        away.report(BUCKET, "silent", ask)
+        await wait_until(lambda: asked == 3 and away.later(BUCKET) is None, "it is forgotten")
+        await away.close()
 
 
 async def test_each_way_is_logged_once(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
