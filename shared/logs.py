@@ -68,3 +68,12 @@ def configure_logs(settings: Settings) -> None:
     handler = logging.StreamHandler(_LINES)
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def configure_logs_of_a_command() -> None:
+    """For a command that prints its own words: warnings alone, and never among its output."""
+    if not structlog.is_configured():
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+            logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _LINES)),
+        )

@@ -163,6 +163,9 @@ async def deployment(place: Place) -> AsyncIterator[Deployment]:
         Unreachable: one of its servers does not answer.
         FacesError: a part that is asked for is not there.
     """
+    from shared.logs import configure_logs_of_a_command
+
+    configure_logs_of_a_command()
     async with AsyncExitStack() as opened:
         yield Deployment(place, opened)
 

@@ -1,6 +1,8 @@
 """Behind a pooler each transaction may be served by another process of the server."""
 
 import asyncio
+import json
+import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -89,3 +91,18 @@ async def test_without_a_pooler_statements_stay_prepared(
     await opened.close()
 
     assert kept == 1
+
+
+async def test_a_command_prints_its_answer_alone(
+    pooled: Database, guarded: GuardedPostgres, database: str, pooler: int
+) -> None:
+    url = guarded.url_of(database, "postgres", "", port=pooler)
+
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.cli", "status", "--json", "--database", url),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    printed, _ = await command.communicate()
+
+    assert command.returncode == 0
+    assert json.loads(printed) == []
