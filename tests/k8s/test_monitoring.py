@@ -141,4 +141,4 @@ def test_prometheus_scrapes_every_service_where_it_serves(documents: list[Doc]) 
         ports = {p["name"]: p["containerPort"] for p in container["ports"]}
         assert ports[port["targetPort"]] == port["port"]
     assert endpoint["path"] == "/metrics"
-    assert f'Route("{endpoint["path"]}"' in Path(ROOT / "shared" / "health.py").read_text()
+    assert f'Route("{endpoint["path"]}"' in Path(ROOT / "shared" / "http_port.py").read_text()

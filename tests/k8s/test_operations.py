@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from services.cli.app import app
+from shared.reasons import Reason
 from tests.support.documented import KINDS, TEXT
 from tests.support.manifests import (
     ROOT,
@@ -126,6 +127,13 @@ def test_faces_commands_are_parsed_by_the_program_itself() -> None:
             assert rest and rest[0] in command.commands, f"there is no command {words}"
             command = command.commands[rest.pop(0)]
         command.make_context(words[0], rest)
+
+
+def test_reasons_that_are_asked_for_are_codes() -> None:
+    asked = {
+        words[words.index("--reason") + 1] for words in faces_commands() if "--reason" in words
+    }
+    assert asked and asked <= {reason.value for reason in Reason}
 
 
 def test_make_targets_exist() -> None:

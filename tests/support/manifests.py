@@ -29,7 +29,8 @@ COMPONENTS = tuple(
 EXCLUSIVE = {"autoscale-keda", "autoscale-hpa"}
 """Two autoscalers on one Deployment fight, and KEDA refuses it; the files say to take one."""
 
-ADDING = {"backup", "autoscale-keda-tls", "source-bucket", "source-volume", "pull-secret"}
+ADDING = {"monitoring", "backup", "autoscale-keda-tls"}
+ADDING |= {"source-bucket", "source-volume", "pull-secret"}
 """They change no more than one other component at a time does: each is rendered alone, beside each
 other one, and beside all. Of the rest every combination is."""
 
