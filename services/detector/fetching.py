@@ -5,6 +5,7 @@ answer holds up its own pictures: they are put off, untried, until it answers ag
 """
 
 import asyncio
+import math
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -24,6 +25,7 @@ from shared.references import BUCKETS, is_allowed
 from shared.settings import Settings
 from shared.stores import ObjectRefused
 from shared.streams.away import Away
+from shared.urls import object_uri
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -36,6 +38,10 @@ then its pictures would fill all that a detector may hold, and others would wait
 MOST_PATIENCE_SECONDS = 8.0
 """Patience is doubled whenever the bucket was slow and not silent; from here on only the time
 limits of its connections count."""
+
+ALONE_SECONDS = 8.0
+"""An object that has not begun to come so long after it was asked for, while others of its bucket
+do, is itself at fault. Less than the connection waits: its end would be taken for an outage."""
 
 _OPEN_SECONDS = metrics.STEP_SECONDS.labels("open")
 
@@ -94,8 +100,10 @@ class Fetching:
     async def _fetched(self, bucket: Bucket, key: str, version: str, share: Share) -> bytes:
         """An object's bytes. Where there is no room for them, it is asked for again when there is:
         nobody knows how long that takes, and a connection would not wait."""
+        begun = asyncio.Event()
 
         def check(meta: "ObjectMeta") -> None:
+            begun.set()
             is_version = object_version(meta["e_tag"], meta["size"], meta["last_modified"])
             if version and is_version != version:
                 raise changed()
@@ -106,8 +114,9 @@ class Fetching:
 
         while True:
             began = time.perf_counter()
+            begun.clear()
             try:
-                content = await self._unless_silent(bucket, key, bucket.get(key, check))
+                content = await self._unless_silent(bucket, key, bucket.get(key, check), begun)
             except _NoRoom as full:
                 await share.take(full.size)
             else:
@@ -115,23 +124,33 @@ class Fetching:
                 return content
 
     async def _unless_silent(
-        self, bucket: Bucket, key: str, getting: Coroutine[object, object, bytes]
+        self,
+        bucket: Bucket,
+        key: str,
+        getting: Coroutine[object, object, bytes],
+        begun: asyncio.Event,
     ) -> bytes:
         """What `getting` answers, while anything comes from its bucket; errors as it raises.
 
         Raises:
             PutOff: nothing came for longer than this process has patience.
+            TryAgain: others came, and it has not even `begun`.
         """
         patience = self._patience[bucket.url]
         if patience > MOST_PATIENCE_SECONDS:
-            return await getting
+            patience = math.inf
         asked_at = time.monotonic()
         task = asyncio.ensure_future(getting)
         try:
             while (left := max(asked_at, bucket.heard_at) + patience - time.monotonic()) > 0:
-                await asyncio.wait([task], timeout=left)
+                await asyncio.wait([task], timeout=min(left, PATIENCE_SECONDS))
                 if task.done():
                     return task.result()
+                if not begun.is_set() and asked_at + ALONE_SECONDS < bucket.heard_at:
+                    uri = object_uri(bucket.url, key)
+                    raise TryAgain(
+                        Reason.UNREADABLE, f"{uri} does not come, others of its bucket do"
+                    )
         finally:
             task.cancel()
         reason = f"{bucket.url} does not answer: nothing came from it for {patience:g} s"

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -182,9 +183,31 @@ async def test_a_bucket_from_which_other_objects_come_meanwhile_is_not_silent(
     stub.refuse = cast(Any, slow(0.5))
     buckets = Buckets(BUCKETS.setting)
     bucket, _ = buckets.of("s3://in")
-    bucket.heard_at = time.monotonic() + 3600
+    bucket.heard_at = time.monotonic() + 5
     fetching = Fetching(Settings.load({"source_buckets": "s3://in"}), buckets, away, Room(100))
     assert await fetched(fetching) == b"pixels"
+
+
+async def test_an_object_that_does_not_come_while_others_do_is_itself_at_fault(
+    stub: S3Stub, away: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ALONE_SECONDS", 0.2)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.1)
+    release = threading.Event()
+
+    def rule(_: str, __: str, key: str) -> None:
+        if key == "hangs.jpg":
+            release.wait()
+
+    stub.refuse = cast(Any, rule)
+    buckets = Buckets(BUCKETS.setting)
+    bucket, _ = buckets.of("s3://in")
+    bucket.heard_at = time.monotonic() + 3600  # others come all the time
+    fetching = Fetching(Settings.load({"source_buckets": "s3://in"}), buckets, away, Room(100))
+    with pytest.raises(TryAgain, match=r"s3://in/hangs.jpg does not come, others of its bucket do"):
+        await fetched(fetching, "s3://in/hangs.jpg")
+    assert away.later("s3://in") is None
+    release.set()
 
 
 async def test_every_piece_of_an_object_is_a_sign_of_life(stub: S3Stub) -> None:
