@@ -12,6 +12,7 @@ from services.detector.roots import Roots
 from services.detector.slots import Slots
 from services.detector.starting import ready_slots
 from shared.buckets import Buckets
+from shared.garbage import give_back_large_blocks
 from shared.health import Health
 from shared.messages import ImageMessage
 from shared.objects import Objects
@@ -50,6 +51,8 @@ async def open_stage(
     Raises:
         ModelMissing: the model's weights are not there, and how to get them.
     """
+    if settings.source_buckets:
+        give_back_large_blocks()
     client = connect(settings.redis_url)
     keys = Keys(settings.prefix)
     away = Away(WaitingSets(client, keys, IMAGES, settings.high_water))
