@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
+import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -17,6 +18,7 @@ from shared.streams.keys import Keys
 from shared.streams.outage import CAP_SECONDS, FIRST_SECONDS
 from shared.streams.refusals import describe, is_lasting
 from shared.streams.scripts import Answer, Scripts
+from shared.streams.sentinel import has_replicas
 
 REMEMBER_SECONDS = 3600
 """How long a repeated send of the same addition is recognised."""
@@ -26,8 +28,22 @@ GIVE_UP_SECONDS = 30.0
 (read-only, unable to save, full), before it says so."""
 
 
+CONFIRM_MS = 8000
+"""How long an addition waits until a replica has it; less than a reply may take."""
+
+DOUBT_MS = 100
+"""The same after one that no replica confirmed, until one does: adding goes on, and says so."""
+
+log = structlog.get_logger()
+
+
 class Producer:
-    """Adds messages, each exactly once however often a lost reply makes it send again."""
+    """Adds messages, each exactly once however often a lost reply makes it send again.
+
+    Behind Sentinel an addition counts as done when a replica has it too. What stages hand on
+    needs no such wait: a failover takes the streams back to an earlier state, from which they
+    finish again, while what comes from outside would be gone with nobody to add it again.
+    """
 
     def __init__(self, client: Redis, settings: Settings) -> None:
         self._client = client
@@ -35,6 +51,8 @@ class Producer:
         self._keys = Keys(settings.prefix)
         self._scripts = Scripts(client, self._keys)
         self._marks: HighWaterMarks | None = None
+        self._has_replicas = has_replicas(client)
+        self._patience_ms = CONFIRM_MS
 
     async def add(self, message: Message, payloads: Mapping[Payload, bytes] | None = None) -> bool:
         """Add a message with the bytes of its payloads; waits as long as its stream is full.
@@ -55,6 +73,8 @@ class Producer:
             attempts += 1
             try:
                 answer = await self._send(message, payloads or {}, token)
+                if answer is Answer.DONE:
+                    await self._confirm(token)
                 away_since = None
             except RedisError as error:
                 if is_lasting(error):
@@ -69,6 +89,22 @@ class Producer:
                 key = self._keys.stream(message.stream)
                 raise FacesError(f"Redis key {key} is not a stream; set FACES_PREFIX or delete it")
             await asyncio.sleep(backoff(attempts, FIRST_SECONDS, CAP_SECONDS))
+
+    async def _confirm(self, token: str) -> None:
+        """Wait until a replica has what was added under this token."""
+        if not self._has_replicas:
+            return
+        # WAIT looks at what was written before it over its own connection, which need not be the
+        # one that added: so a write goes ahead of it that changes nothing.
+        async with self._client.pipeline(transaction=False) as pipeline:
+            pipeline.expire(self._keys.once(token), REMEMBER_SECONDS)
+            pipeline.wait(1, self._patience_ms)
+            _, replicas = await pipeline.execute()
+        if replicas > 0:
+            self._patience_ms = CONFIRM_MS
+        elif self._patience_ms != DOUBT_MS:
+            self._patience_ms = DOUBT_MS
+            log.warning("no replica has what was added; a failover now would lose it")
 
     async def _send(
         self, message: Message, payloads: Mapping[Payload, bytes], token: str

@@ -46,7 +46,7 @@ _BY_CODE = {
     "LOADING": "Redis is still loading its data",
     "OOM": "Redis is full (maxmemory); waiting until results are written",
     "NOPERM": "Redis does not let the user of FACES_REDIS_URL do all that is needed; give it the "
-    "rights that docs/operations.md lists",
+    "rights that SECURITY.md lists",
     "READONLY": "Redis is a read-only replica; waiting for the failover to end, else let "
     "FACES_REDIS_URL name the primary",
     "MISCONF": "Redis cannot save to its disk and refuses to change anything (MISCONF); make room "

@@ -206,6 +206,11 @@ class _Pool(SentinelConnectionPool):
         await self.sentinel_manager.aclose()
 
 
+def has_replicas(client: Redis) -> bool:
+    """Whether Sentinel may let a replica take the primary's place, with what that has by then."""
+    return isinstance(client.connection_pool, SentinelConnectionPool)
+
+
 def pool_of(url: SentinelUrl, **options: Any) -> SentinelConnectionPool:  # Any: options differ
     """Connections to the primary of a URL.
 

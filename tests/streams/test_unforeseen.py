@@ -40,18 +40,21 @@ async def test_it_ends_with_its_error_and_others_take_its_work_at_once(redis_url
 async def test_it_ends_also_where_a_library_swallows_a_cancellation(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    begun = asyncio.Event()
+
     async def swallow(_: Intake, __: int) -> list[Delivery]:
+        begun.set()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(3600)
         return []
 
     monkeypatch.setattr(Intake, "reclaim", swallow)
-    async with suite_on(redis_url) as suite:
+    async with suite_on(redis_url) as suite, running(suite, decode=decode_with_a_bug) as run:
+        await begun.wait()
         await suite.add_all([image()])
-        async with running(suite, decode=decode_with_a_bug) as run:
-            await wait_until(run.task.done, "it has ended")
-            with pytest.raises(ExceptionGroup):
-                await run.task
+        await wait_until(run.task.done, "it has ended")
+        with pytest.raises(ExceptionGroup):
+            await run.task
 
 
 class _Swallows(Connection):

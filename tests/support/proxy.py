@@ -21,6 +21,8 @@ class Proxy:
         self.silent = False
         """Nothing passes any more, over connections old and new; none is cut."""
         self._silenced: set[asyncio.StreamWriter] = set()
+        self.holds_replicas = False
+        """Nothing passes any more to and from replicas, until their connections are cut."""
 
     @property
     def port(self) -> int:
@@ -70,6 +72,11 @@ class Proxy:
             return
         self._open |= {writer, there}
         losing = asyncio.Event()
+        replica = asyncio.Event()
+
+        def is_silent() -> bool:
+            held = self.holds_replicas and replica.is_set()
+            return self.silent or held or writer in self._silenced
 
         async def forth() -> None:
             while chunk := await reader.read(65536):
@@ -77,7 +84,9 @@ class Proxy:
                     self._lose_reply_to = b""
                     losing.set()
                 await asyncio.sleep(self.delay)
-                if self.silent or writer in self._silenced:
+                if b"PSYNC" in chunk:
+                    replica.set()
+                if is_silent():
                     continue
                 if self.instead:
                     writer.write(self.instead)
@@ -91,7 +100,7 @@ class Proxy:
                     self.replies_lost += 1
                     return
                 await asyncio.sleep(self.delay)
-                if self.silent or self.instead or writer in self._silenced:
+                if is_silent() or self.instead:
                     continue
                 writer.write(chunk)
                 await writer.drain()

@@ -23,14 +23,17 @@ LIMIT_SECONDS = 90.0
 class SentinelServer:
     """One Sentinel, which watches one primary."""
 
-    def __init__(self, folder: Path, binary: str, primary: int, quorum: int) -> None:
+    def __init__(self, folder: Path, binary: str) -> None:
         self.port = free_port()
         self._folder = folder
         self._binary = binary
         self._process: subprocess.Popen[bytes] | None = None
-        folder.mkdir(parents=True)
-        (folder / "sentinel.conf").write_text(
-            f"port {self.port}\nbind 127.0.0.1\ndir {folder}\nlogfile sentinel.log\n"
+
+    def watch(self, primary: int, quorum: int) -> None:
+        """Write down where the primary is, before the first start."""
+        self._folder.mkdir(parents=True)
+        (self._folder / "sentinel.conf").write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {self._folder}\nlogfile sentinel.log\n"
             f"sentinel monitor {NAME} 127.0.0.1 {primary} {quorum}\n"
             f"sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}\n"
             f"sentinel failover-timeout {NAME} {FAILOVER_MS}\n"
@@ -72,11 +75,12 @@ class Replicated:
         self.servers = [
             RedisServer(folder / f"server-{n}", *options, binary=program) for n in range(2)
         ]
-        first = self.servers[0]
         self.sentinels = [
-            SentinelServer(folder / f"sentinel-{n}", first.binary, first.port, quorum=2)
-            for n in range(3)
+            SentinelServer(folder / f"sentinel-{n}", self.servers[0].binary) for n in range(3)
         ]
+        self.ports = [server.port for server in self.servers]
+        """Where others reach the servers: set this before the start, where proxies stand before
+        them."""
 
     @property
     def url(self) -> str:
@@ -86,11 +90,13 @@ class Replicated:
 
     def start(self) -> None:
         """Start all, and wait until a failover is possible."""
-        first, second = self.servers
-        first.start()
-        second.start()
-        self._follow(second, first)
+        for server, port in zip(self.servers, self.ports, strict=True):
+            announced = ("--replica-announce-ip", "127.0.0.1", "--replica-announce-port", str(port))
+            server.arguments = (*server.arguments, *announced)
+            server.start()
+        self._follow(self.servers[1], self.servers[0])
         for one in self.sentinels:
+            one.watch(self.ports[0], quorum=2)
             one.start()
         self.wait_until_whole()
 
@@ -105,8 +111,8 @@ class Replicated:
     def primary(self) -> RedisServer | None:
         """The server that most Sentinels name and that is a primary; None during a failover."""
         named = [str(one.state().get("port")) for one in self.sentinels]
-        for server in self.servers:
-            if named.count(str(server.port)) > len(named) // 2 and _role(server) == "master":
+        for server, port in zip(self.servers, self.ports, strict=True):
+            if named.count(str(port)) > len(named) // 2 and _role(server) == "master":
                 return server
         return None
 
@@ -155,10 +161,10 @@ class Replicated:
             )
         )
 
-    @staticmethod
-    def _follow(replica: RedisServer, primary: RedisServer) -> None:
+    def _follow(self, replica: RedisServer, primary: RedisServer) -> None:
+        port = self.ports[self.servers.index(primary)]
         with redis.Redis(port=replica.port) as client:
-            client.replicaof("127.0.0.1", str(primary.port))
+            client.replicaof("127.0.0.1", str(port))
 
 
 def _info(server: RedisServer) -> dict[str, object]:
