@@ -1,5 +1,6 @@
 """Whose fault a database's error is: of this value, or of nobody, which is the rule."""
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -128,5 +129,24 @@ async def test_a_sqlite_file_that_is_gone_is_waited_for_and_not_made_anew(tmp_pa
 
     folder.rmdir()  # nothing was made there
     (tmp_path / "unmounted").rename(folder)
+    assert (await catalog.ledger.commit([result_of(image)])).won == 1
+    await catalog.close()
+
+
+async def test_nothing_is_written_into_a_sqlite_file_that_was_deleted(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    catalog = await Catalog.open(f"sqlite:///{folder}/faces.db")
+    (image,) = some_images(1)
+    await catalog.ledger.queue(step_of([image], ONE))
+    await catalog._database.engine.dispose()  # so that all of it is in the file
+    shutil.copytree(folder, tmp_path / "backup")
+    await catalog.check()  # a connection is open again
+
+    shutil.rmtree(folder)
+    with pytest.raises(Unreachable, match="unable to open"):
+        await catalog.ledger.commit([result_of(image)])
+
+    shutil.copytree(tmp_path / "backup", folder)
     assert (await catalog.ledger.commit([result_of(image)])).won == 1
     await catalog.close()

@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 import pytest
+from sqlalchemy import make_url, text
 
 from shared.catalog import Catalog, QueuedImage
+from shared.catalog.database import Database
 from shared.errors import Exit, LoginRefused, Unreachable
 from tests.support.catalogs import result_of, some_images, step_of
 from tests.support.postgres import (
@@ -22,6 +24,7 @@ from tests.support.waiting import wait_until
 __all__ = ["database", "guarded"]
 
 ONE = "1" * 32
+DRIVER = "postgresql+asyncpg"
 
 
 class Outage(NamedTuple):
@@ -170,6 +173,24 @@ async def test_an_outage_is_waited_for_and_says_why(
 
     assert (await catalog.ledger.commit([result_of(image)])).won == 1
     await catalog.check()
+
+
+async def test_what_a_connection_may_not_write_is_tried_over_another(
+    guarded: GuardedPostgres, database: str
+) -> None:
+    """After a failover old connections lead to what is a standby now, new ones to the primary."""
+    await guarded.run("ALTER ROLE faces SET default_transaction_read_only = on")
+    opened = Database(make_url(guarded.url_of(database)).set(drivername=DRIVER))
+    async with opened.reading() as connection:
+        assert await connection.scalar(text("SHOW transaction_read_only")) == "on"
+    await guarded.run("ALTER ROLE faces RESET default_transaction_read_only")
+
+    with pytest.raises(Unreachable, match="takes no writes"):
+        async with opened._write() as connection:
+            await connection.execute(text("CREATE TABLE made (n INTEGER)"))
+    async with opened._write() as connection:
+        await connection.execute(text("CREATE TABLE made (n INTEGER)"))
+    await opened.close()
 
 
 @each([one for one in OUTAGES if one.at_start])
