@@ -11,6 +11,7 @@ from typing import Any
 import hiredis
 from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from shared.streams.refusals import Demoted, describe, is_demoted
@@ -56,11 +57,19 @@ class Suited:
 
     async def send_packed_command(self, *args: Any, **options: Any) -> None:  # Any: as its parent
         """Send; a cancellation that comes meanwhile is raised, which `wait_for` of Python 3.11,
-        by which redis-py sends, forgets when the sending has just ended."""
+        by which redis-py sends, forgets when the sending has just ended.
+
+        Raises:
+            redis.ConnectionError: the connection is no more.
+        """
         task = asyncio.current_task()
         before = task.cancelling() if task else 0
-        # redis-py gives these methods no types.
-        await super().send_packed_command(*args, **options)  # type: ignore[misc]
+        try:
+            # redis-py gives these methods no types.
+            await super().send_packed_command(*args, **options)  # type: ignore[misc]
+        except RuntimeError as error:  # so uvloop refuses what is written after a reset
+            await self.disconnect(nowait=True)  # type: ignore[attr-defined]
+            raise RedisConnectionError("the connection was closed as it was used") from error
         if task is not None and task.cancelling() > before:
             await self.disconnect(nowait=True)  # type: ignore[attr-defined]  # its reply is unread
             raise asyncio.CancelledError

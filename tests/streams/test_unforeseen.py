@@ -4,9 +4,13 @@ import asyncio
 import contextlib
 
 import pytest
+import uvloop
+from pydantic import SecretStr
 from redis.asyncio import Connection
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.messages import ImageMessage
+from shared.streams.client import connect
 from shared.streams.connections import Suited
 from shared.streams.entries import Delivery
 from shared.streams.intake import Intake
@@ -101,3 +105,19 @@ async def test_a_stop_ends_a_call() -> None:
     stop.set()
     assert await waiting is None
     assert ended == ["cancelled"]
+
+
+def test_a_connection_that_is_reset_as_it_is_written_to_is_an_outage(redis_url: str) -> None:
+    async def write_after_a_reset() -> None:
+        client = connect(SecretStr(redis_url))
+        # redis-py gives this method no types.
+        connection = await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+        writer = connection._writer  # there is no other way to its transport
+        assert writer is not None
+        writer.transport.abort()
+        await asyncio.sleep(0)
+        with pytest.raises(RedisConnectionError):
+            await connection.send_command("PING")
+        await client.aclose()
+
+    uvloop.run(write_after_a_reset())
