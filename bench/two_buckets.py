@@ -37,7 +37,7 @@ from shared.streams.client import connect
 from shared.streams.keys import IMAGES, SOURCES, Keys
 from shared.streams.later import WaitingSets
 from shared.streams.producer import Producer
-from shared.streams.repairs import waits
+from tests.support.entries import nothing_left
 from tests.support.s3_stub import Refusal, S3Stub, s3_stub
 
 HERE, SILENT = "here", "silent"
@@ -156,7 +156,7 @@ async def run(stub: S3Stub, settings: Settings, options: argparse.Namespace) -> 
 async def all_ended(client: Redis, keys: Keys) -> None:
     """Wait until nothing is left of the silent bucket: the next is measured without it."""
     for name in (SOURCES, IMAGES):
-        while await waits(client, keys, name):  # noqa: ASYNC110 - other processes set no event
+        while not await nothing_left(client, keys, name):  # noqa: ASYNC110 - other processes set no event
             await asyncio.sleep(LOOK_SECONDS)
 
 

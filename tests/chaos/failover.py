@@ -34,10 +34,10 @@ from shared.settings import Settings
 from shared.streams.client import connect
 from shared.streams.keys import Keys
 from shared.streams.producer import Producer
-from shared.streams.repairs import waits
 from shared.streams.topology import read_by_services
 from tests.chaos.pictures import make_pictures
 from tests.chaos.servers import Service
+from tests.support.entries import nothing_left
 from tests.support.proxy import Proxy
 from tests.support.sentinel import Replicated
 from tests.support.servers import RedisServer
@@ -264,8 +264,11 @@ class Failovers:
 
     async def _is_quiet(self) -> bool:
         try:
-            return not any(
-                [await waits(self.client, self.keys, kind.name) for kind in read_by_services()]
+            return all(
+                [
+                    await nothing_left(self.client, self.keys, kind.name)
+                    for kind in read_by_services()
+                ]
             )
         except RedisError:
             return False

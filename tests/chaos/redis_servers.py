@@ -68,7 +68,8 @@ class RedisServers:
         await self.follow(1, 0)
         for number in range(SENTINELS):
             folder, primary = self._folder / f"sentinel-{number}", self.proxies[0].port
-            sentinel = SentinelServer(folder, self.servers[0].binary, primary, QUORUM)
+            sentinel = SentinelServer(folder, self.servers[0].binary)
+            sentinel.watch(primary, QUORUM)
             sentinel.start()
             self.sentinels.append(sentinel)
         await wait_until(self._all_know_each_other, "the Sentinels know each other", SYNC_SECONDS)

@@ -2,6 +2,10 @@
 
 from typing import cast
 
+from redis.asyncio import Redis
+
+from shared.streams.keys import Keys
+
 Entry = tuple[bytes, dict[bytes, bytes]]
 """The id of an entry, and its fields."""
 
@@ -19,3 +23,8 @@ def only_entry_in(answer: object) -> Entry:
     """The one entry in an answer to XRANGE that must have exactly one."""
     [entry] = entries_in(answer)
     return entry
+
+
+async def nothing_left(client: Redis, keys: Keys, name: str) -> bool:
+    """Whether nothing is in a stream, and nothing was put off from it."""
+    return not (await client.xlen(keys.stream(name)) or await client.zcard(keys.due(name)))
