@@ -104,8 +104,11 @@ async def test_a_refusal_is_told_and_waited_for(name: str, own_server: RedisServ
             await wait_until(lambda: bool(gate.names), "it is being handled")
             await refusal.spoil(hand, own_server.folder)
             # The lease of what is held cannot be renewed: once this ended the process.
-            await wait_until(lambda: "detector leases" in health.problems, "readiness says so")
-            assert refusal.told in health.problems["detector leases"]
+            # (Of too many clients it may see only that it is cut off, now and then.)
+            await wait_until(
+                lambda: refusal.told in health.problems.get("detector leases", ""),
+                "readiness says so",
+            )
             gate.open.set()
             await refusal.mend(hand, own_server.folder)
             await wait_until(lambda: has(suite, RESULTS, 1), "it goes on by itself")
