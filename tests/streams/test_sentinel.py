@@ -180,7 +180,6 @@ def test_what_a_url_says(
         "redis+sentinel://u:hush@a/main?colour=hush",
         "redis+sentinel://a/main?socket_timeout=hush",
         "redis://u:hush@a/first",
-        "redis://u:hush@a/0\n",
     ],
 )
 def test_a_url_that_cannot_be_used_is_refused_in_one_line_that_tells_nothing_of_it(
