@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from shared.catalog import Catalog
-    from shared.objects import Objects
     from shared.settings import Settings
+    from shared.stores.objects import Objects
     from shared.streams.producer import Producer
 
 WHOLE_ID = re.compile(r"[0-9a-f]{32}")
@@ -145,7 +145,7 @@ class Deployment:
 
     def objects(self) -> "Objects":
         """Its object store (see `Place.objects_url`)."""
-        from shared.objects import Objects
+        from shared.stores.objects import Objects
 
         return Objects.open(self.place.objects_url())
 

@@ -24,10 +24,10 @@ from shared.messages import (
     Status,
     pack_faces,
 )
-from shared.objects import ObjectRefused
 from shared.reasons import Failure, Reason
 from shared.recipe import DRAWING_VERSION
 from shared.settings import Settings
+from shared.stores.objects import ObjectRefused
 from shared.streams.stage import Done, Outcome, Output, Retry, Work
 
 

@@ -17,13 +17,13 @@ from services.detector.failures import Refused, TryAgain
 from services.detector.put_off import PutOff
 from services.detector.references.opener import changed, too_large
 from services.detector.room import Room, Share
-from shared.buckets import Bucket, Buckets, Gone
 from shared.errors import Unreachable
 from shared.identity import object_version
 from shared.reasons import Reason
 from shared.references import BUCKETS, is_allowed
 from shared.settings import Settings
-from shared.stores import ObjectRefused
+from shared.stores.buckets import Bucket, Buckets, Gone
+from shared.stores.opening import ObjectRefused
 from shared.streams.away import Away
 from shared.urls import object_uri
 

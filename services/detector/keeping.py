@@ -10,8 +10,8 @@ from functools import partial
 
 from services.detector import metrics
 from services.detector.pipe import Reply
-from shared.objects import Objects
 from shared.picture_keys import PictureKeys
+from shared.stores.objects import Objects
 from shared.streams.outage import Outage
 
 _PUT_SECONDS = metrics.STEP_SECONDS.labels("put")

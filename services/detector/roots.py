@@ -11,9 +11,9 @@ from pathlib import Path
 
 from services.detector.put_off import PutOff
 from shared.errors import Unreachable
-from shared.mounts import MountedFolder
-from shared.patience import SignOfLife, in_thread
 from shared.references import FILES
+from shared.stores.mounts import MountedFolder
+from shared.stores.patience import SignOfLife, in_thread
 from shared.streams.away import Away
 from shared.urls import below, file_path
 

@@ -11,13 +11,13 @@ from services.detector.keeping import Keeping
 from services.detector.roots import Roots
 from services.detector.slots import Slots
 from services.detector.starting import ready_slots
-from shared.buckets import Buckets
 from shared.garbage import give_back_large_blocks
 from shared.health import Health
 from shared.messages import ImageMessage
-from shared.objects import Objects
 from shared.references import BUCKETS, FILES, Scheme
 from shared.settings import PicturesBy, Settings
+from shared.stores.buckets import Buckets
+from shared.stores.objects import Objects
 from shared.streams.away import Away
 from shared.streams.client import Payloads, connect
 from shared.streams.keys import IMAGES, Keys

@@ -7,8 +7,8 @@ import structlog
 from services.writer import metrics
 from shared.catalog import Ledger, Refused
 from shared.messages import ResultMessage, SourceFailedMessage, Status
-from shared.objects import Objects
 from shared.reasons import Failure, Reason
+from shared.stores.objects import Objects
 from shared.streams.stage import Dead, Done, Outcome
 
 log = structlog.get_logger()

@@ -7,7 +7,7 @@ import structlog
 
 from shared.catalog import Catalog
 from shared.messages import ResultMessage
-from shared.objects import ObjectRefused, Objects
+from shared.stores.objects import ObjectRefused, Objects
 
 LISTINGS_AT_ONCE = 16
 

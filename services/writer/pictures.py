@@ -9,8 +9,8 @@ from services.writer import metrics
 from services.writer.outdated import Outcome, outcome_of
 from services.writer.payloads import ReadsPayloads, read_in_chunks
 from shared.messages import Payload, ResultMessage
-from shared.objects import ObjectRefused, Objects
 from shared.reasons import Failure, Reason
+from shared.stores.objects import ObjectRefused, Objects
 
 PUTS_AT_ONCE = 16
 

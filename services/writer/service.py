@@ -15,9 +15,9 @@ from services.writer.pictures import Pictures
 from shared.catalog import Catalog
 from shared.health import Health
 from shared.messages import Message, ResultMessage, Status, decode_result
-from shared.objects import ObjectRefused, Objects
 from shared.reasons import Failure, Reason
 from shared.settings import Settings
+from shared.stores.objects import ObjectRefused, Objects
 from shared.streams.client import Payloads, connect
 from shared.streams.keys import RESULTS, Keys
 from shared.streams.runner import Stage, open_stage_of

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 from shared.catalog import Catalog, Filter
-from shared.objects import Objects
 from shared.picture_keys import PictureKeys
+from shared.stores.objects import Objects
 
 BATCH = 500
 

@@ -1,8 +1,8 @@
 """Whether a catalog's pictures are in the store at hand."""
 
 from shared.catalog import ImageRow
-from shared.objects import Objects
 from shared.picture_keys import PictureKeys
+from shared.stores.objects import Objects
 
 
 class StoreCheck:

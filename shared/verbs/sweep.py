@@ -6,8 +6,8 @@ from datetime import timedelta
 from shared.catalog import Catalog, Filter, ObjectsOfRow
 from shared.errors import FacesError
 from shared.messages import Status, now
-from shared.objects import Objects
 from shared.picture_keys import PictureKeys
+from shared.stores.objects import Objects
 from shared.verbs.store_check import StoreCheck
 
 SWEEP_AGE = timedelta(hours=1)

@@ -12,9 +12,9 @@ from shared.catalog import Catalog, Filter, QueuedImage, Redo
 from shared.catalog.locks import LockedRow
 from shared.errors import FacesError, Unreachable
 from shared.messages import Kind, Page, Status, now
-from shared.objects import Objects
 from shared.picture_keys import PictureKeys
 from shared.recipe import Recipe
+from shared.stores.objects import Objects
 from shared.verbs.forget import forget
 from shared.verbs.sweep import sweep
 from tests.support.catalogs import (

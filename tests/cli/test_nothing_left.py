@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from bench.samples import samples
-from shared.objects import Objects
 from shared.picture_keys import PictureKeys
+from shared.stores.objects import Objects
 from tests.support.catalogs import _own_database, catalog_url, empty_postgres, run_sql
 from tests.support.faces_command import Faces
 

@@ -15,11 +15,11 @@ from services.detector.fetching import Fetching
 from services.detector.put_off import PutOff
 from services.detector.references import CHANGED
 from services.detector.room import Room
-from shared.buckets import PIECE_BYTES, Buckets
 from shared.identity import object_version
 from shared.reasons import Reason
 from shared.references import BUCKETS
 from shared.settings import Settings
+from shared.stores.buckets import PIECE_BYTES, Buckets
 from shared.streams.away import Away
 from tests.support.detecting import answering_all
 from tests.support.s3_stub import S3Stub, s3_stub
@@ -134,7 +134,7 @@ async def test_a_silent_bucket_is_told_long_before_its_connections_are(
     stub: S3Stub, away: Away, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So much less than the limits of a connection that only its own patience can have ended it.
-    monkeypatch.setattr("shared.stores.SILENCE_SECONDS", 3600)
+    monkeypatch.setattr("shared.stores.opening.SILENCE_SECONDS", 3600)
     fetching = fetching_of(away)
     stub.silent = {"in"}
     with pytest.raises(PutOff) as caught:

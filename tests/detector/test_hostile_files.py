@@ -12,11 +12,11 @@ from services.detector.fetching import Fetching
 from services.detector.room import Room
 from services.ingest.sources.bucket import BucketSource
 from services.ingest.sources.source import SourceRefused
-from shared.buckets import Buckets
 from shared.identity import inline_id
 from shared.messages import InlineImage, Payload, SourceKind, SourceMessage
 from shared.references import BUCKETS
 from shared.settings import Settings
+from shared.stores.buckets import Buckets
 from shared.streams.keys import SOURCES
 from tests.ingest.test_ingest import images, ingesting, settled, submit
 from tests.support.detecting import answering_all

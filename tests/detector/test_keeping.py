@@ -10,8 +10,8 @@ from services.detector.keeping import Keeping
 from services.detector.process import SlotAnswer
 from shared.errors import Unreachable
 from shared.health import Health
-from shared.objects import ObjectRefused, Objects
 from shared.reasons import Reason
+from shared.stores.objects import ObjectRefused, Objects
 from shared.streams.outage import Outage
 from shared.streams.stage import Retry, Work
 from tests.support.detecting import FOUND, FakeSlots, detector_of, handled, result_in

@@ -9,7 +9,7 @@ from services.writer.batch import Result
 from services.writer.service import Writer
 from shared.catalog import Catalog
 from shared.messages import Payload
-from shared.objects import Objects
+from shared.stores.objects import Objects
 from shared.streams.stage import Work
 
 

@@ -17,8 +17,8 @@ from shared.messages import (
     Status,
     pack_faces,
 )
-from shared.objects import Objects
 from shared.reasons import Reason
+from shared.stores.objects import Objects
 from shared.streams.keys import RESULTS
 from shared.streams.stage import Done
 from tests.support.catalogs import (

@@ -8,8 +8,8 @@ import pytest
 from services.writer.service import Writer
 from shared.catalog import Catalog, Filter, QueuedImage, Redo
 from shared.messages import ResultMessage, now
-from shared.objects import ObjectRefused, Objects
 from shared.picture_keys import PictureKeys
+from shared.stores.objects import ObjectRefused, Objects
 from shared.streams.stage import Done
 from shared.verbs.sweep import sweep
 from tests.support.catalogs import (

@@ -18,9 +18,9 @@ from shared.messages import (
     now,
     pack_faces,
 )
-from shared.objects import ObjectRefused, Objects
 from shared.picture_keys import PictureKeys
 from shared.reasons import Failure, Reason
+from shared.stores.objects import ObjectRefused, Objects
 from shared.streams.stage import Dead, Done, Retry, Work
 from tests.support.catalogs import (
     FACE,

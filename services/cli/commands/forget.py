@@ -22,7 +22,7 @@ from shared.printing import count, printable
 
 if TYPE_CHECKING:
     from shared.catalog import Catalog, Filter
-    from shared.objects import Objects
+    from shared.stores.objects import Objects
 
 SHOWN = 10
 """Names that are shown before somebody is asked."""

@@ -10,11 +10,11 @@ from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from services.ingest.sources.walk import is_picture
-from shared.bad_keys import BadKey
-from shared.buckets import Bucket, Buckets, Gone
 from shared.errors import FacesError, Unreachable
 from shared.identity import display_name
-from shared.stores import ObjectRefused
+from shared.stores.bad_keys import BadKey
+from shared.stores.buckets import Bucket, Buckets, Gone
+from shared.stores.opening import ObjectRefused
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta

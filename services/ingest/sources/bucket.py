@@ -13,14 +13,14 @@ from services.ingest.sources.source import (
     SourceRefused,
 )
 from services.ingest.sources.walk import is_picture
-from shared.bad_keys import BadKey
-from shared.buckets import Bucket, Buckets, Gone
 from shared.errors import SettingsError, Unreachable
 from shared.identity import display_name, object_version, reference_id
 from shared.messages import SourceMessage
 from shared.reasons import Failure, Reason
 from shared.references import BUCKETS, is_allowed
-from shared.stores import ObjectRefused
+from shared.stores.bad_keys import BadKey
+from shared.stores.buckets import Bucket, Buckets, Gone
+from shared.stores.opening import ObjectRefused
 from shared.urls import bucket_of, object_uri
 
 if TYPE_CHECKING:

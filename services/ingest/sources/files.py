@@ -20,10 +20,10 @@ from services.ingest.sources.walk import Visited, Walk, unreadable
 from shared.errors import Unreachable
 from shared.identity import display_name, file_version, reference_id
 from shared.messages import SourceMessage
-from shared.mounts import MountedFolder
-from shared.patience import SignOfLife, in_thread, while_alive
 from shared.reasons import Failure, Reason
 from shared.references import FILES
+from shared.stores.mounts import MountedFolder
+from shared.stores.patience import SignOfLife, in_thread, while_alive
 from shared.urls import below, file_path, file_uri
 
 WALKS_KEPT = 16

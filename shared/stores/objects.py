@@ -15,15 +15,15 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore
 
 from shared.errors import FacesError, SettingsError, Unreachable
 from shared.picture_keys import PictureKeys
-from shared.stores import (
+from shared.stores.opening import (
     ObjectRefused,
     absent,
     explain,
     first_line,
     open_bucket,
 )
+from shared.stores.writes import PROBE, Writes
 from shared.urls import BUCKET_SCHEMES
-from shared.writes import PROBE, Writes
 
 __all__ = ["ObjectRefused", "Objects", "StoredObject"]
 
@@ -207,7 +207,7 @@ class Objects:
         return keys
 
     def _explain(self, error: Exception, action: str) -> FacesError:
-        """As `shared.stores.explain`."""
+        """As `shared.stores.opening.explain`."""
         return explain(error, f"object store {self.place} cannot {action}")
 
 

@@ -17,8 +17,8 @@ from obstore.exceptions import GenericError
 from obstore.store import ObjectStore
 
 from shared.errors import FacesError, SettingsError, Unreachable
-from shared.objects import ObjectRefused, Objects
 from shared.picture_keys import PictureKeys
+from shared.stores.objects import ObjectRefused, Objects
 
 SECRET = "not-to-be-seen-anywhere"
 
@@ -232,7 +232,7 @@ async def test_an_unfinished_file_is_no_object(tmp_path: Path) -> None:
 async def test_a_write_that_is_cut_off_leaves_no_half_object(tmp_path: Path) -> None:
     program = (
         "import asyncio, resource, signal, sys\n"
-        "from shared.objects import Objects\n"
+        "from shared.stores.objects import Objects\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try: asyncio.run(Objects.open(sys.argv[1]).put('r/1.jpg', b'x' * 5000))\n"

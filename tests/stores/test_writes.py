@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from shared import mounts, patience, writes
 from shared.errors import Unreachable
-from shared.objects import ObjectRefused, Objects
-from shared.writes import PROBE
+from shared.stores import mounts, patience, writes
+from shared.stores.objects import ObjectRefused, Objects
+from shared.stores.writes import PROBE
 from tests.support.s3_stub import Refusal, S3Stub, s3_stub
 
 REFUSALS: list[Refusal] = [

@@ -11,10 +11,10 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore
 
 from shared.errors import FacesError, Unreachable
-from shared.judge import Judge
-from shared.mounts import MountedFolder
-from shared.patience import SignOfLife, in_thread, while_alive
-from shared.stores import ObjectRefused, explain, plainly_absent
+from shared.stores.judge import Judge
+from shared.stores.mounts import MountedFolder
+from shared.stores.opening import ObjectRefused, explain, plainly_absent
+from shared.stores.patience import SignOfLife, in_thread, while_alive
 
 PROBE = "faces-probe.jpg"
 """Name, in a folder of the store, of what is written only to see whether objects are taken there.
@@ -53,7 +53,7 @@ class Writes:
         self._taken_at = self._seen_at = float("-inf")
 
     async def put(self, key: str, content: bytes) -> None:
-        """Write an object; errors as `shared.objects.Objects`."""
+        """Write an object; errors as `shared.stores.objects.Objects`."""
         if self._doubtful or self._unseen:  # nothing is sent before there is an answer
             await self._alive()
             self._doubtful = False

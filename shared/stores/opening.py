@@ -93,7 +93,7 @@ _CODE = re.compile(r"<Code>(\w+)</Code>")
 
 
 class ObjectRefused(FacesError):
-    """The store answers, and refuses. Whether only this object, `shared.judge` finds out."""
+    """The store answers, and refuses. Whether only this object, `shared.stores.judge` finds out."""
 
 
 def open_bucket(url: str, setting: str, *, reads: bool = True) -> ObjectStore:

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from shared import patience
 from shared.errors import Unreachable
-from shared.patience import SignOfLife, in_thread, while_alive
+from shared.stores import patience
+from shared.stores.patience import SignOfLife, in_thread, while_alive
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from shared.errors import FacesError, Unreachable
-from shared.stores import ObjectRefused
+from shared.stores.opening import ObjectRefused
 
 T = TypeVar("T")
 

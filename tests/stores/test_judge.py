@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from shared.errors import Unreachable
-from shared.judge import Judge
-from shared.stores import ObjectRefused
+from shared.stores.judge import Judge
+from shared.stores.opening import ObjectRefused
 
 
 class Store:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shared import stores
-from shared.bad_keys import BadKey
-from shared.buckets import Bucket, Buckets, Gone
 from shared.errors import SettingsError, Unreachable
-from shared.stores import ObjectRefused
+from shared.stores import opening
+from shared.stores.bad_keys import BadKey
+from shared.stores.buckets import Bucket, Buckets, Gone
+from shared.stores.opening import ObjectRefused
 from tests.support.s3_stub import Refusal, S3Stub, s3_stub
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ async def test_one_of_the_last_that_were_read_may_be_deleted_by_now(
 
 
 async def test_a_silent_bucket_is_an_outage(stub: S3Stub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(opening, "SILENCE_SECONDS", 0.3)
     bucket, _ = Buckets("FACES_SOURCE_BUCKETS").of("s3://b")
     stub.silent.add("b")
     with pytest.raises(Unreachable, match="it does not answer"):

@@ -15,10 +15,10 @@ import obstore
 from obstore.exceptions import BaseError, InvalidPathError
 from obstore.store import ObjectStore
 
-from shared.bad_keys import BadKey, bad_key
 from shared.errors import FacesError, Unreachable
-from shared.judge import Judge
-from shared.stores import ObjectRefused, explain, open_bucket, plainly_absent
+from shared.stores.bad_keys import BadKey, bad_key
+from shared.stores.judge import Judge
+from shared.stores.opening import ObjectRefused, explain, open_bucket, plainly_absent
 from shared.urls import bucket_of, object_uri
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Stores that pictures are kept in and read from: folders, buckets, and whose fault an error is."""
