@@ -5,9 +5,9 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from shared.streams.cancellation import happens_within
 from shared.streams.handoff import HandOff, Item
 from shared.streams.scripts import Answer
-from shared.streams.waiting import happens_within
 
 CALLS_AT_ONCE = 2
 """One is packed here while Redis is at work on the other."""

@@ -10,10 +10,10 @@ from itertools import islice
 import structlog
 from redis.exceptions import RedisError
 
+from shared.streams.cancellation import happens_within
 from shared.streams.entries import Delivery, Membership
 from shared.streams.refusals import as_unreachable, describe
 from shared.streams.scripts import Scripts
-from shared.streams.waiting import happens_within
 
 RENEW_AT_ONCE = 250
 """Leases renewed by one script; more are renewed by several, so that none blocks Redis long."""

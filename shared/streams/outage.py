@@ -16,8 +16,8 @@ from shared.backoff import backoff
 from shared.errors import Unreachable
 from shared.health import Health
 from shared.metrics import AWAY_SECONDS
+from shared.streams.cancellation import happens_within, is_cancelled, unless
 from shared.streams.refusals import describe
-from shared.streams.waiting import happens_within, is_cancelled, unless
 
 FIRST_SECONDS = 0.05
 CAP_SECONDS = 2.0

@@ -24,6 +24,7 @@ from shared.metrics import REDELIVERED
 from shared.settings import Settings
 from shared.streams.attempts import FailedAttempts
 from shared.streams.batching import HandOffBatching
+from shared.streams.cancellation import happens_within, is_cancelled
 from shared.streams.client import BLOCK_MS, SILENT_SECONDS, check, connect
 from shared.streams.dead_bounds import DeadBounds
 from shared.streams.entries import Membership
@@ -38,7 +39,6 @@ from shared.streams.scripts import Scripts
 from shared.streams.settling import Settling
 from shared.streams.stage import M, StageSpec
 from shared.streams.upkeep import RENEWALS_A_LEASE, Upkeep
-from shared.streams.waiting import happens_within, is_cancelled
 
 RECLAIM_SECONDS = 2.0
 """Longest time between two looks for abandoned entries; one costs Redis some ten microseconds."""

@@ -10,12 +10,12 @@ from redis.asyncio import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from shared.messages import ImageMessage
+from shared.streams.cancellation import unless
 from shared.streams.client import connect
 from shared.streams.connections import Suited
 from shared.streams.entries import Delivery
 from shared.streams.intake import Intake
 from shared.streams.keys import RESULTS
-from shared.streams.waiting import unless
 from tests.faults.test_delivery import has
 from tests.support.stages import image, running, suite_on
 from tests.support.waiting import wait_until
