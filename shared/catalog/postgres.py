@@ -110,9 +110,14 @@ class Postgres:
             raise
         return driver
 
-    def _open(self, dialect: Dialect, _entry: ConnectionPoolEntry, *_: object) -> Any:
-        """A connection for the pool; behind a pooler its statements have no names."""
+    def _open(self, dialect: Dialect, entry: ConnectionPoolEntry, *_: object) -> Any:
+        """A connection for the pool; behind a pooler its statements have no names.
+
+        Its first questions, here and by SQLAlchemy, are asked before `Database` watches over it.
+        """
         driver = await_only(self.connect())
+        loop = asyncio.get_running_loop()
+        entry.info["opening"] = loop.call_later(CONNECT_SECONDS, driver.terminate)
         if not self.pooled and await_only(_is_pooled(driver)):
             self.pooled = True
             log.info("the database is behind a pooler: statements are not kept prepared")
@@ -134,6 +139,8 @@ class Postgres:
         Raises:
             InvalidatePoolError: it does not, so those that rest beside it are not trusted either.
         """
+        if opening := entry.info.pop("opening", None):
+            opening.cancel()
         rested_since = entry.info.get("rests")
         if rested_since is None:
             return

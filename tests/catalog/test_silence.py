@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -49,6 +50,24 @@ async def test_idle_connections_that_were_forgotten_on_the_way_cost_no_failure(
 
     results = [result_of(image) for image in images]
     assert (await catalog.ledger.commit(results)).won == 5
+
+
+async def test_a_connection_that_is_forgotten_as_it_is_opened_is_given_up(
+    router: Proxy, guarded: GuardedPostgres, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "CONNECT_SECONDS", 3)
+    ask = postgres._is_pooled
+
+    async def ask_into_silence(driver: Any) -> bool:  # Any: the driver's connection has no type
+        router.silence_open()
+        return await ask(driver)
+
+    url = guarded.url_of(database, port=router.port)
+    with monkeypatch.context() as forgotten:
+        forgotten.setattr(postgres, "_is_pooled", ask_into_silence)
+        with pytest.raises(Unreachable):
+            await Database.open(url)
+    await (await Database.open(url)).close()
 
 
 async def test_a_check_tells_of_lost_idle_connections_once(
