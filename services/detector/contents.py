@@ -1,8 +1,8 @@
 """Where the bytes of a picture come from: sent along, out of a bucket, or a file of this host."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from services.detector.failures import Refused
 from services.detector.room import Room
@@ -32,6 +32,8 @@ class ReadsPayloads(Protocol):
 class Reads(Protocol):
     """How pictures of one kind of reference are had."""
 
+    scheme: ClassVar[Scheme]
+
     def content(self, uri: str, version: str) -> AbstractAsyncContextManager[bytes | None]:
         """As `Contents.of`."""
         ...
@@ -40,11 +42,9 @@ class Reads(Protocol):
 class Contents:
     """Gets what this process gets for its slots."""
 
-    def __init__(
-        self, payloads: ReadsPayloads, by_reference: Mapping[Scheme, Reads], room: Room
-    ) -> None:
+    def __init__(self, payloads: ReadsPayloads, by_reference: Sequence[Reads], room: Room) -> None:
         self._payloads = payloads
-        self._by_reference = by_reference
+        self._by_reference = {reads.scheme: reads for reads in by_reference}
         self._room = room
 
     def of(self, message: ImageMessage) -> AbstractAsyncContextManager[bytes | None]:

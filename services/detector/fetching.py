@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from services.detector import metrics
 from services.detector.failures import Refused, TryAgain
@@ -20,7 +20,7 @@ from services.detector.room import Room, Share
 from shared.errors import Unreachable
 from shared.identity import object_version
 from shared.reasons import Reason
-from shared.references import BUCKETS, is_allowed
+from shared.references import BUCKETS, Scheme, is_allowed
 from shared.settings import Settings
 from shared.stores.buckets import Bucket, Buckets, Gone
 from shared.stores.opening import ObjectRefused
@@ -56,6 +56,8 @@ class _NoRoom(Exception):
 
 class Fetching:
     """Fetches what is allowed, whole, and in the version that was submitted."""
+
+    scheme: ClassVar[Scheme] = BUCKETS
 
     def __init__(self, settings: Settings, buckets: Buckets, away: Away, room: Room) -> None:
         self._allowed = BUCKETS.allow_list(settings)

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from os import fsdecode
 from pathlib import Path
+from typing import ClassVar
 
 from services.detector.put_off import PutOff
 from shared.errors import Unreachable
-from shared.references import FILES
+from shared.references import FILES, Scheme
 from shared.stores.mounts import MountedFolder
 from shared.stores.patience import SignOfLife, in_thread
 from shared.streams.away import Away
@@ -20,6 +21,8 @@ from shared.urls import below, file_path
 
 class Roots:
     """The allowed folders, by their URIs."""
+
+    scheme: ClassVar[Scheme] = FILES
 
     def __init__(self, allowed: Sequence[str], away: Away) -> None:
         self._alive = {root: _sign_of_life(root) for root in allowed}

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
-from services.detector.contents import Contents, Reads, room_of
+from services.detector.contents import Contents, room_of
 from services.detector.detect import Detector, failed
 from services.detector.fetching import Fetching
 from services.detector.keeping import Keeping
@@ -14,7 +14,7 @@ from services.detector.starting import ready_slots
 from shared.garbage import give_back_large_blocks
 from shared.health import Health
 from shared.messages import ImageMessage
-from shared.references import BUCKETS, FILES, Scheme
+from shared.references import BUCKETS, FILES
 from shared.settings import PicturesBy, Settings
 from shared.stores.buckets import Buckets
 from shared.stores.objects import Objects
@@ -62,8 +62,7 @@ async def open_stage(
             room, roots = room_of(slots.count), Roots(FILES.allow_list(settings), away)
             await roots.look()
             fetching = Fetching(settings, Buckets(BUCKETS.setting), away, room)
-            by_reference: dict[Scheme, Reads] = {FILES: roots, BUCKETS: fetching}
-            contents = Contents(Payloads(client, keys), by_reference, room)
+            contents = Contents(Payloads(client, keys), (roots, fetching), room)
             objects = _objects(settings)
             keeping = Keeping(objects, Outage(NAME, health, "pictures")) if objects else None
             detector = Detector(slots, contents, roots, settings, keeping)

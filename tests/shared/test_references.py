@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.detector.fetching import Fetching
 from services.detector.references import OPENERS
+from services.detector.roots import Roots
 from services.ingest.sources.registry import BY_REFERENCE
 from shared.references import (
     BUCKETS,
@@ -39,11 +41,12 @@ def test_a_uri_is_of_the_kind_that_its_scheme_names(uri: str, scheme: Scheme | N
     assert scheme_of(uri) is scheme
 
 
-def test_no_two_kinds_share_a_name_and_each_has_a_source_and_an_opener() -> None:
+def test_no_two_kinds_share_a_name_and_each_has_a_source_and_a_reader() -> None:
     names = [name for scheme in SCHEMES for name in scheme.names]
     assert len(names) == len(set(names))
     assert {source.scheme for source in BY_REFERENCE} == set(SCHEMES)
-    assert OPENERS.keys() == set(SCHEMES)
+    assert {reads.scheme for reads in (Roots, Fetching)} == set(SCHEMES)
+    assert OPENERS.keys() <= set(SCHEMES)
     assert len({scheme.kind for scheme in SCHEMES}) == len(SCHEMES)
 
 

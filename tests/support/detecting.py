@@ -12,7 +12,6 @@ from services.detector.room import Room
 from services.detector.roots import Roots
 from services.detector.slots import Slots
 from shared.messages import Face, ImageMessage, Payload, ResultMessage, Status
-from shared.references import FILES
 from shared.settings import Settings
 from shared.streams.away import Away
 from shared.streams.later import WaitingSets
@@ -93,5 +92,5 @@ def detector_of(
 ) -> Detector:
     """A detector of files and of what was sent along."""
     files = Roots(roots, answering_all())
-    contents = Contents(payloads or FakePayloads(), {FILES: files}, Room(1000))
+    contents = Contents(payloads or FakePayloads(), (files,), Room(1000))
     return Detector(cast(Slots, slots), contents, files, Settings.load(overrides), keeping)
