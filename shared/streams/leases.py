@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 
 import structlog
@@ -15,8 +15,9 @@ from shared.streams.entries import Delivery, Membership
 from shared.streams.refusals import as_unreachable, describe
 from shared.streams.scripts import Scripts
 
-RENEW_AT_ONCE = 250
-"""Leases renewed by one script; more are renewed by several, so that none blocks Redis long."""
+LEASES_AT_ONCE = 250
+"""Leases that one script renews or gives back; of more there are several, so that none blocks
+Redis long."""
 
 log = structlog.get_logger()
 
@@ -111,7 +112,7 @@ class Leases:
     async def renew(self) -> None:
         """Renew every lease that is still ours; forget those that are not."""
         began = time.monotonic()
-        refused = await self._set_idle(list(self._held.values()), 0)
+        refused = await self._in_steps(self._renew, list(self._held.values()))
         self._renewed_at = began
         # What was finished while this was asked is nobody's any more, and was not lost.
         lost = [entry_id for entry_id in refused if entry_id in self._held]
@@ -129,12 +130,16 @@ class Leases:
             Unreachable: Redis does not answer.
         """
         with as_unreachable():
-            return not await self._set_idle([delivery], 0)
+            return not await self._renew([delivery])
 
     async def give_back(self, deliveries: Sequence[Delivery]) -> None:
-        """Let others claim these at once, without waiting for the lease to end."""
+        """Let others claim these at once, without waiting for the lease to end.
+
+        That they were delivered here is not counted: however often services start anew during an
+        outage, nothing becomes poison by that.
+        """
         try:
-            await self._set_idle(deliveries, self._lease_ms)
+            await self._in_steps(self._return, deliveries)
         except RedisError as error:
             # Nothing is lost: the leases end by themselves.
             log.warning("could not give entries back", reason=describe(error))
@@ -144,11 +149,22 @@ class Leases:
         """Let others claim all that is held."""
         await self.give_back(list(self._held.values()))
 
-    async def _set_idle(self, deliveries: Sequence[Delivery], idle_ms: int) -> list[bytes]:
+    async def _renew(self, deliveries: Sequence[Delivery]) -> list[bytes]:
+        return await self._scripts.renew(self._membership, deliveries)
+
+    async def _return(self, deliveries: Sequence[Delivery]) -> list[bytes]:
+        return await self._scripts.give_back(self._membership, self._lease_ms, deliveries)
+
+    @staticmethod
+    async def _in_steps(
+        call: Callable[[Sequence[Delivery]], Awaitable[list[bytes]]],
+        deliveries: Sequence[Delivery],
+    ) -> list[bytes]:
+        """What a call answers for all of them: the ids of those that are not ours."""
         lost: list[bytes] = []
         remaining = iter(deliveries)
-        while some := list(islice(remaining, RENEW_AT_ONCE)):
-            lost += await self._scripts.renew(self._membership, idle_ms, some)
+        while some := list(islice(remaining, LEASES_AT_ONCE)):
+            lost += await call(some)
         return lost
 
 

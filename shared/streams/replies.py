@@ -123,6 +123,7 @@ def _is_id(value: Any) -> bool:
 SHAPES: dict[str, Callable[[Any], bool]] = {
     "bring_back": _scanned,
     "claim": _claimed,
+    "give_back": _ids,
     "handoff": _numbers,
     "renew": _ids,
     "shed": _numbers,

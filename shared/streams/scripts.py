@@ -77,13 +77,13 @@ class Scripts:
         self._add = load("add")
         self._claim = load("claim")
         self._renew = load("renew")
+        self._give_back = load("give_back")
         self._put = load("put")
         self._hand_off = load("handoff")
         self._fail = load("fail")
         self._later = load("later")
         self._return_due = load("return_due")
         self._bring_back = load("bring_back")
-        self._leave_to_others = load("leave_to_others")
         self._tidy = load("tidy")
         self._leave = load("leave")
 
@@ -140,20 +140,19 @@ class Scripts:
             for entry_id, deliveries, failed, fields in claimed
         ]
 
-    async def renew(
+    async def renew(self, membership: Membership, deliveries: Sequence[Delivery]) -> list[bytes]:
+        """Renew the leases of entries that are still ours; the ids of those that are not."""
+        arguments = [membership.group, membership.consumer, *_counted(deliveries)]
+        return cast("list[bytes]", await self._renew(keys=[membership.stream], args=arguments))
+
+    async def give_back(
         self, membership: Membership, idle_ms: int, deliveries: Sequence[Delivery]
     ) -> list[bytes]:
-        """Set the idle time of entries that are still ours (0 renews their lease; a whole lease
-        gives them back); the ids of those that are not."""
-        arguments: list[Value] = [
-            membership.group,
-            membership.consumer,
-            idle_ms,
-            len(deliveries),
-        ]
-        for one in deliveries:
-            arguments += (one.id, one.deliveries)
-        return cast("list[bytes]", await self._renew(keys=[membership.stream], args=arguments))
+        """Give entries back that are still ours, as if this consumer had never had them, with so
+        much of their lease gone (all of it: others have them at once); the ids of those that are
+        not."""
+        arguments = [membership.group, membership.consumer, idle_ms, *_counted(deliveries)]
+        return cast("list[bytes]", await self._give_back(keys=[membership.stream], args=arguments))
 
     async def put(
         self, payload: str, content: bytes, seconds: int, stream: str, mark: HighWaterMark
@@ -250,14 +249,6 @@ class Scripts:
         )
         return returned
 
-    async def leave_to_others(self, membership: Membership, left: Delivery, idle_ms: int) -> Answer:
-        """Give an entry back uncounted, as if this consumer had never had it."""
-        code = await self._leave_to_others(
-            keys=[membership.stream],
-            args=[membership.group, membership.consumer, left.id, left.deliveries, idle_ms],
-        )
-        return ANSWERS[code]
-
     async def tidy(self, membership: Membership, idle_ms: int) -> int:
         """Take consumers off the group that hold nothing and are idle this long; how many."""
         removed: int = await self._tidy(keys=[membership.stream], args=[membership.group, idle_ms])
@@ -296,3 +287,11 @@ class Scripts:
 
 def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _counted(deliveries: Sequence[Delivery]) -> list[Value]:
+    """The arguments that name several deliveries: how many, and which."""
+    arguments: list[Value] = [len(deliveries)]
+    for one in deliveries:
+        arguments += (one.id, one.deliveries)
+    return arguments

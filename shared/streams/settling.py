@@ -125,10 +125,10 @@ class Settling(Generic[M]):
                 "left to consumers of another version", stage=self._spec.name, reason=reason
             )
         leave = partial(
-            self._scripts.leave_to_others,
+            self._scripts.give_back,
             self._membership,
-            delivery,
             self._idle_ms_for(LEFT_SECONDS),
+            [delivery],
         )
         await self._servers.until_done(leave)
         self._ended_as("left").inc()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from shared.errors import Unreachable
 from shared.health import Health
 from shared.messages import ImageMessage, Status
 from shared.streams.entries import Delivery, Membership
@@ -322,6 +323,30 @@ async def test_drain_gives_up_at_its_limit_and_nothing_is_lost(redis_url: str) -
         assert await suite.length(RESULTS) == 0
         async with running(suite):
             await wait_until(lambda: has(suite, RESULTS, 1), "another finishes it at once")
+
+
+async def test_drains_during_an_outage_make_no_dead_letter(redis_url: str) -> None:
+    """Also of what was being worked on: that those who had it live is known."""
+    given = 0
+
+    async def database_is_away(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
+        nonlocal given
+        given += 1
+        raise Unreachable("the database cannot be reached")
+
+    async with suite_on(redis_url, max_attempts=1, max_deliveries=2, drain_seconds=0) as suite:
+        await suite.add_all([image()])
+        for _ in range(4):
+            before = given
+
+            async def was_tried(before: int = before) -> bool:
+                return given > before or await has(suite, DEAD, 1)
+
+            async with running(suite, database_is_away):
+                await wait_until(was_tried, "it is tried again")
+        async with running(suite):
+            await wait_until(lambda: has(suite, RESULTS, 1), "it is done when the outage is over")
+        assert await suite.length(DEAD) == 0
 
 
 async def test_a_consumer_that_left_with_nothing_pending_is_gone(redis_url: str) -> None:

@@ -1,6 +1,6 @@
 """The delivery protocol, checked as a model: any order of steps, on a real server.
 
-Consumers read, reclaim, hand off, fail, put off, leave to others, renew and crash in any order that
+Consumers read, reclaim, hand off, fail, put off, give back, renew and crash in any order that
 Hypothesis thinks of. Whatever they do: no output without its input gone, no input gone without its
 output, never two outputs of one input, and no input both in its stream and in a waiting set.
 """
@@ -11,7 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -150,12 +150,26 @@ class Delivering(RuleBasedStateMachine):
     def bring_back(self, who: int, key: str) -> None:
         self.run(self.consumers[who].waiting.bring_back(key))
 
-    @rule(who=CONSUMERS)
-    def leave_to_others(self, who: int) -> None:
+    @rule(who=CONSUMERS, count=st.integers(1, 3), resend=st.booleans())
+    def give_back(self, who: int, count: int, resend: bool) -> None:
         consumer = self.consumers[who]
-        if consumer.kept:
-            delivery = consumer.kept.pop(0)
-            self.run(consumer.scripts.leave_to_others(consumer.membership, delivery, 0))
+        given, consumer.kept = consumer.kept[:count], consumer.kept[count:]
+        before = self.run(self.deliveries())
+        lost = self.run(consumer.scripts.give_back(consumer.membership, 0, given))
+        after = self.run(self.deliveries())
+        uncounted = Counter(before) - Counter(after)
+        assert uncounted.total() == len(given) - len(lost), "as if it had never had them"
+        if resend and len({one.id for one in given}) == len(given):  # its reply was lost
+            ids = [one.id for one in given]
+            assert self.run(consumer.scripts.give_back(consumer.membership, 0, given)) == ids
+            assert self.run(self.deliveries()) == after
+
+    async def deliveries(self) -> dict[bytes, int]:
+        """How often what is pending was delivered."""
+        stream = self.suite.keys.stream(IMAGES)
+        found = await self.suite.client.xpending_range(stream, "detector", "-", "+", 1000)
+        # redis-py types all of its values at once.
+        return {cast(bytes, one["message_id"]): int(one["times_delivered"]) for one in found}
 
     @rule(who=CONSUMERS)
     def renew(self, who: int) -> None:
