@@ -49,6 +49,10 @@ class _Understands:
 class _Pipeline(_Understands, Pipeline):  # type: ignore[misc]  # redis-py declares one method twice
     """Several commands, sent together."""
 
+    def annotate_exception(self, *_: object) -> None:
+        """Leave a refusal as it came: redis-py puts the command before it, with a picture's bytes,
+        and hides the word that says what the refusal is."""
+
 
 class Client(_Understands, Redis):  # type: ignore[misc]  # as above
     """A client of redis-py that tells nonsense from a reply."""

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from shared.health import Health
 from shared.streams.keys import DEAD, IMAGES, RESULTS
+from shared.streams.refusals import describe
 from tests.faults.test_delivery import Gate, has
 from tests.support.proxy import Proxy
 from tests.support.servers import RedisServer
@@ -116,6 +117,23 @@ async def test_a_refusal_is_told_and_waited_for(name: str, own_server: RedisServ
             assert not run.task.done()
         assert await suite.length(IMAGES) == 0
         assert await suite.length(DEAD) == 0
+
+
+@pytest.mark.parametrize("transaction", [False, True])
+async def test_of_several_commands_the_refusal_is_told_and_not_what_was_sent(
+    transaction: bool, own_server: RedisServer
+) -> None:
+    async with (
+        suite_on(own_server.url) as suite,
+        Redis(port=own_server.port, single_connection_client=True) as hand,
+        suite.client.pipeline(transaction=transaction) as pipeline,
+    ):
+        await REFUSALS["MISCONF"].spoil(hand, own_server.folder)
+        pipeline.set("key", "a picture of anna")
+        with pytest.raises(RedisError) as refused:
+            await pipeline.execute()
+    assert describe(refused.value).startswith("Redis cannot save to its disk")
+    assert "anna" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
