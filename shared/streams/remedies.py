@@ -8,7 +8,7 @@ from typing import Protocol
 
 from redis.asyncio import Redis
 
-from shared.streams.high_water import HighWaterMark
+from shared.streams.high_water import ENTRY_OVERHEAD_BYTES, HighWaterMark
 from shared.streams.keys import DEAD, Keys
 from shared.streams.scripts import ANSWERS, Answer, Value, loader
 
@@ -42,6 +42,7 @@ class Remedies:
         self._revive = load("revive")
         self._drop = load("drop")
         self._shed = load("shed")
+        self._weigh = load("weigh")
 
     async def revive(
         self,
@@ -102,6 +103,11 @@ class Remedies:
             args += (one.id, one.weight, one.weight_without_bytes, len(one.payload_ids))
         looked_at, lost = await self._shed(keys=keys, args=args)
         return looked_at, lost
+
+    async def weigh(self) -> int:
+        """Count anew what all dead letters weigh, in bytes."""
+        weight: int = await self._weigh(keys=self._dead, args=[ENTRY_OVERHEAD_BYTES])
+        return weight
 
     @property
     def _dead(self) -> tuple[str, str, str]:

@@ -3,7 +3,9 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import cast
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.typing import EncodableT, FieldT
@@ -11,12 +13,13 @@ from redis.typing import EncodableT, FieldT
 from shared.messages import ImageMessage, Payload
 from shared.settings import Settings
 from shared.streams.dead import DeadLetter, DeadLetters
-from shared.streams.dead_bounds import DeadBounds
+from shared.streams.dead_bounds import DeadBounds, Shed
 from shared.streams.high_water import UNLIMITED, HighWaterMark, HighWaterMarks
 from shared.streams.keys import DEAD, IMAGES, RESULTS
 from shared.streams.stage import Dead, Outcome, Work
 from shared.streams.stats import Stats, read_stats
 from shared.streams.topology import STREAMS
+from tests.support.entries import entries_in
 from tests.support.stages import Suite, image, running, suite_on
 from tests.support.waiting import wait_until
 
@@ -88,6 +91,35 @@ async def test_where_that_is_not_enough_the_oldest_letters_go(redis_url: str) ->
         assert {one.bytes_gone for one in found} == {True}
         assert await suite.bytes_held(DEAD) == await weighed(suite) <= bound.bytes
         assert found[-1].encoded == pictures[-1].encode()
+
+
+@pytest.mark.parametrize("count", [3, 150])
+async def test_after_a_person_trimmed_them_those_that_are_left_lose_nothing(
+    redis_url: str, count: int
+) -> None:
+    """No counter sees that: what is left is weighed before anything is taken from it."""
+    async with dead_pictures(redis_url, 1) as (suite, _):
+        [(_, letter)] = entries_in(await suite.client.xrange(suite.keys.stream(DEAD)))
+        held = await suite.bytes_held(DEAD)
+        dead = suite.keys.stream(DEAD)
+        for _ in range(4 * count - 1):
+            await suite.client.xadd(dead, cast("dict[FieldT, EncodableT]", letter))
+        await suite.client.hset(suite.keys.bytes, dead, 4 * count * held)
+        await suite.client.xtrim(dead, maxlen=count, approximate=False)
+        bound = HighWaterMark(UNLIMITED, 2 * count * held)
+        await DeadBounds(suite.client, suite.keys, bound).keep()
+        assert await suite.length(DEAD) == count
+        assert (await stats_of(suite)).dead_shed == Shed()
+        assert await suite.bytes_held(DEAD) == await weighed(suite) == count * held
+
+
+async def test_letters_without_bytes_are_weighed_as_such(redis_url: str) -> None:
+    bound = 3 * SIZE + SIZE // 2
+    async with dead_pictures(redis_url, 5, high_water_bytes=8 * bound) as (suite, _):
+        held = await suite.bytes_held(DEAD)
+        await suite.client.hset(suite.keys.bytes, suite.keys.stream(DEAD), 10 * held)
+        await DeadBounds(suite.client, suite.keys, HighWaterMark(UNLIMITED, held)).keep()
+        assert await suite.bytes_held(DEAD) == await weighed(suite) == held
 
 
 async def test_letters_of_the_version_before_are_bounded_as_well(redis_url: str) -> None:
