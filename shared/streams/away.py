@@ -8,8 +8,7 @@ itself; what one of them brings back and another cannot use yet is put off once 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 import structlog
@@ -17,6 +16,7 @@ from redis.exceptions import RedisError
 
 from shared.backoff import backoff
 from shared.errors import Unreachable
+from shared.streams.cancellation import happens_within
 from shared.streams.later import WaitingSets
 from shared.streams.stage import Later
 
@@ -90,10 +90,8 @@ class Away:
 
     async def close(self) -> None:
         """Ask no more; what waits comes back by its own time."""
-        tasks = [one.asking for one in self._absent.values() if one.asking] + [*self._returning]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(one.asking for one in [*self._absent.values()] if one.asking)
+        await _end(self._returning)  # one that asked may have had its answer just then
 
     async def _ask(self, key: str, absence: _Absence, ask: Ask) -> None:
         """Ask until there is an answer, then have what waits brought back."""
@@ -115,8 +113,7 @@ class Away:
             while not answered.is_set():
                 times += 1
                 pause = backoff(times, ASK_FIRST_SECONDS, ASK_CAP_SECONDS)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(answered.wait(), pause)
+                if await happens_within(answered, pause):
                     break
                 if len(asking) < ASKED_AT_ONCE:
                     task = asyncio.create_task(once())
@@ -143,6 +140,13 @@ class Away:
                 except RedisError:  # the stage says why Redis does not do it
                     failures += 1
                     await asyncio.sleep(backoff(failures, ASK_FIRST_SECONDS, ASK_CAP_SECONDS))
+
+
+async def _end(tasks: "Iterable[asyncio.Task[None]]") -> None:
+    ending = [*tasks]
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)
 
 
 def _trial_pause(trials: int) -> float:

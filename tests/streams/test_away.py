@@ -208,3 +208,28 @@ async def test_a_bug_in_what_asks_does_not_keep_entries_for_good(redis_url: str)
         assert away.report(BUCKET, "503", broken).reason == "503"
         await wait_until(lambda: away.later(BUCKET) is None, "it is forgotten")
         await away.close()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_one_that_is_closed_just_as_it_has_its_answer_brings_nothing_back_afterwards(
+    turns: int, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(away_module, "ASK_FIRST_SECONDS", 0.01)
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def ask() -> None:
+        asked.set()
+        await answer.wait()
+
+    async with suite_on(redis_url) as suite:
+        before = asyncio.all_tasks()
+        away = Away(waiting_sets(suite))
+        away.report(BUCKET, "silent", ask)
+        await asked.wait()
+        answer.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await away.close()
+        for _ in range(3):  # a question that was cancelled ends in the next turn
+            await asyncio.sleep(0)
+        assert asyncio.all_tasks() == before
