@@ -15,7 +15,9 @@ CHECK_LIMIT_SECONDS = 6.0
 """A server that has not answered by then is away; a check may have a shorter limit of its own."""
 
 STARTING = "starting"
-"""The reason that nobody needs to be told of."""
+UNANSWERED = "has not answered yet"
+UNTOLD = (None, STARTING, UNANSWERED)
+"""Reasons that nobody needs to be told of: every start has them."""
 
 Check = Callable[[], Awaitable[object]]
 """Asks a server for a sign of life; raises Unreachable where there is none."""
@@ -47,7 +49,7 @@ class Health:
 
     def ready(self, name: str) -> None:
         """Take the reason of this name back."""
-        if self._unready.pop(name, None) not in (None, STARTING):
+        if self._unready.pop(name, None) not in UNTOLD:
             log.info("ready again", check=name)
 
     def watch(self, name: str, check: Callable[[], str | None]) -> None:
@@ -64,7 +66,7 @@ class Health:
         one that does. They are asked `every` so many seconds, also when there is nothing to do.
         """
         for name in servers:
-            self._unready[name] = "has not answered yet"
+            self._unready[name] = UNANSWERED
         asking = [
             asyncio.create_task(self._ask(name, check, every)) for name, check in servers.items()
         ]

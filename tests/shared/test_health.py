@@ -10,6 +10,7 @@ import redis
 
 from shared.errors import Unreachable
 from shared.health import Health
+from tests.support.logs import recorded
 from tests.support.servers import RedisServer
 from tests.support.stages import running, suite_on
 from tests.support.waiting import wait_until
@@ -68,6 +69,21 @@ async def test_a_service_is_not_ready_before_every_server_has_answered_once() ->
         assert health.problems == {"catalog": "the password is refused"}
         catalog.trouble = None
         await until_ready(health)
+
+
+async def test_a_start_at_which_all_is_well_is_not_worth_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = recorded(monkeypatch, "shared.health")
+    server = Server()
+    async with started(redis=server) as health:
+        await until_ready(health)
+        assert log.text == ""
+        server.trouble = "Redis cannot be reached"
+        await wait_until(lambda: bool(health.problems), "the loss is seen")
+        server.trouble = None
+        await until_ready(health)
+    assert log.text.count("ready again") == 1
 
 
 async def test_a_server_that_goes_away_makes_an_idle_service_unready_until_it_is_back() -> None:
