@@ -18,7 +18,7 @@ from shared.catalog.at_work import AtWork
 from shared.catalog.failures import ADVICE, READ_ONLY, blame_of_setting, explain
 from shared.catalog.migrations import migrate
 from shared.catalog.postgres import PING_SECONDS, Postgres, answering_within
-from shared.catalog.restored import renew
+from shared.catalog.restored import renew, version_of
 from shared.catalog.sqlite import sqlite_engine
 from shared.catalog.values import Refused
 from shared.errors import SettingsError, Unreachable
@@ -99,7 +99,9 @@ class Database:
         """
         silent = self._server.silent if self._server else 0
         with self._plain_errors():
-            async with asyncio.timeout(CHECK_SECONDS), self.reading() as connection:
+            async with asyncio.timeout(CHECK_SECONDS), self._read() as connection:
+                if self._was_away:  # whoever works next makes the tables anew: that takes its time
+                    await version_of(connection)
                 if await self._takes_no_writes(connection):
                     await connection.invalidate()  # its name may lead to another server by now
                     raise Unreachable(f"the catalog ({self.place}): {ADVICE[READ_ONLY]}")

@@ -16,18 +16,27 @@ async def renew(reading: Transacting, writing: Transacting) -> None:
         Unreachable: they are not whole, or a newer program made them.
     """
     async with reading() as connection:
-        found = await connection.scalar(text("SELECT max(version) FROM schema_version")) or 0
-        postgres = connection.dialect.name == "postgresql"
-        whole = found and (not postgres or await _has_foreign_keys(connection, found))
-    if not whole:
+        found = await version_of(connection)
+    if found < len(STEPS):
+        await migrate(writing)
+
+
+async def version_of(connection: AsyncConnection) -> int:
+    """Which version tables have that are whole, and no newer than this program.
+
+    Raises:
+        Unreachable: they are not whole, or a newer program made them.
+    """
+    found = int(await connection.scalar(text("SELECT max(version) FROM schema_version")) or 0)
+    postgres = connection.dialect.name == "postgresql"
+    if not found or (postgres and not await _has_foreign_keys(connection, found)):
         raise Unreachable("the catalog is being restored: its tables are not whole yet")
     if found > len(STEPS):
         raise Unreachable(
             f"the catalog has schema version {found}, made by a newer program; this one knows "
             f"version {len(STEPS)}: start the newer program"
         )
-    if found < len(STEPS):
-        await migrate(writing)
+    return found
 
 
 async def _has_foreign_keys(connection: AsyncConnection, version: int) -> bool:

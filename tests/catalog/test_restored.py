@@ -45,6 +45,33 @@ async def test_until_a_backup_is_restored_as_a_whole_nothing_is_made_or_written(
     await catalog.close()
 
 
+async def test_a_check_leaves_it_to_whoever_works_to_bring_an_older_backup_up_to_date(
+    guarded: GuardedPostgres, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check has seconds, and a migration may take longer: it would be broken off each time."""
+    with monkeypatch.context() as older:
+        older.setattr(migrations, "STEPS", STEPS[:2])
+        await (await Database.open(guarded.url_of(database))).close()
+    guarded.dump(database)
+    catalog = await Catalog.open(guarded.url_of(database))
+    await end_connections(guarded)
+    await guarded.run(f"DROP DATABASE {database} WITH (FORCE)")
+    with pytest.raises(Unreachable):
+        await catalog.check()
+    await guarded.run(f"CREATE DATABASE {database} OWNER faces")
+    for section in ("pre-data", "data", "post-data"):
+        guarded.restore(database, section)
+
+    await catalog.check()
+    connection = await guarded.connect(database)
+    version = "SELECT max(version) FROM schema_version"
+    assert await connection.fetchval(version) == 2
+    await catalog.ledger.queue(step_of(some_images(1), ONE))
+    assert await connection.fetchval(version) == len(STEPS)
+    await connection.close()
+    await catalog.close()
+
+
 async def test_a_backup_of_a_newer_program_is_waited_out_by_those_that_run(
     guarded: GuardedPostgres, database: str
 ) -> None:
