@@ -94,11 +94,11 @@ class Postgres:
         self._names = itertools.count()
         _, named = self.engine.dialect.create_connect_args(url.set(query={}))
         self._options: dict[str, Any] = {**named, **given}
-        pool = self.engine.sync_engine
-        event.listen(pool, "do_connect", self._open)
-        event.listen(pool, "checkin", _rests)
-        event.listen(pool, "checkout", self._try)
-        event.listen(pool, "handle_error", _replace)
+        engine = self.engine.sync_engine
+        event.listen(engine, "do_connect", self._open)
+        event.listen(engine, "checkin", _rests)
+        event.listen(engine, "checkout", self._try)
+        event.listen(engine, "handle_error", _replace)
 
     async def connect(self) -> Any:
         """A connection outside of the pool."""

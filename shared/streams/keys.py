@@ -26,7 +26,7 @@ class Keys:
         return f"{{{self.prefix}}}:body:{identity}"
 
     def once(self, token: str) -> str:
-        """HighWaterMarks one `add` as done, so that resending it adds nothing."""
+        """Marks one `add` as done, so that resending it adds nothing."""
         return f"{{{self.prefix}}}:once:{token}"
 
     def history(self, name: str) -> str:

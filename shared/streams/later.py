@@ -1,6 +1,6 @@
 """Waiting sets: entries put off until what they need (a bucket, a host) may answer again.
 
-An entry put off (`outcome.Later`) leaves its stream, so that it holds up nobody else, and comes
+An entry put off (`stage.Later`) leaves its stream, so that it holds up nobody else, and comes
 back at the end of the stream when its time is over: each consumer looks for due entries when it
 looks for abandoned ones. Until then it is in flight and keeps its payloads.
 

@@ -98,7 +98,7 @@ class StageSpec(Generic[M]):
     Attributes:
         name: of the service and of its group.
         stream: which stream it reads: `sources`, `images` or `results`.
-        decode: reads a encoded; raises InvalidMessage or LeftToOthers.
+        decode: reads an encoded message; raises InvalidMessage or LeftToOthers.
         handle: the function that the service is.
         failed: the message that tells the writer that this one is a dead letter (message, failure,
             attempts, consumer); None where nothing needs to be told.
