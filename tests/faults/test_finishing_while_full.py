@@ -5,16 +5,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import redis
 from redis.exceptions import OutOfMemoryError
 
 from shared.messages import ImageMessage, Payload
+from shared.reasons import Reason
 from shared.streams.dead import DeadLetters
 from shared.streams.keys import DEAD, IMAGES, RESULTS
 from shared.streams.stage import Dead, Done, Later, Outcome, Output, Retry, Work
+from tests.cli.test_forget import Tree, tree
+from tests.support.catalogs import RECIPE, some_images
+from tests.support.command_here import here
 from tests.support.faces_command import Faces
 from tests.support.servers import RedisServer
 from tests.support.stages import Suite, image, pass_on, result_of, running, suite_on
 from tests.support.waiting import wait_until
+
+__all__ = ["here", "tree"]
 
 PICTURE = bytes(100_000)
 ENOUGH = 100 * len(PICTURE)
@@ -124,13 +131,35 @@ async def test_dead_letters_are_put_back_and_dropped_while_redis_is_full(
         assert [await suite.client.exists(key) for key in keys] == [1, 0]
 
 
-async def test_the_other_remedies_do_not_ask_redis_at_all(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/faces.db"
-    faces = Faces(tmp_path, FACES_REDIS_URL="redis://127.0.0.1:1", FACES_DATABASE_URL=url)
-    objects = f"file://{tmp_path}/objects"
-    (tmp_path / "objects").mkdir()
-    assert faces("forget", "*", "--yes", "--objects", objects).stdout == "0 entries forgotten\n"
-    for command in (("cancel", "abcd"), ("sweep", "--yes", "--objects", objects)):
-        refused = faces(*command)
-        assert refused.returncode == 2, "for want of what it should work on"
-        assert "Redis" not in refused.stderr
+def test_the_other_remedies_do_their_work_while_redis_is_full(
+    tree: Tree, own_server: RedisServer, tmp_path: Path
+) -> None:
+    """Of a deployment, as people start them: two pictures queued, three done, one without a row."""
+    objects = tree.here.out / "objects"
+    faces = Faces(
+        tmp_path,
+        FACES_REDIS_URL=own_server.url,
+        FACES_DATABASE_URL=tree.here.url,
+        FACES_OBJECTS_URL=objects.as_uri(),
+    )
+    queued = some_images(2, "queued")
+    tree.here.queue(queued, "ab" * 16)
+    stray = tree.here.draw(some_images(1)[0], RECIPE.id)
+    with redis.Redis(port=own_server.port) as client:
+        client.config_set("maxmemory", 1)
+        done = [
+            faces("cancel", "ab"),
+            faces("sweep", "--yes", "--older-than", "0"),
+            faces("forget", "holiday/*", "--yes"),
+        ]
+        with pytest.raises(redis.exceptions.OutOfMemoryError):
+            client.set("somebody", "else's")
+    assert [(one.returncode, one.stdout) for one in done] == [
+        (0, "2 images cancelled; 0 had ended before\n"),
+        (0, "1 object deleted\n"),
+        (0, "3 entries forgotten\n"),
+    ]
+    assert [tree.here.show(one.name)[0].code for one in queued] == [Reason.CANCELLED] * 2
+    assert not stray.exists()
+    assert list(objects.rglob("*.jpg")) == []
+    assert [tree.here.show(one.name) for one in tree.images] == [[], [], []]
