@@ -27,7 +27,7 @@ FULL_SECONDS = Counter(
     "faces_full_seconds", "Time spent waiting because the next stream is full.", ["stage"]
 )
 AWAY_SECONDS = Counter(
-    "faces_away_seconds", "Time spent waiting for a server that is away.", ["stage"]
+    "faces_away_seconds", "Time in which anything waited for a server that is away.", ["stage"]
 )
 STREAM_ENTRIES = Gauge(
     "faces_stream_entries", "Length of the stage's input stream: waiting and pending.", ["stage"]

@@ -6,6 +6,7 @@ else, `keep` for what is done again and again.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -21,6 +22,9 @@ from shared.streams.refusals import describe
 
 FIRST_SECONDS = 0.05
 CAP_SECONDS = 2.0
+
+_counted_until: dict[str, float] = {}
+"""Of each stage, up to when its waits are counted: a second in which all workers wait is one."""
 
 T = TypeVar("T")
 
@@ -70,11 +74,19 @@ class Outage:
         self.tell(describe(error) if isinstance(error, RedisError) else str(error))
         self._failures += 1
         delay = backoff(self._failures, FIRST_SECONDS, CAP_SECONDS)
-        AWAY_SECONDS.labels(self._stage).inc(delay)
+        self._count(delay)
         if stop is None:
             await asyncio.sleep(delay)
         else:
             await happens_within(stop, delay)
+
+    def _count(self, delay: float) -> None:
+        """Count a wait that begins now, as far as no other of the stage covers it."""
+        now = time.monotonic()
+        counted_until = max(now, _counted_until.get(self._stage, now))
+        if now + delay > counted_until:
+            AWAY_SECONDS.labels(self._stage).inc(now + delay - counted_until)
+            _counted_until[self._stage] = now + delay
 
     async def attempt(
         self, call: Callable[[], Awaitable[T]], stop: asyncio.Event | None = None
