@@ -47,6 +47,16 @@ def test_the_document_says_what_to_do_about_each_and_names_no_other(alerts: dict
     )
 
 
+def test_what_is_put_off_is_told_also_where_it_comes_back_now_and_then(
+    alerts: dict[str, Doc],
+) -> None:
+    """No service is unready while a bucket is away, so nothing else would tell for days."""
+    assert re.search(
+        r"max_over_time\(faces_stream_later_entries\{[^}]+\}\[5m\]\)\) > 0$",
+        alerts["FacesPutOff"]["expr"],
+    )
+
+
 def test_the_backup_that_is_asked_for_is_the_one_there_is(alerts: dict[str, Doc]) -> None:
     [name] = re.findall(r'cronjob="([^"]+)"', alerts["FacesBackupOld"]["expr"])
     backup = named(renderings()[("backup",)], "CronJob", name)
