@@ -31,8 +31,14 @@ from shared.streams.stage import Done, Later, Outcome, Output, Work
 LOOK_SECONDS = 1.0
 """How often it is looked how many images wait for a bucket."""
 
-SOON_SECONDS = (3.0, 6.0)
+BOUND_SECONDS = (3.0, 6.0)
 """When a source is looked at again whose images may not be named now, spread."""
+
+TURN_SECONDS = (0.5, 1.5)
+"""When a source is looked at again that had no turn, spread."""
+
+COME_FIRST = "others of it come first"
+AT_THE_BOUND = "as many of its pictures wait as may (FACES_HIGH_WATER)"
 
 log = structlog.get_logger()
 
@@ -92,7 +98,7 @@ class Ingest:
             return later
         async with self._turns.turn(needed) as is_ours:
             if not is_ours:
-                return self._away.later(needed) or _later(needed, "it has not answered yet")
+                return self._away.later(needed) or _later(needed, COME_FIRST, TURN_SECONDS)
             try:
                 return await source.step(message)
             except SourceAway as away:
@@ -109,7 +115,7 @@ class Ingest:
                 return None
         except RedisError as error:
             raise Unreachable(describe(error)) from None
-        return _later(needed, "as many of its pictures wait as may (FACES_HIGH_WATER)")
+        return _later(needed, AT_THE_BOUND, BOUND_SECONDS)
 
     async def _fail(self, message: SourceMessage, failure: Failure) -> None:
         """End a part that cannot be expanded; its submission goes on to its end."""
@@ -134,9 +140,8 @@ class Ingest:
         )
 
 
-def _later(needed: str, reason: str) -> Later:
-    seconds = random.uniform(*SOON_SECONDS)  # noqa: S311 - spreads, hides nothing
-    return Later(seconds, needed, reason)
+def _later(needed: str, reason: str, seconds: tuple[float, float]) -> Later:
+    return Later(random.uniform(*seconds), needed, reason)  # noqa: S311 - spreads, hides nothing
 
 
 def _expansion(message: SourceMessage, found: Listing) -> Expansion:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-PATIENCE_SECONDS = 0.3
+TURN_SECONDS = 0.3
 """How long a step waits for one before it to end: longer than a listing takes where all is well."""
 
 
@@ -37,7 +37,8 @@ class Turns:
         if gate.locked() and key in self._slow:
             return False  # one that waited for long is enough
         try:
-            await asyncio.wait_for(gate.acquire(), PATIENCE_SECONDS)
+            async with asyncio.timeout(TURN_SECONDS):
+                await gate.acquire()
         except TimeoutError:
             self._slow.add(key)
             return False

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from services.ingest.expand import COME_FIRST, TURN_SECONDS
 from services.ingest.service import open_stage
 from shared.catalog import Catalog
 from shared.health import Health
@@ -101,11 +103,44 @@ async def test_a_silent_bucket_holds_up_no_other_source(
         assert health.problems.keys() == {"start"}, "ingest does its work"
         await waiting(suite, "s3://away", 30)
         [waits] = await sources(suite).by_key()
-        assert "does not answer" in waits.reason or "has not answered" in waits.reason
+        assert "does not answer" in waits.reason or waits.reason == COME_FIRST
         stub.mend()
         await named(suite, 7)
         await waiting(suite, "s3://away", 0)
         assert await suite.length(DEAD) == 0
+
+
+async def test_a_slow_bucket_is_not_said_to_be_silent_and_its_sources_come_back_soon(
+    stub: S3Stub, redis_url: str, tmp_path: Path
+) -> None:
+    slow = threading.Event()
+
+    def wait_a_little(_: str, bucket: str, __: str) -> None:
+        if bucket == "away":
+            slow.wait(2)
+
+    stub.refuse = wait_a_little
+    async with ingesting(redis_url, tmp_path) as (suite, _, __):
+        for _ in range(12):
+            await submit(suite, "s3://away/in")
+        due = suite.keys.due(SOURCES)
+
+        reasons: set[str] = set()
+
+        async def has_no_turn() -> bool:
+            reasons.update(one.reason for one in await sources(suite).by_key())
+            return bool(reasons)
+
+        await wait_until(has_no_turn, "some wait for a turn")
+        assert reasons == {COME_FIRST}
+        soon_ms = 1000 * ((await suite.client.time())[0] + 1 + max(TURN_SECONDS))
+        assert await suite.client.zcount(due, soon_ms, "+inf") == 0
+        slow.set()
+
+        async def ended() -> bool:
+            return not await suite.length(SOURCES) + await sources(suite).total()
+
+        await wait_until(ended, "each has had its turn")
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "ExpiredToken", "NoSuchBucket"])
