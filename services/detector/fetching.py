@@ -5,15 +5,14 @@ answer holds up its own pictures: they are put off, untried, until it answers ag
 """
 
 import asyncio
-import math
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 from services.detector import metrics
 from services.detector.failures import Refused, TryAgain
+from services.detector.listening import Listening
 from services.detector.put_off import PutOff
 from services.detector.references.opener import changed, too_large
 from services.detector.room import Room, Share
@@ -25,23 +24,9 @@ from shared.settings import Settings
 from shared.stores.buckets import Bucket, Buckets, Gone
 from shared.stores.opening import ObjectRefused
 from shared.streams.away import Away
-from shared.urls import object_uri
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
-
-PATIENCE_SECONDS = 1.0
-"""A bucket of which something is asked, and from which nothing has come for so long, is silent as
-far as its pictures are concerned. Its connection is given up only after ten times as long, and by
-then its pictures would fill all that a detector may hold, and others would wait for them."""
-
-MOST_PATIENCE_SECONDS = 8.0
-"""Patience is doubled whenever the bucket was slow and not silent; from here on only the time
-limits of its connections count."""
-
-ALONE_SECONDS = 8.0
-"""An object that has not begun to come so long after it was asked for, while others of its bucket
-do, is itself at fault. Less than the connection waits: its end would be taken for an outage."""
 
 _OPEN_SECONDS = metrics.STEP_SECONDS.labels("open")
 
@@ -65,7 +50,7 @@ class Fetching:
         self._buckets = buckets
         self._away = away
         self._room = room
-        self._patience: defaultdict[str, float] = defaultdict(lambda: PATIENCE_SECONDS)
+        self._listening: dict[str, Listening] = {}
 
     @asynccontextmanager
     async def content(self, uri: str, version: str) -> AsyncIterator[bytes]:
@@ -103,6 +88,7 @@ class Fetching:
         """An object's bytes. Where there is no room for them, it is asked for again when there is:
         nobody knows how long that takes, and a connection would not wait."""
         begun = asyncio.Event()
+        listening = self._listening_to(bucket)
 
         def check(meta: "ObjectMeta") -> None:
             begun.set()
@@ -118,56 +104,12 @@ class Fetching:
             began = time.perf_counter()
             begun.clear()
             try:
-                content = await self._unless_silent(bucket, key, bucket.get(key, check), begun)
+                content = await listening.hear(key, bucket.get(key, check), begun)
             except _NoRoom as full:
                 await share.take(full.size)
             else:
                 _OPEN_SECONDS.observe(time.perf_counter() - began)
                 return content
 
-    async def _unless_silent(
-        self,
-        bucket: Bucket,
-        key: str,
-        getting: Coroutine[object, object, bytes],
-        begun: asyncio.Event,
-    ) -> bytes:
-        """What `getting` answers, while anything comes from its bucket; errors as it raises.
-
-        Raises:
-            PutOff: nothing came for longer than this process has patience.
-            TryAgain: others came, and it has not even `begun`.
-        """
-        patience = self._patience[bucket.url]
-        if patience > MOST_PATIENCE_SECONDS:
-            patience = math.inf
-        asked_at = time.monotonic()
-        task = asyncio.ensure_future(getting)
-        try:
-            while (left := max(asked_at, bucket.heard_at) + patience - time.monotonic()) > 0:
-                await asyncio.wait([task], timeout=min(left, PATIENCE_SECONDS))
-                if task.done():
-                    return task.result()
-                if not begun.is_set() and asked_at + ALONE_SECONDS < bucket.heard_at:
-                    uri = object_uri(bucket.url, key)
-                    raise TryAgain(
-                        Reason.UNREADABLE, f"{uri} does not come, others of its bucket do"
-                    )
-        finally:
-            task.cancel()
-        reason = f"{bucket.url} does not answer: nothing came from it for {patience:g} s"
-        raise PutOff(self._away.report(bucket.url, reason, self._ask(bucket, key, patience)))
-
-    def _ask(self, bucket: Bucket, key: str, patience: float) -> Callable[[], Awaitable[None]]:
-        """How to ask a bucket that was silent over this object: for the same object."""
-        asked_before = False
-
-        async def ask() -> None:
-            nonlocal asked_before
-            was_asked, asked_before = asked_before, True
-            with suppress(Gone, ObjectRefused):  # that is an answer
-                await bucket.head(key)
-            if not was_asked:  # it had only been slow
-                self._patience[bucket.url] = patience * 2
-
-        return ask
+    def _listening_to(self, bucket: Bucket) -> Listening:
+        return self._listening.setdefault(bucket.url, Listening(bucket, self._away))

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from services.detector import fetching as module
+from services.detector import listening as module
 from services.detector.failures import Refused, TryAgain
 from services.detector.fetching import Fetching
 from services.detector.put_off import PutOff
@@ -204,10 +204,54 @@ async def test_an_object_that_does_not_come_while_others_do_is_itself_at_fault(
     bucket, _ = buckets.of("s3://in")
     bucket.heard_at = time.monotonic() + 3600  # others come all the time
     fetching = Fetching(Settings.load({"source_buckets": "s3://in"}), buckets, away, Room(100))
-    with pytest.raises(TryAgain, match=r"s3://in/hangs.jpg does not come, others of its bucket do"):
+    with pytest.raises(TryAgain, match=r"s3://in/hangs.jpg does not come, its bucket answers"):
         await fetched(fetching, "s3://in/hangs.jpg")
     assert away.later("s3://in") is None
     release.set()
+
+
+async def test_an_object_that_hangs_while_nobody_reads_others_is_itself_at_fault_too(
+    stub: S3Stub, away: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ALONE_SECONDS", 1.0)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.5)
+    release = threading.Event()
+
+    def rule(_: str, __: str, key: str) -> None:
+        if key == "hangs.jpg":
+            release.wait()
+
+    stub.refuse = cast(Any, rule)
+    fetching = fetching_of(away)
+    await fetched(fetching)
+    with pytest.raises(TryAgain, match="does not come, its bucket answers"):
+        await fetched(fetching, "s3://in/hangs.jpg")
+    assert await fetched(fetching) == b"pixels", "no other waits for it"
+    release.set()
+
+
+async def test_a_bucket_of_which_nothing_was_read_is_asked_for_what_was_once_something_was(
+    stub: S3Stub, away: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("shared.streams.away.TRIAL_FIRST_SECONDS", 0)
+    release = threading.Event()
+
+    def rule(_: str, __: str, key: str) -> None:
+        if key == "hangs.jpg":
+            release.wait()
+
+    stub.refuse = cast(Any, rule)
+    fetching = fetching_of(away)
+    with pytest.raises(PutOff):
+        await fetched(fetching, "s3://in/hangs.jpg")
+    assert await fetched(fetching) == b"pixels", "it was let through all the same"
+    for name in ("TRIAL_FIRST_SECONDS", "TRIAL_CAP_SECONDS"):
+        monkeypatch.setattr(f"shared.streams.away.{name}", 3600)
+    away.later("s3://in")  # the last that is let through
+    await wait_until(lambda: away.later("s3://in") is None, "its bucket answers")
+    release.set()
+    await away.close()
 
 
 async def test_every_piece_of_an_object_is_a_sign_of_life(stub: S3Stub) -> None:
