@@ -3,7 +3,7 @@
 Slots open the files; what they cannot read may be missing because its whole folder is.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from os import fsdecode
@@ -42,11 +42,16 @@ class Roots:
     async def content(self, uri: str, _version: str) -> AsyncIterator[None]:
         """None: a slot opens the file, if it may.
 
+        Its folder is seen to answer before: on one that hangs, a slot would hang with it.
+
         Raises:
-            PutOff: its folder is known to be away.
+            PutOff: its folder does not answer.
         """
-        if later := self._away.later(self.of(uri)):
+        root = self.of(uri)
+        if later := self._away.later(root):
             raise PutOff(later)
+        if alive := self._alive.get(root):
+            await self._unless_away(root, alive, alive.lately())
         yield None
 
     async def judge(self, root: str) -> None:
@@ -56,11 +61,14 @@ class Roots:
         Raises:
             PutOff: the folder does not answer.
         """
-        alive = self._alive.get(root)
-        if alive is None:
-            return
+        if alive := self._alive.get(root):
+            await self._unless_away(root, alive, alive())
+
+    async def _unless_away(
+        self, root: str, alive: SignOfLife, answer: Coroutine[object, object, None]
+    ) -> None:
         try:
-            await alive()
+            await answer
         except Unreachable as away:
             raise PutOff(self._away.report(root, str(away), alive)) from None
 

@@ -1,7 +1,9 @@
 """Waiting for what may rightly take long, as long as who does it gives signs of life."""
 
 import asyncio
+import math
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -13,6 +15,9 @@ PATIENCE_SECONDS = 5.0
 
 SIGN_SECONDS = 5.0
 """How long a sign of life may take."""
+
+LATELY_SECONDS = 1.0
+"""An answer of so short a time ago is taken as given, where many begin what needs it."""
 
 T = TypeVar("T")
 
@@ -68,6 +73,15 @@ class SignOfLife:
         self._ask = ask
         self._silent = silent
         self._asking: asyncio.Future[object] | None = None
+        self._answered_at = -math.inf
+
+    async def lately(self) -> None:
+        """Return if it answered within LATELY_SECONDS, or does now; errors as when it is called.
+
+        This is for before an attempt. After a failed one only an answer of now tells anything.
+        """
+        if time.monotonic() - self._answered_at > LATELY_SECONDS:
+            await self()
 
     async def __call__(self) -> None:
         """Return when it answers.
@@ -82,6 +96,7 @@ class SignOfLife:
         if not done:
             raise Unreachable(self._silent)
         self._asking.result()
+        self._answered_at = time.monotonic()
 
 
 def _looked_at(answer: "asyncio.Future[object]") -> None:

@@ -34,7 +34,8 @@ where the process that asked is gone."""
 TRIAL_FIRST_SECONDS = 2.0
 TRIAL_CAP_SECONDS = 30.0
 """How often an entry is let through all the same. What is asked for may be refused for good (an
-object that was deleted since), while the entries that wait would be served."""
+object that was deleted since), while the entries that wait would be served. What may hang is asked
+for a sign of life before, also for one that is let through."""
 
 STRAGGLERS_SECONDS = 2.0
 """After this long all are brought back once more: some were being put off at that moment."""

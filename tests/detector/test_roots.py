@@ -1,14 +1,16 @@
 """Folders by reference: whose fault it is that a file below them cannot be read."""
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from services.detector.pipe import Reply
+from services.detector.pipe import Reply, Request
 from services.detector.process import SlotAnswer, SlotCrashed
 from shared.messages import ImageMessage, Status
 from shared.reasons import Reason
+from shared.stores.mounts import MountedFolder
 from shared.streams.stage import Later, Outcome, Retry, Work
 from tests.support.detecting import FakeSlots, detector_of, handled, result_in
 from tests.support.stages import image
@@ -45,15 +47,27 @@ async def test_below_a_folder_that_is_there_it_is_the_files_own_fault(root: Path
     assert await broken.handle(works(picture_in(root))) == [Retry("told", Reason.UNREADABLE)]
 
 
+class Unmounting(FakeSlots):
+    """Slots under which a folder goes away as they read from it."""
+
+    def __init__(self, root: Path, answer: SlotAnswer | Exception) -> None:
+        super().__init__(answer)
+        self._root = root
+
+    async def ask(self, request: Request, content: bytes = b"") -> SlotAnswer:
+        if len(self.asked) == 0:
+            self._root.rmdir()
+        return await super().ask(request, content)
+
+
 @pytest.mark.parametrize("said", [Reason.GONE, Reason.UNREADABLE, Reason.TIMEOUT])
 async def test_below_one_that_is_not_it_is_nobodys_until_the_folder_is_back(
     said: Reason, root: Path
 ) -> None:
     crash = SlotCrashed("took longer than 60 s", "timeout")
-    slots = FakeSlots(crash if said is Reason.TIMEOUT else unreadable(root, said))
+    slots = Unmounting(root, crash if said is Reason.TIMEOUT else unreadable(root, said))
     detector = detector_of(slots, roots=[root.as_uri()])
     message = picture_in(root)
-    root.rmdir()
 
     async def put_off() -> Outcome:
         [outcome] = await detector.handle(works(message))
@@ -75,6 +89,23 @@ async def test_below_one_that_is_not_it_is_nobodys_until_the_folder_is_back(
     await wait_until(is_searched, "it is seen that the folder is back")
 
 
+async def test_a_folder_that_hangs_holds_no_slot_also_where_a_picture_is_let_through(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.stores.patience.SIGN_SECONDS", 0.1)
+    monkeypatch.setattr("shared.streams.away.TRIAL_FIRST_SECONDS", 0)
+    hang = threading.Event()
+    monkeypatch.setattr(MountedFolder, "see", lambda _: hang.wait())
+    slots = FakeSlots(SlotAnswer(Reply(kind="done", status=Status.NO_FACES), ()))
+    detector = detector_of(slots, roots=[root.as_uri()])
+    for _ in range(3):
+        [outcome] = await detector.handle(works(picture_in(root)))
+        assert isinstance(outcome, Later)
+        assert "does not answer" in outcome.reason
+    assert slots.asked == []
+    hang.set()
+
+
 async def test_a_folder_that_a_child_made_up_changes_nothing(root: Path) -> None:
     made_up = unreadable(Path("/made/up"), Reason.GONE)
     result = result_in(
@@ -84,9 +115,8 @@ async def test_a_folder_that_a_child_made_up_changes_nothing(root: Path) -> None
 
 
 async def test_files_elsewhere_do_not_wait_for_it(root: Path) -> None:
-    slots = FakeSlots(unreadable(root, Reason.GONE))
+    slots = Unmounting(root, unreadable(root, Reason.GONE))
     detector = detector_of(slots, roots=[root.as_uri()])
-    root.rmdir()
     await detector.handle(works(picture_in(root)))
     slots.answer = SlotAnswer(Reply(kind="done", status=Status.NO_FACES), ())
     elsewhere = image(source_uri="file:///elsewhere/a.jpg")

@@ -83,6 +83,21 @@ async def test_what_asking_raises_is_raised_for_all_who_asked() -> None:
     assert [str(answer) for answer in answers] == ["503"] * 3
 
 
+async def test_an_answer_of_a_moment_ago_is_taken_as_given_only_by_who_says_so() -> None:
+    asked = 0
+
+    async def ask() -> None:
+        nonlocal asked
+        asked += 1
+
+    alive = SignOfLife(ask, "silent")
+    for _ in range(3):
+        await alive.lately()
+    assert asked == 1
+    await alive()
+    assert asked == 2
+
+
 async def test_a_thread_that_hangs_keeps_nobody_from_ending() -> None:
     hang = threading.Event()
     calling = asyncio.create_task(in_thread(hang.wait))

@@ -47,12 +47,14 @@ class FileSource(ReferenceSource):
 
     async def step(self, message: SourceMessage) -> Listing:
         """The next files, found in a thread: a folder may be large or its disk slow, and takes as
-        long as it needs while its volume answers."""
+        long as it needs while its volume answers. That is asked first: on one that hangs, each
+        step would leave its thread hung for good."""
         root = self.needs(message)
         if not root:  # outside of all of them, or a link into one
             return await in_thread(partial(self._step, message))
         alive = self._roots[root]
         try:
+            await alive.lately()
             listing = await while_alive(in_thread(partial(self._step, message)), alive)
             if not listing.images or any(image.problem for image in listing.images):
                 await alive()  # or what is missing is only not mounted
