@@ -16,7 +16,6 @@ from services.detector.listening import Listening
 from services.detector.put_off import PutOff
 from services.detector.references.opener import changed, too_large
 from services.detector.room import Room, Share
-from shared.errors import Unreachable
 from shared.identity import object_version
 from shared.reasons import Reason
 from shared.references import BUCKETS, Scheme, is_allowed
@@ -58,7 +57,7 @@ class Fetching:
 
         Raises:
             Refused: it is gone, changed, too large, or not allowed.
-            TryAgain: the bucket refuses it, and takes others.
+            TryAgain: the bucket refuses it or does not answer for it, and gives others.
             PutOff: the bucket does not answer.
         """
         if not is_allowed(uri, self._allowed):
@@ -80,8 +79,6 @@ class Fetching:
                 raise Refused(Reason.GONE, f"the object {uri} is gone") from None
             except ObjectRefused as refused:  # a permission may be on its way
                 raise TryAgain(Reason.UNREADABLE, str(refused)) from None
-            except Unreachable as away:
-                raise PutOff(self._away.report(bucket.url, str(away), bucket.ask)) from None
             yield content
 
     async def _fetched(self, bucket: Bucket, key: str, version: str, share: Share) -> bytes:

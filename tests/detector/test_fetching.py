@@ -254,6 +254,26 @@ async def test_a_bucket_of_which_nothing_was_read_is_asked_for_what_was_once_som
     await away.close()
 
 
+async def test_an_object_that_alone_is_answered_not_now_is_itself_at_fault_in_the_end(
+    stub: S3Stub, away: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.streams.away.ASK_FIRST_SECONDS", 0.01)
+    stub.refuse = lambda _, __, key: (503, "SlowDown") if key == "b.jpg" else None
+    fetching = fetching_of(away)
+    await fetched(fetching)
+    for _ in range(module.ROUNDS):
+        with pytest.raises(PutOff):
+            await fetched(fetching, "s3://in/b.jpg")
+        await wait_until(lambda: away.later("s3://in") is None, "its bucket answers")
+    with pytest.raises(TryAgain, match=r"s3://in/b.jpg is not answered, others .* are: .*503"):
+        await fetched(fetching, "s3://in/b.jpg")
+    assert away.later("s3://in") is None
+    stub.refuse = lambda *_: (503, "SlowDown")
+    with pytest.raises(PutOff):
+        await fetched(fetching, "s3://in/b.jpg")
+    await away.close()
+
+
 async def test_every_piece_of_an_object_is_a_sign_of_life(stub: S3Stub) -> None:
     stub.buckets["in"]["large.jpg"] = b"x" * (3 * PIECE_BYTES)
     bucket, key = Buckets(BUCKETS.setting).of("s3://in/large.jpg")
