@@ -28,8 +28,8 @@ then its pictures would fill all that a detector may hold, and others would wait
 half of it the bucket is asked for a sign of life."""
 
 MOST_PATIENCE_SECONDS = 8.0
-"""Patience is doubled whenever the bucket was slow and not silent; from here on only the time
-limits of its connections count."""
+"""Patience is doubled whenever the bucket was slow and not silent, and halved whenever it is quick;
+from here on only the time limits of its connections count."""
 
 ALONE_SECONDS = 8.0
 """An object that has not begun to come so long after it was asked for, while its bucket answers, is
@@ -65,12 +65,15 @@ class Listening:
             PutOff: the bucket does not answer, or not within this process' patience.
             TryAgain: it answers, but not for this object, which has not even `begun`.
         """
+        asked_at = time.monotonic()
         try:
             content = await self._while_heard(key, getting, begun)
         except Unreachable as away:
             raise await self._blamed(key, away) from None
         self._has_read = True
         self._rounds.pop(key, None)
+        if time.monotonic() - asked_at < PATIENCE_SECONDS:
+            self._patience = max(self._patience / 2, PATIENCE_SECONDS)
         return content
 
     async def _while_heard(

@@ -176,6 +176,30 @@ async def test_a_bucket_that_is_only_slow_gets_more_patience_until_it_is_read(
     await away.close()
 
 
+async def test_a_bucket_that_is_quick_again_gets_no_more_patience_than_any(
+    stub: S3Stub, away: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Only patience can end it: the limits of a connection are so much longer.
+    monkeypatch.setattr("shared.stores.opening.SILENCE_SECONDS", 3600)
+    monkeypatch.setattr("shared.streams.away.ASK_FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(module, "MOST_PATIENCE_SECONDS", 0.5)
+    fetching = fetching_of(away)
+    await fetched(fetching)
+    stub.silent = {"in"}
+    with pytest.raises(PutOff):
+        await fetched(fetching)
+    stub.mend()
+    await wait_until(lambda: away.later("s3://in") is None, "it answers at once")
+    await fetched(fetching)
+    stub.silent = {"in"}
+    with pytest.raises(PutOff):
+        async with asyncio.timeout(60):
+            await fetched(fetching)
+    stub.mend()
+    await away.close()
+
+
 async def test_a_bucket_from_which_other_objects_come_meanwhile_is_not_silent(
     stub: S3Stub, away: Away, monkeypatch: pytest.MonkeyPatch
 ) -> None:
