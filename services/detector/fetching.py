@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from services.detector import metrics
@@ -16,6 +17,7 @@ from services.detector.listening import Listening
 from services.detector.put_off import PutOff
 from services.detector.references.opener import changed, too_large
 from services.detector.room import Room, Share
+from shared.errors import SettingsError, Unreachable
 from shared.identity import object_version
 from shared.reasons import Reason
 from shared.references import BUCKETS, Scheme, is_allowed
@@ -23,6 +25,7 @@ from shared.settings import Settings
 from shared.stores.buckets import Bucket, Buckets, Gone
 from shared.stores.opening import ObjectRefused
 from shared.streams.away import Away
+from shared.urls import bucket_of
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -58,15 +61,19 @@ class Fetching:
         Raises:
             Refused: it is gone, changed, too large, or not allowed.
             TryAgain: the bucket refuses it or does not answer for it, and gives others.
-            PutOff: the bucket does not answer.
+            PutOff: the bucket does not answer, or this process has not what it is opened with.
         """
         if not is_allowed(uri, self._allowed):
             raise Refused(
                 Reason.NOT_ALLOWED, f"it is outside of the buckets that {BUCKETS.setting} allows"
             )
-        bucket, key = self._buckets.of(uri)
-        if later := self._away.later(bucket.url):
+        url, key = bucket_of(uri)
+        if later := self._away.later(url):
             raise PutOff(later)
+        try:
+            bucket = await self._open(url)
+        except Unreachable as away:
+            raise PutOff(self._away.report(url, str(away), partial(self._open, url))) from None
         with self._room.share() as share:
             try:
                 content = await self._fetched(bucket, key, version, share)
@@ -107,6 +114,13 @@ class Fetching:
             else:
                 _OPEN_SECONDS.observe(time.perf_counter() - began)
                 return content
+
+    async def _open(self, url: str) -> Bucket:
+        """A bucket; Unreachable where a credential is missing here, which is no picture's fault."""
+        try:
+            return self._buckets.of(url)[0]
+        except SettingsError as error:
+            raise Unreachable(str(error)) from None
 
     def _listening_to(self, bucket: Bucket) -> Listening:
         return self._listening.setdefault(bucket.url, Listening(bucket, self._away))

@@ -1,10 +1,12 @@
 """Objects that a detector fetches for its slots, from an S3 over real HTTP."""
 
 import asyncio
+import json
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -91,6 +93,24 @@ async def test_what_is_not_below_an_allowed_bucket_is_not_asked_for(
     assert outside.reason is Reason.NOT_ALLOWED
     assert "FACES_SOURCE_BUCKETS" in str(outside)
     assert stub.requests == []
+
+
+async def test_a_credential_that_is_missing_here_is_no_pictures_fault(
+    away: Away, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    account = tmp_path / "account.json"
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(account))
+    monkeypatch.setattr("shared.streams.away.ASK_FIRST_SECONDS", 0.01)
+    monkeypatch.setattr("shared.streams.away.TRIAL_FIRST_SECONDS", 3600)
+    monkeypatch.setattr("shared.streams.away.TRIAL_CAP_SECONDS", 3600)
+    fetching = fetching_of(away, source_buckets="gs://in")
+    with pytest.raises(PutOff, match="FACES_SOURCE_BUCKETS") as caught:
+        await fetched(fetching, "gs://in/a.jpg")
+    assert caught.value.later.key == "gs://in"
+    about = ("client_email", "private_key", "private_key_id")
+    account.write_text(json.dumps(dict.fromkeys(about, "") | {"disable_oauth": True}))
+    await wait_until(lambda: away.later("gs://in") is None, "it is opened")
+    await away.close()
 
 
 async def test_a_key_that_no_object_can_have_is_refused(stub: S3Stub, away: Away) -> None:

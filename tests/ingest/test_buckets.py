@@ -100,6 +100,17 @@ async def test_a_server_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPat
         await BucketSource(["s3://pictures"]).step(named("s3://pictures/in"))
 
 
+async def test_a_credential_that_is_missing_here_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(tmp_path / "account.json"))
+    with pytest.raises(SourceAway, match="FACES_SOURCE_BUCKETS") as away:
+        await BucketSource(["gs://pictures"]).step(named("gs://pictures/in"))
+    assert away.value.key == "gs://pictures"
+    with pytest.raises(Unreachable):
+        await away.value.ask()
+
+
 async def test_the_whole_way_of_a_bucket_passes_no_pixels_through_redis(
     s3: S3, bucket: str, redis_url: str, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING
 
 from services.ingest.sources.source import (
@@ -48,10 +49,11 @@ class BucketSource(ReferenceSource):
         """
         url = message.uri or ""
         self.check_allowed(url, url)
+        holder, folder = bucket_of(url)
         try:
-            bucket, folder = self._buckets.of(url)
-        except SettingsError as error:
-            raise SourceRefused(Reason.SOURCE_REFUSED, str(error)) from None
+            bucket = await self._open(holder)
+        except Unreachable as error:
+            raise SourceAway(holder, str(error), partial(self._open, holder)) from None
         try:
             if folder and is_picture(_last(folder).encode()):
                 meta = await bucket.head(folder)
@@ -68,6 +70,13 @@ class BucketSource(ReferenceSource):
             raise SourceRefused(Reason.UNREADABLE, f"{url}: {refusal}") from None
         except Unreachable as error:
             raise SourceAway(bucket.url, str(error), bucket.ask) from None
+
+    async def _open(self, url: str) -> Bucket:
+        """A bucket; Unreachable where a credential is missing here, which is no source's fault."""
+        try:
+            return self._buckets.of(url)[0]
+        except SettingsError as error:
+            raise Unreachable(str(error)) from None
 
 
 async def _list(bucket: Bucket, folder: str, after: str) -> Listing:
