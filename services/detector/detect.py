@@ -85,15 +85,21 @@ class Detector:
                 source_uri=message.source_uri if content is None else None,
                 source_version=message.source_version if content is None else "",
             )
-            try:
-                answer = await self._slots.ask(request, content or b"")
-            except SlotCrashed as crashed:
-                if crashed.cause == "timeout" and content is None:
-                    await self._roots.judge(self._roots.of(message.source_uri or ""))
-                raise
-        if answer.reply.unreadable_below:
+            answer = await self._asked(request, content or b"")
+        if request.source_uri and answer.reply.unreadable_below:
             await self._roots.judge(answer.reply.unreadable_below)
+            # What could not be read in an outage that has just ended is nobody's fault either.
+            answer = await self._asked(request, b"")
         return answer
+
+    async def _asked(self, request: Request, content: bytes) -> SlotAnswer:
+        """As `Slots.ask`; PutOff where a slot took too long because of a folder."""
+        try:
+            return await self._slots.ask(request, content)
+        except SlotCrashed as crashed:
+            if crashed.cause == "timeout" and request.source_uri:
+                await self._roots.judge(self._roots.of(request.source_uri))
+            raise
 
     async def _done(self, work: Work[ImageMessage], answer: SlotAnswer) -> Outcome:
         """The result, with its pictures; or after they were put, where the writer does not."""

@@ -106,6 +106,22 @@ async def test_a_folder_that_hangs_holds_no_slot_also_where_a_picture_is_let_thr
     hang.set()
 
 
+async def test_a_file_whose_folder_is_back_by_the_time_it_is_judged_is_read_once_more(
+    root: Path,
+) -> None:
+    class Back(FakeSlots):
+        """Slots for which a folder is back after the first time."""
+
+        async def ask(self, request: Request, content: bytes = b"") -> SlotAnswer:
+            answer = await super().ask(request, content)
+            self.answer = SlotAnswer(Reply(kind="done", status=Status.NO_FACES), ())
+            return answer
+
+    slots = Back(unreadable(root, Reason.GONE))
+    detector = detector_of(slots, roots=[root.as_uri()])
+    assert result_in(await handled(detector, picture_in(root))).status is Status.NO_FACES
+
+
 async def test_a_folder_that_a_child_made_up_changes_nothing(root: Path) -> None:
     made_up = unreadable(Path("/made/up"), Reason.GONE)
     result = result_in(
