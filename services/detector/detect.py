@@ -34,7 +34,8 @@ from shared.streams.stage import Done, Outcome, Output, Retry, Work
 class Detector:
     """Handles image messages: gets the bytes, asks a slot, tells what became of it.
 
-    This process never decodes a picture and opens no file by reference: its children do.
+    This process never decodes a picture and reads no file by reference: its children do. (Of one
+    that they could read it may read a byte, to see whether its volume still answers.)
     """
 
     def __init__(
@@ -90,6 +91,8 @@ class Detector:
             await self._roots.judge(answer.reply.unreadable_below)
             # What could not be read in an outage that has just ended is nobody's fault either.
             answer = await self._asked(request, b"")
+        if request.source_uri and answer.reply.size:
+            self._roots.read(request.source_uri)
         return answer
 
     async def _asked(self, request: Request, content: bytes) -> SlotAnswer:

@@ -1,11 +1,16 @@
 """Folders by reference: whose fault it is that a file below them cannot be read."""
 
+import errno
+import os
 import threading
 from collections.abc import Sequence
+from os import fsdecode
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from services.detector.detect import Detector
 from services.detector.pipe import Reply, Request
 from services.detector.process import SlotAnswer, SlotCrashed
 from shared.messages import ImageMessage, Status
@@ -120,6 +125,60 @@ async def test_a_file_whose_folder_is_back_by_the_time_it_is_judged_is_read_once
     slots = Back(unreadable(root, Reason.GONE))
     detector = detector_of(slots, roots=[root.as_uri()])
     assert result_in(await handled(detector, picture_in(root))).status is Status.NO_FACES
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Names of files that the operating system refuses to open. (Root may open all others.)"""
+    refused: set[str] = set()
+    real = os.open
+
+    def open_unless_refused(path: Any, *flags: Any, **more: Any) -> int:
+        if Path(fsdecode(path)).name in refused:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, *flags, **more)
+
+    monkeypatch.setattr(os, "open", open_unless_refused)
+    return refused
+
+
+async def read_first(slots: FakeSlots, detector: Detector, root: Path, *names: str) -> None:
+    """Have these files read by slots, which then can read no more."""
+    then = slots.answer
+    slots.answer = SlotAnswer(Reply(kind="done", status=Status.NO_FACES, size=1), ())
+    for name in names:
+        (root / name).write_bytes(b"x")
+        await handled(detector, image(source_uri=(root / name).as_uri()))
+    slots.answer = then
+
+
+async def test_a_volume_that_refuses_what_was_read_from_it_is_nobodys_fault(
+    root: Path, refusing: set[str]
+) -> None:
+    slots = FakeSlots(unreadable(root, Reason.UNREADABLE))
+    detector = detector_of(slots, roots=[root.as_uri()])
+    await read_first(slots, detector, root, "1.jpg", "2.jpg")
+    refusing |= {"1.jpg", "2.jpg", "a.jpg"}
+    [outcome] = await detector.handle(works(picture_in(root)))
+    assert isinstance(outcome, Later)
+    assert outcome.reason.endswith(f"what was read from {root} no longer can be: Permission denied")
+    refusing.clear()
+
+    async def is_tried() -> bool:
+        [outcome] = await detector.handle(works(picture_in(root)))
+        return not isinstance(outcome, Later)
+
+    await wait_until(is_tried, "it is seen that it can be read")
+
+
+async def test_one_file_that_is_refused_beside_others_is_its_own_fault(
+    root: Path, refusing: set[str]
+) -> None:
+    slots = FakeSlots(unreadable(root, Reason.UNREADABLE))
+    detector = detector_of(slots, roots=[root.as_uri()])
+    await read_first(slots, detector, root, "1.jpg", "2.jpg")
+    refusing |= {"2.jpg", "a.jpg"}
+    assert await detector.handle(works(picture_in(root))) == [Retry("told", Reason.UNREADABLE)]
 
 
 async def test_a_folder_that_a_child_made_up_changes_nothing(root: Path) -> None:

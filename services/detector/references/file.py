@@ -38,6 +38,20 @@ def open_file(uri: str, version: str, rules: Rules) -> bytes:
         raise _explained(error, path, roots) from None
 
 
+def peek(uri: str, roots: Sequence[str]) -> None:
+    """See that a file can be read, by its first byte.
+
+    Raises:
+        OSError: it cannot.
+        Refused: it is not a file below one of these roots.
+    """
+    descriptor = _open_regular(_path_of(uri), roots)
+    try:
+        os.read(descriptor, 1)
+    finally:
+        os.close(descriptor)
+
+
 def _path_of(uri: str) -> bytes:
     try:
         return file_path(uri)
