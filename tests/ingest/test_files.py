@@ -14,6 +14,38 @@ from shared.urls import file_uri
 from tests.support.stages import RECIPE
 
 
+def naming(uri: str) -> SourceMessage:
+    return SourceMessage(
+        submission=new_token(),
+        trace=new_token(),
+        recipe=RECIPE,
+        kind=SourceKind.FILES,
+        part=0,
+        uri=uri,
+    )
+
+
+async def test_what_is_back_by_the_time_its_folder_is_asked_is_looked_for_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "root").mkdir()
+    picture = tmp_path / "root" / "a.jpg"
+    real = MountedFolder.see
+
+    def see(folder: MountedFolder) -> None:
+        """It is mounted at the second look."""
+        looks.append(folder)
+        if len(looks) == 2:
+            picture.write_bytes(b"x")
+        real(folder)
+
+    looks: list[MountedFolder] = []
+    monkeypatch.setattr(MountedFolder, "see", see)
+    root = file_uri(os.fsencode(tmp_path / "root"))
+    listing = await FileSource([root]).step(naming(f"{root}/a.jpg"))
+    assert [image.name for image in listing.images] == ["a.jpg"]
+
+
 async def test_a_folder_that_hangs_keeps_one_thread_however_often_it_is_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -29,16 +61,8 @@ async def test_a_folder_that_hangs_keeps_one_thread_however_often_it_is_tried(
     monkeypatch.setattr(FileSource, "_step", hangs)
     root = file_uri(os.fsencode(tmp_path))
     source = FileSource([root])
-    message = SourceMessage(
-        submission=new_token(),
-        trace=new_token(),
-        recipe=RECIPE,
-        kind=SourceKind.FILES,
-        part=0,
-        uri=root,
-    )
     for _ in range(5):
         with pytest.raises(SourceAway, match="does not answer"):
-            await source.step(message)
+            await source.step(naming(root))
     assert len(hung) == 1
     hang.set()

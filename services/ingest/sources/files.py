@@ -4,6 +4,7 @@ import os
 import stat
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -50,20 +51,20 @@ class FileSource(ReferenceSource):
         long as it needs while its volume answers. That is asked first: on one that hangs, each
         step would leave its thread hung for good."""
         root = self.needs(message)
+        look = partial(in_thread, partial(self._step, message))
         if not root:  # outside of all of them, or a link into one
-            return await in_thread(partial(self._step, message))
+            return await look()
         alive = self._roots[root]
         try:
             await alive.lately()
-            listing = await while_alive(in_thread(partial(self._step, message)), alive)
-            if not listing.images or any(image.problem for image in listing.images):
-                await alive()  # or what is missing is only not mounted
-        except SourceRefused:
-            await _or_away(root, alive)
-            raise
+            with suppress(SourceRefused):
+                listing = await while_alive(look(), alive)
+                if listing.images and not any(image.problem for image in listing.images):
+                    return listing
+            await alive()  # or what is missing is only not mounted
+            return await while_alive(look(), alive)  # and by now it may be
         except Unreachable as error:
             raise SourceAway(root, str(error), alive) from None
-        return listing
 
     def _step(self, message: SourceMessage) -> Listing:
         path = _path_of(message.uri or "")
@@ -103,14 +104,6 @@ def _alive(root: str) -> SignOfLife:
     return SignOfLife(
         partial(in_thread, folder.see), f"{FILES.setting}: {folder.folder} does not answer"
     )
-
-
-async def _or_away(root: str, alive: SignOfLife) -> None:
-    """Raise SourceAway where a refusal may only mean that the volume is away."""
-    try:
-        await alive()
-    except Unreachable as error:
-        raise SourceAway(root, str(error), alive) from None
 
 
 def _path_of(uri: str) -> bytes:
