@@ -1,6 +1,5 @@
 """Deleting what a picture that was done again no longer has: crops of faces, its annotated copy."""
 
-import asyncio
 from collections.abc import Sequence
 
 import structlog
@@ -8,6 +7,7 @@ import structlog
 from shared.catalog import Catalog
 from shared.messages import ResultMessage
 from shared.stores.objects import ObjectRefused, Objects
+from shared.together import each
 
 LISTINGS_AT_ONCE = 16
 
@@ -76,17 +76,14 @@ class Outdated:
         return list(awaited.values())
 
     async def _keys(self, results: Sequence[ResultMessage]) -> set[str]:
-        gate = asyncio.Semaphore(LISTINGS_AT_ONCE)
-
         async def unnamed(result: ResultMessage) -> set[str]:
-            async with gate:
-                found = await self._objects.keys_of(result.keys)
+            found = await self._objects.keys_of(result.keys)
             pictures = {
                 key for key in found if key == result.keys.annotated or result.keys.is_crop(key)
             }
             return pictures - {result.annotated, *result.crops}
 
-        return set().union(*await asyncio.gather(*map(unnamed, results)))
+        return set().union(*await each(unnamed, results, LISTINGS_AT_ONCE))
 
 
 def outcome_of(result: ResultMessage) -> Outcome:

@@ -1,6 +1,5 @@
 """Moving pictures out of Redis into the object store, before the rows that name them."""
 
-import asyncio
 from collections.abc import Container, Sequence
 
 import structlog
@@ -11,6 +10,7 @@ from services.writer.payloads import ReadsPayloads, read_in_chunks
 from shared.messages import Payload, ResultMessage
 from shared.reasons import Failure, Reason
 from shared.stores.objects import ObjectRefused, Objects
+from shared.together import each
 
 PUTS_AT_ONCE = 16
 
@@ -51,15 +51,19 @@ class Pictures:
                     pending[payload.id] = payload
         lost: set[str] = set()
         refused: dict[str, ObjectRefused] = {}
-        gate = asyncio.Semaphore(PUTS_AT_ONCE)
+
+        async def put(read: tuple[Payload, bytes | None]) -> None:
+            payload, content = read
+            if content is None:
+                lost.add(payload.id)
+                return
+            try:
+                await self._put(keys[payload.id], payload, content)
+            except ObjectRefused as error:
+                refused[payload.id] = error
+
         async for chunk in read_in_chunks(self._payloads, list(pending.values())):
-            puts = []
-            for payload, content in chunk:
-                if content is None:
-                    lost.add(payload.id)
-                else:
-                    puts.append(self._put(gate, keys[payload.id], payload, content, refused))
-            await asyncio.gather(*puts)
+            await each(put, chunk, PUTS_AT_ONCE)
         return [_outcome(result, lost, refused) for result in results]
 
     def forget(self, results: Sequence[ResultMessage]) -> None:
@@ -68,20 +72,8 @@ class Pictures:
             payload.id for result in results for payload in result.payloads
         )
 
-    async def _put(
-        self,
-        gate: asyncio.Semaphore,
-        key: str,
-        payload: Payload,
-        content: bytes,
-        refused: dict[str, ObjectRefused],
-    ) -> None:
-        async with gate:
-            try:
-                await self._objects.put(key, content)
-            except ObjectRefused as error:
-                refused[payload.id] = error
-                return
+    async def _put(self, key: str, payload: Payload, content: bytes) -> None:
+        await self._objects.put(key, content)
         self._stored.add(payload.id)
         metrics.OBJECTS.inc()
         metrics.OBJECT_BYTES.inc(len(content))

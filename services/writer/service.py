@@ -1,5 +1,7 @@
 """The writer as a stage: objects first, then rows, and only then the acknowledgement."""
 
+import asyncio
+import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
@@ -13,6 +15,7 @@ from services.writer.outdated import Outdated
 from services.writer.payloads import ReadsPayloads
 from services.writer.pictures import Pictures
 from shared.catalog import Catalog
+from shared.errors import Unreachable
 from shared.health import Health
 from shared.messages import Message, ResultMessage, Status, decode_result
 from shared.reasons import Failure, Reason
@@ -61,8 +64,20 @@ class Writer:
         """Objects, then rows, then what no row names; the runner acknowledges after that.
 
         Raises:
-            Unreachable: Redis, the object store or the database does not answer.
+            Unreachable: Redis, the object store or the database does not answer. Nothing of the
+                pictures is in memory any more; they are read again by the next try.
         """
+        try:
+            return await self._handled(works)
+        except Unreachable as away:
+            reason = str(away)
+        # Errors hold the frames that they came through, and those the pictures, in cycles; the loop
+        # lets go of them in its next round.
+        await asyncio.sleep(0)
+        gc.collect()
+        raise Unreachable(reason)
+
+    async def _handled(self, works: Sequence[Work[Result]]) -> Sequence[Outcome]:
         messages = [work.message for work in works]
         whole = await self.read_attachments(messages)
         prepared = await self.store_pictures(whole)

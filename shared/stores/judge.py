@@ -56,9 +56,9 @@ class Judge:
                 self._answer = None
                 try:
                     await self._repeat()
-                except FacesError as error:
-                    self._answer = error
+                except FacesError as error:  # anew: its traceback holds what was to be written
+                    self._answer = type(error)(str(error))
             if isinstance(self._answer, Unreachable):
-                raise self._answer
+                raise Unreachable(str(self._answer))
             if self._answer is not None:
                 raise Unreachable(str(refusal)) from None

@@ -1,6 +1,5 @@
 """The object store: pictures in a folder or a bucket, each written whole or not at all."""
 
-import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Iterable
@@ -23,6 +22,7 @@ from shared.stores.opening import (
     open_bucket,
 )
 from shared.stores.writes import PROBE, Writes
+from shared.together import each
 from shared.urls import BUCKET_SCHEMES
 
 __all__ = ["ObjectRefused", "Objects", "StoredObject"]
@@ -174,13 +174,7 @@ class Objects:
 
     async def delete_all(self, keys: Iterable[str]) -> None:
         """Delete many objects, a few at a time."""
-        gate = asyncio.Semaphore(DELETES_AT_ONCE)
-
-        async def one(key: str) -> None:
-            async with gate:
-                await self.delete(key)
-
-        await asyncio.gather(*(one(key) for key in keys))
+        await each(self.delete, keys, DELETES_AT_ONCE)
 
     async def list(self, prefix: str = "") -> AsyncIterator[StoredObject]:
         """The objects below a folder (`recipe` or `recipe/id`), all of them by default."""

@@ -95,6 +95,9 @@ class SignOfLife:
         done, _ = await asyncio.wait([self._asking], timeout=SIGN_SECONDS)
         if not done:
             raise Unreachable(self._silent)
+        error = self._asking.exception()
+        if isinstance(error, Unreachable):  # anew: one that is kept would keep who is told
+            raise Unreachable(str(error))
         self._asking.result()
         self._answered_at = time.monotonic()
 
