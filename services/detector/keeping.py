@@ -11,7 +11,7 @@ from functools import partial
 from services.detector import metrics
 from services.detector.pipe import Reply
 from shared.picture_keys import PictureKeys
-from shared.stores.objects import Objects
+from shared.stores.objects import ObjectRefused, Objects
 from shared.streams.outage import Outage
 
 _PUT_SECONDS = metrics.STEP_SECONDS.labels("put")
@@ -40,5 +40,9 @@ class Keeping:
         began = time.perf_counter()
         named = zip((*annotated, *keys.crops(reply.crops)), pictures, strict=True)
         for key, picture in named:
-            await self._store.until_done(partial(self._objects.put, key, picture))
+            try:
+                await self._store.until_done(partial(self._objects.put, key, picture))
+            except ObjectRefused:  # the store answers, and takes others
+                self._store.ready()
+                raise
         _PUT_SECONDS.observe(time.perf_counter() - began)

@@ -63,6 +63,20 @@ async def test_a_store_that_refuses_them_is_tried_again_as_an_attempt(
     assert outcome == [Retry("403", Reason.STORE_REFUSED)]
 
 
+async def test_a_store_that_is_back_and_refuses_one_is_not_called_away(
+    detector: Detector, objects: Objects, health: Health, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([Unreachable("disk full"), ObjectRefused("403")])
+
+    async def refuse(*_: object) -> None:
+        raise next(answers)
+
+    monkeypatch.setattr(objects, "put", refuse)
+    health.ready("start")
+    assert await detector.handle([Work(image(), 1, "me")]) == [Retry("403", Reason.STORE_REFUSED)]
+    assert health.problems == {}
+
+
 async def test_a_store_that_is_away_is_waited_for_and_nothing_is_searched_again(
     detector: Detector,
     objects: Objects,
