@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from shared.errors import Unreachable
+from shared.printing import without_words
 
 CHECK_SECONDS = 2.0
 """How often a server is asked for a sign of life."""
@@ -86,9 +87,9 @@ class Health:
                 self.unready(name, str(error))
             except TimeoutError:
                 self.unready(name, f"does not answer within {CHECK_LIMIT_SECONDS:g} s")
-            except Exception as error:  # a bug in a check must neither end it nor pass for health
-                log.exception("a check failed", check=name)
-                self.unready(name, f"{type(error).__name__}: {error}")
+            except Exception as error:  # noqa: BLE001 - a bug must neither end it nor pass for health
+                log.error("a check failed", check=name, exception=without_words(error))
+                self.unready(name, f"the check failed: {type(error).__name__}; the log has where")
             else:
                 self.ready(name)
             await asyncio.sleep(every)

@@ -214,16 +214,19 @@ class Bucket:
             raise
 
     def _unlisted(self, error: Exception) -> FacesError:
-        return explain(error, f"{self.url} cannot be listed")
+        sentence = f"{self.url} cannot be listed"
+        return explain(error, sentence, sentence)
 
     def _explain(self, error: Exception, key: str) -> FacesError:
-        uri = object_uri(self.url, key)
+        uri, of_all = object_uri(self.url, key), f"{self.url} cannot be read"
         if plainly_absent(error):
             return Gone(f"{uri}: there is no such object")
         if isinstance(error, FileNotFoundError):
-            refusal = explain(error, f"{uri}: there is no such object")
-            return refusal if isinstance(refusal, Unreachable) else _Missing(str(refusal))
-        return explain(error, f"{uri} cannot be read")
+            refusal = explain(error, f"{uri}: there is no such object", of_all)
+            if isinstance(refusal, ObjectRefused):
+                return _Missing(str(refusal), refusal.of_all)
+            return refusal
+        return explain(error, f"{uri} cannot be read", of_all)
 
 
 class _Kind:
@@ -251,7 +254,7 @@ class _Kind:
             except Gone:
                 return  # the bucket knows us, and says so
             except ObjectRefused:
-                raise Unreachable(str(refusal)) from None
+                raise Unreachable(refusal.of_all) from None
 
     async def _repeat(self) -> None:
         """Do again what succeeded last; one of them that still does is enough."""

@@ -61,4 +61,4 @@ class Judge:
             if isinstance(self._answer, Unreachable):
                 raise Unreachable(str(self._answer))
             if self._answer is not None:
-                raise Unreachable(str(refusal)) from None
+                raise Unreachable(refusal.of_all) from None

@@ -152,7 +152,7 @@ class Objects:
         except (BaseError, OSError) as error:
             if absent(error):
                 return None
-            raise self._explain(error, f"read {key}") from None
+            raise self._explain(error, f"read {key}", "be read") from None
 
     async def exists(self, key: str) -> bool:
         """Whether there is such an object."""
@@ -161,7 +161,7 @@ class Objects:
         except (BaseError, OSError) as error:
             if absent(error):
                 return False
-            raise self._explain(error, f"look for {key}") from None
+            raise self._explain(error, f"look for {key}", "be read") from None
         return True
 
     async def delete(self, key: str) -> None:
@@ -170,7 +170,7 @@ class Objects:
             await obstore.delete_async(self._store, _checked(key))
         except (BaseError, OSError) as error:
             if not absent(error):
-                raise self._explain(error, f"delete {key}") from None
+                raise self._explain(error, f"delete {key}", "delete objects") from None
 
     async def delete_all(self, keys: Iterable[str]) -> None:
         """Delete many objects, a few at a time."""
@@ -188,7 +188,7 @@ class Objects:
                     yield StoredObject(found["path"], found["size"], found["last_modified"])
         except (BaseError, OSError) as error:
             if not absent(error):
-                raise self._explain(error, "list objects") from None
+                raise self._explain(error, "list objects", "list objects") from None
 
     async def keys_of(self, picture: PictureKeys) -> set[str]:
         """The keys under which the store may hold anything of a picture, whatever made it."""
@@ -200,9 +200,10 @@ class Objects:
             keys.add(key)
         return keys
 
-    def _explain(self, error: Exception, action: str) -> FacesError:
+    def _explain(self, error: Exception, action: str, of_all: str) -> FacesError:
         """As `shared.stores.opening.explain`."""
-        return explain(error, f"object store {self.place} cannot {action}")
+        store = f"object store {self.place}"
+        return explain(error, f"{store} cannot {action}", f"{store} cannot {of_all}")
 
 
 def _checked(key: str) -> str:

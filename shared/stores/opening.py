@@ -95,6 +95,11 @@ _CODE = re.compile(r"<Code>(\w+)</Code>")
 class ObjectRefused(FacesError):
     """The store answers, and refuses. Whether only this object, `shared.stores.judge` finds out."""
 
+    def __init__(self, sentence: str, of_all: str = "") -> None:
+        """`of_all` is told where all objects are refused, and is logged: it names none of them."""
+        super().__init__(sentence)
+        self.of_all = of_all or sentence
+
 
 def open_bucket(url: str, setting: str, *, reads: bool = True) -> ObjectStore:
     """The store at a bucket's URL. Errors name `setting`.
@@ -130,14 +135,17 @@ def open_bucket(url: str, setting: str, *, reads: bool = True) -> ObjectStore:
         raise SettingsError(f"{setting}: {first_line(error)}") from None
 
 
-def explain(error: Exception, action: str) -> FacesError:
+def explain(error: Exception, action: str, of_all: str) -> FacesError:
     """`Unreachable` where it is plain that any object would fare alike, else `ObjectRefused`.
 
-    `action` begins the sentence: what cannot be done, and where. Of the error's own text only known
-    parts follow, since the rest may hold signed URLs.
+    `action` begins the sentence: what cannot be done, and where; `of_all` that of an outage, which
+    names no object. Of the error's own text only known parts follow, since the rest may hold signed
+    URLs.
     """
     reason, outage = _meaning(error)
-    return (Unreachable if outage else ObjectRefused)(f"{action}: {reason}")
+    if outage:
+        return Unreachable(f"{of_all}: {reason}")
+    return ObjectRefused(f"{action}: {reason}", f"{of_all}: {reason}")
 
 
 def _meaning(error: Exception) -> tuple[str, bool]:

@@ -113,7 +113,7 @@ class Writes:
                 use_multipart=False,
             )
         except (BaseError, OSError) as error:
-            raise self._explain(error, f"write {key}") from None
+            raise self._explain(error, f"write {key}", "be written to") from None
 
     async def _write_probe(self, key: str) -> None:
         await self._put_patiently(key, b"probe")
@@ -138,10 +138,11 @@ class Writes:
             await obstore.get_async(self._reads, PROBE)
         except (BaseError, OSError) as error:
             if not plainly_absent(error):
-                raise self._explain(error, "be used") from None
+                raise self._explain(error, "be used", "be used") from None
 
-    def _explain(self, error: Exception, action: str) -> FacesError:
-        return explain(error, f"object store {self._place} cannot {action}")
+    def _explain(self, error: Exception, action: str, of_all: str) -> FacesError:
+        store = f"object store {self._place}"
+        return explain(error, f"{store} cannot {action}", f"{store} cannot {of_all}")
 
 
 def attributes(store: ObjectStore, key: str) -> dict[str, str] | None:

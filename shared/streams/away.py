@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from shared.backoff import backoff
 from shared.errors import Unreachable
+from shared.printing import without_words
 from shared.streams.cancellation import happens_within
 from shared.streams.later import WaitingSets
 from shared.streams.stage import Later
@@ -104,8 +105,12 @@ class Away:
             except Unreachable as error:
                 absence.reason = str(error)
                 return
-            except Exception:  # a bug in what asks must not keep entries from being tried
-                log.exception("asking failed; entries are tried again", needed=key)
+            except Exception as error:  # noqa: BLE001 - a bug in it must not keep entries waiting
+                log.error(
+                    "asking failed; entries are tried again",
+                    needed=key,
+                    exception=without_words(error),
+                )
             answered.set()
 
         asking: set[asyncio.Task[None]] = set()

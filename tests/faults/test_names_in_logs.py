@@ -5,10 +5,13 @@ import os
 import secrets
 from pathlib import Path
 
+import pytest
+
 from shared.messages import Payload, SourceKind, SourceMessage, Status, new_token
 from shared.streams.keys import DEAD
 from shared.urls import file_uri
 from tests.support.processes import Processes, processes, rows_of, suite_of
+from tests.support.s3_stub import s3_stub
 from tests.support.stages import RECIPE, image
 from tests.support.waiting import wait_until
 
@@ -91,3 +94,24 @@ async def test_failures_of_every_kind_are_logged_by_id_and_never_by_name(
     lines = [json.loads(line) for line in printed.splitlines() if '"picture failed"' in line]
     told = {(line["image"], line["submission"], line["code"]) for line in lines}
     assert told == {(row.id, row.submission_id, row.code) for row in rows}
+
+
+@pytest.mark.parametrize("refusal", [(403, "AccessDenied"), (404, ""), (503, "SlowDown")])
+async def test_a_bucket_that_is_away_is_logged_without_the_key_that_was_asked_for(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch, refusal: tuple[int, str]
+) -> None:
+    with s3_stub() as stub:
+        stub.buckets["b"] = {}
+        stub.refuse = lambda *_: refusal
+        for name, value in stub.environment.items():
+            monkeypatch.setenv(name, value)
+        processes.settings = {"source_buckets": "s3://b", "log_level": "debug"}
+        async with suite_of(processes) as (suite, _):
+            detector = processes.start("tests.support.gated_detector")
+            await suite.add_all([image(f"{NAME}.jpg", source_uri=f"s3://b/{NAME}.jpg")])
+            await wait_until(
+                lambda: "does not answer" in processes.printed(detector), "it is away", timeout=100
+            )
+    printed = processes.printed(detector)
+    assert f"s3://b cannot be read: {refusal[0]}" in printed
+    assert NAME not in printed

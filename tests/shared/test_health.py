@@ -111,16 +111,23 @@ async def test_a_server_that_falls_silent_makes_the_service_unready(
         await until_ready(health)
 
 
-async def test_a_bug_in_a_check_is_told_and_the_check_goes_on() -> None:
+async def test_a_bug_in_a_check_is_told_and_the_check_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = recorded(monkeypatch, "shared.health")
+
     class Broken(Server):
         async def check(self) -> None:
             await super().check()
             if self.asked < 3:
-                raise ValueError("no such field")
+                raise ValueError("no such " + "field")
 
     async with started(redis=Broken()) as health:
-        await wait_until(lambda: "ValueError: no such field" in health.problems.values(), "told")
+        told = "the check failed: ValueError; the log has where"
+        await wait_until(lambda: told in health.problems.values(), "told")
         await until_ready(health)
+    assert "in check" in log.text
+    assert "no such field" not in log.text, "words may quote the name of a file"
 
 
 async def test_a_service_whose_server_answers_but_lets_no_consumer_join_is_never_ready(

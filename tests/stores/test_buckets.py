@@ -167,6 +167,17 @@ async def test_a_silent_bucket_is_an_outage(stub: S3Stub, monkeypatch: pytest.Mo
     await bucket.ask()
 
 
+@pytest.mark.parametrize("refusal", [(403, "AccessDenied"), (404, ""), (503, "SlowDown")])
+async def test_an_outage_is_told_without_the_key_that_met_it(
+    bucket: Bucket, stub: S3Stub, refusal: Refusal
+) -> None:
+    await bucket.get("in/a.jpg", anything)
+    stub.refuse = refusing(refusal)
+    for attempt in (lambda: bucket.get("in/bad.jpg", anything), bucket.ask):
+        with pytest.raises(Unreachable, match=rf"^s3://b cannot be read: {refusal[0]} "):
+            await attempt()
+
+
 async def test_no_error_shows_a_credential(bucket: Bucket, stub: S3Stub) -> None:
     stub.refuse = refusing((403, "AccessDenied"))
     with pytest.raises(Unreachable) as said:

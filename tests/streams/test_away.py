@@ -199,15 +199,21 @@ async def test_each_way_is_logged_once(redis_url: str, monkeypatch: pytest.Monke
     assert log.text.count("answers again") == 1
 
 
-async def test_a_bug_in_what_asks_does_not_keep_entries_for_good(redis_url: str) -> None:
+async def test_a_bug_in_what_asks_does_not_keep_entries_for_good(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = recorded(monkeypatch, "shared.streams.away")
+
     async def broken() -> None:
-        raise KeyError("a bug")
+        raise KeyError("an" + "na.jpg")
 
     async with suite_on(redis_url) as suite:
         away = Away(waiting_sets(suite))
         assert away.report(BUCKET, "503", broken).reason == "503"
         await wait_until(lambda: away.later(BUCKET) is None, "it is forgotten")
         await away.close()
+    assert "in broken" in log.text
+    assert "anna.jpg" not in log.text, "words may quote the name of a file"
 
 
 @pytest.mark.parametrize("turns", range(6))
