@@ -50,6 +50,8 @@ class Writes:
         self._doubtful = False
         self._refusal: ObjectRefused | None = None
         """What the last sign of life was, where it was a refusal."""
+        self._refused_reads = ""
+        """The refusal under which a probe was taken all the same: this program may only write."""
         self._taken_at = self._seen_at = float("-inf")
 
     async def put(self, key: str, content: bytes) -> None:
@@ -76,9 +78,17 @@ class Writes:
             return
         try:
             await self._alive()
-            if self._refusal is not None and (self._doubtful or taken_before > PROBE_SECONDS):
+            if (refusal := self._refusal) is None:
+                self._refused_reads = ""
+            elif (
+                self._doubtful
+                or self._refused_reads != str(refusal)
+                or taken_before > PROBE_SECONDS
+            ):
                 # The caller is not known any more; or may only write, and writing says which.
-                await self._judge(PROBE).prove(self._refusal)
+                self._refused_reads = ""
+                await self._judge(PROBE).prove(refusal)
+                self._refused_reads = str(refusal)
                 self._taken_at = time.monotonic()
         except Unreachable:
             self._doubtful = True
@@ -126,19 +136,20 @@ class Writes:
             await in_thread(partial(_see_folder, self._folder))
             self._seen_at = time.monotonic()
         elif not isinstance(self._store, MemoryStore):
-            self._refusal = None
-            try:
-                await self._look()
-            except ObjectRefused as refusal:
-                self._refusal = refusal
+            self._refusal = await self._look()
 
-    async def _look(self) -> None:
-        """Read what is not there. The server's own words for that show that it knows us."""
+    async def _look(self) -> ObjectRefused | None:
+        """Read what is not there. The server's own words for that show that it knows us; else the
+        refusal."""
         try:
             await obstore.get_async(self._reads, PROBE)
         except (BaseError, OSError) as error:
             if not plainly_absent(error):
-                raise self._explain(error, "be used", "be used") from None
+                explained = self._explain(error, "be used", "be used")
+                if isinstance(explained, ObjectRefused):
+                    return explained
+                raise explained from None
+        return None
 
     def _explain(self, error: Exception, action: str, of_all: str) -> FacesError:
         store = f"object store {self._place}"

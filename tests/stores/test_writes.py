@@ -154,6 +154,18 @@ async def test_a_check_sees_a_bucket_that_refuses_all(stub: S3Stub, refusal: Ref
     await objects.check()
 
 
+async def test_a_check_sees_at_once_that_a_bucket_began_to_refuse(
+    stub: S3Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writes, "TAKEN_SECONDS", 0.0)
+    objects = Objects.open("s3://b")
+    await objects.put("r/1.jpg", b"x")
+    await objects.check()
+    stub.refuse = lambda *_: (403, "AccessDenied")
+    with pytest.raises(Unreachable, match="403 Forbidden"):
+        await objects.check()
+
+
 async def test_a_check_sees_a_silent_bucket(stub: S3Stub, impatient: None) -> None:
     objects = Objects.open("s3://b")
     stub.silent.add("b")
