@@ -23,7 +23,7 @@ from shared.catalog.sqlite import sqlite_engine
 from shared.catalog.values import Refused
 from shared.errors import SettingsError, Unreachable
 
-CHECK_SECONDS = 3.5
+CHECK_LIMIT_SECONDS = 3.5
 """Longest time until `Database.check` says something, whatever the server does: before those lose
 patience who ask it (see `shared.health`), for they cannot say why."""
 
@@ -90,7 +90,7 @@ class Database:
         await self.engine.dispose()
 
     async def check(self) -> None:
-        """Whether work can be done now, said within CHECK_SECONDS.
+        """Whether work can be done now, said within CHECK_LIMIT_SECONDS.
 
         A connection that is found dead is dropped, with all that rest beside it.
 
@@ -99,7 +99,7 @@ class Database:
         """
         silent = self._server.silent if self._server else 0
         with self._plain_errors():
-            async with asyncio.timeout(CHECK_SECONDS), self._read() as connection:
+            async with asyncio.timeout(CHECK_LIMIT_SECONDS), self._read() as connection:
                 if self._was_away:  # whoever works next makes the tables anew: that takes its time
                     await version_of(connection)
                 if await self._takes_no_writes(connection):
