@@ -201,7 +201,9 @@ async def test_a_bucket_that_is_quick_again_gets_no_more_patience_than_any(
 ) -> None:
     # Only patience can end it: the limits of a connection are so much longer.
     monkeypatch.setattr("shared.stores.opening.SILENCE_SECONDS", 3600)
-    monkeypatch.setattr("shared.streams.away.ASK_FIRST_SECONDS", 0.01)
+    monkeypatch.setattr("shared.streams.away.ASK_FIRST_SECONDS", 0.5)
+    monkeypatch.setattr("shared.streams.away.TRIAL_FIRST_SECONDS", 3600)
+    monkeypatch.setattr("shared.streams.away.TRIAL_CAP_SECONDS", 3600)
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.5)
     monkeypatch.setattr(module, "MOST_PATIENCE_SECONDS", 0.5)
     fetching = fetching_of(away)
@@ -301,7 +303,9 @@ async def test_a_bucket_of_which_nothing_was_read_is_asked_for_what_was_once_som
 async def test_an_object_that_alone_is_answered_not_now_is_itself_at_fault_in_the_end(
     stub: S3Stub, away: Away, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.streams.away.ASK_FIRST_SECONDS", 0.01)
+    monkeypatch.setattr("shared.streams.away.ASK_FIRST_SECONDS", 0.5)
+    monkeypatch.setattr("shared.streams.away.TRIAL_FIRST_SECONDS", 3600)
+    monkeypatch.setattr("shared.streams.away.TRIAL_CAP_SECONDS", 3600)
     stub.refuse = lambda _, __, key: (503, "SlowDown") if key == "b.jpg" else None
     fetching = fetching_of(away)
     await fetched(fetching)
