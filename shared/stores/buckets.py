@@ -17,25 +17,19 @@ from obstore.store import ObjectStore
 
 from shared.errors import FacesError, Unreachable
 from shared.stores.bad_keys import BadKey, bad_key
-from shared.stores.judge import Judge
-from shared.stores.opening import ObjectRefused, explain, open_bucket, plainly_absent
+from shared.stores.opening import Gone, ObjectRefused, explain, open_bucket, plainly_absent
+from shared.stores.signs import Attempt, Kind
 from shared.urls import bucket_of, object_uri
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
-SIGNS = 3
-"""How many of the last successes are kept: some of them may be deleted by now."""
+__all__ = ["Bucket", "Buckets", "Gone"]
 
 PIECE_BYTES = 1 << 20
 """Larger objects are read in pieces of about so many bytes: each of them is a sign of life."""
 
 T = TypeVar("T")
-Attempt = Callable[[], Awaitable[object]]
-
-
-class Gone(FacesError):
-    """There is no such object, though there is its bucket."""
 
 
 class _Missing(ObjectRefused):
@@ -57,8 +51,8 @@ class Bucket:
         self.heard_at = -math.inf
         """When bytes of its objects came from it last, by `time.monotonic`."""
         self._store = store
-        self._reads = _Kind()
-        self._lists = _Kind()
+        self._reads = Kind()
+        self._lists = Kind()
         self._asked = self._reads
 
     async def head(self, key: str) -> "ObjectMeta":
@@ -107,7 +101,7 @@ class Bucket:
         await self._asked.ask()
 
     async def _read(self, attempt: Callable[[], Awaitable[T]], key: str) -> T:
-        with self._blaming(self._reads, partial(self._open, key)):
+        with self._blaming(self._reads, partial(self._sample, key)):
             try:
                 return await self._reads.judge.call(attempt)
             except _Missing as missing:
@@ -119,18 +113,20 @@ class Bucket:
         except (BaseError, OSError) as error:
             raise self._explain(error, key) from None
         self._hear()
-        self._reads.succeeded(key, partial(self._open, key))
         check(answer.meta)
         try:
             if answer.meta["size"] <= PIECE_BYTES:
-                return bytes(await answer.bytes_async())
-            pieces = []
-            async for piece in answer.stream(PIECE_BYTES):
-                self._hear()
-                pieces.append(piece)
-            return b"".join(pieces)
+                content = bytes(await answer.bytes_async())
+            else:
+                pieces = []
+                async for piece in answer.stream(PIECE_BYTES):
+                    self._hear()
+                    pieces.append(piece)
+                content = b"".join(pieces)
         except (BaseError, OSError):  # the server has answered: it may be this object's fault
-            raise ObjectRefused(f"{object_uri(self.url, key)}: its bytes break off") from None
+            raise self._broken_off(key) from None
+        self._succeeded(key)
+        return content
 
     async def _open(self, key: str) -> "ObjectMeta":
         """As a HEAD request, whose refusals would carry no reason."""
@@ -139,8 +135,25 @@ class Bucket:
         except (BaseError, OSError) as error:
             raise self._explain(error, key) from None
         self._hear()
-        self._reads.succeeded(key, partial(self._open, key))
+        self._succeeded(key)
         return meta
+
+    def _succeeded(self, key: str) -> None:
+        self._reads.succeeded(key, partial(self._sample, key))
+
+    async def _sample(self, key: str) -> None:
+        """Read an object, or the first piece of one that is large: a header alone says nothing of
+        whether bytes come."""
+        try:
+            answer = await obstore.get_async(self._store, key)
+        except (BaseError, OSError) as error:
+            raise self._explain(error, key) from None
+        try:
+            async for _ in answer.stream(PIECE_BYTES):
+                self._hear()
+                break
+        except (BaseError, OSError):
+            raise self._broken_off(key) from None
 
     def _hear(self) -> None:
         self.heard_at = time.monotonic()
@@ -149,8 +162,10 @@ class Bucket:
         """As `list`, where nothing is judged."""
         while True:
             stream = obstore.list(self._store, prefix or None, offset=after or None)
+            page = partial(self._list_some, prefix, after)
             try:
                 async for chunk in stream:
+                    self._lists.succeeded(prefix, page)
                     for meta in chunk:
                         yield meta
                         after = meta["path"]
@@ -205,7 +220,7 @@ class Bucket:
             raise self._unlisted(error) from None
 
     @contextmanager
-    def _blaming(self, kind: "_Kind", attempt: Attempt) -> Iterator[None]:
+    def _blaming(self, kind: "Kind", attempt: Attempt) -> Iterator[None]:
         """What fails in an outage is what is asked for until the bucket is back."""
         try:
             yield
@@ -217,6 +232,11 @@ class Bucket:
         sentence = f"{self.url} cannot be listed"
         return explain(error, sentence, sentence)
 
+    def _broken_off(self, key: str) -> ObjectRefused:
+        return ObjectRefused(
+            f"{object_uri(self.url, key)}: its bytes break off", f"{self.url}: bytes break off"
+        )
+
     def _explain(self, error: Exception, key: str) -> FacesError:
         uri, of_all = object_uri(self.url, key), f"{self.url} cannot be read"
         if plainly_absent(error):
@@ -227,48 +247,6 @@ class Bucket:
                 return _Missing(str(refusal), refusal.of_all)
             return refusal
         return explain(error, f"{uri} cannot be read", of_all)
-
-
-class _Kind:
-    """One kind of action, reading or listing: what succeeded lately, and what was refused."""
-
-    def __init__(self) -> None:
-        self.judge = Judge(self._repeat)
-        self.refused: Attempt | None = None
-        self._signs: dict[str, Attempt] = {}
-
-    def succeeded(self, name: str, attempt: Attempt) -> None:
-        """Keep an attempt that succeeded, to be repeated."""
-        self._signs.pop(name, None)
-        self._signs[name] = attempt
-        while len(self._signs) > SIGNS:
-            del self._signs[next(iter(self._signs))]
-
-    async def ask(self) -> None:
-        """Raise Unreachable while nothing succeeds of what did, nor what was refused."""
-        try:
-            await self._repeat()
-        except ObjectRefused as refusal:
-            try:
-                await (self.refused or self._repeat)()
-            except Gone:
-                return  # the bucket knows us, and says so
-            except ObjectRefused:
-                raise Unreachable(refusal.of_all) from None
-
-    async def _repeat(self) -> None:
-        """Do again what succeeded last; one of them that still does is enough."""
-        refusal = ObjectRefused("nothing has succeeded there yet")
-        for attempt in reversed(list(self._signs.values())):
-            try:
-                await attempt()
-            except Gone:
-                return
-            except ObjectRefused as error:
-                refusal = error
-            else:
-                return
-        raise refusal
 
 
 class Buckets:

@@ -92,6 +92,10 @@ _STATUS = re.compile(r"status code: ((\d{3})[^:\n]*)")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 
 
+class Gone(FacesError):
+    """There is no such object, though there is its bucket."""
+
+
 class ObjectRefused(FacesError):
     """The store answers, and refuses. Whether only this object, `shared.stores.judge` finds out."""
 

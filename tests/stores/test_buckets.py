@@ -178,6 +178,41 @@ async def test_an_outage_is_told_without_the_key_that_met_it(
             await attempt()
 
 
+async def test_bodies_that_all_break_off_are_an_outage(bucket: Bucket, stub: S3Stub) -> None:
+    await bucket.get("in/c.jpg", anything)
+    stub.cut = lambda *_: True
+    for name in ("in/a.jpg", "in/bad.jpg"):
+        with pytest.raises(Unreachable, match=r"^s3://b: bytes break off$"):
+            await bucket.get(name, anything)
+        with pytest.raises(Unreachable, match=r"^s3://b: bytes break off$"):
+            await bucket.ask()
+    stub.mend()
+    await bucket.ask()
+    assert await bucket.get("in/bad.jpg", anything) == b"bad"
+
+
+async def test_a_body_that_breaks_off_alone_is_its_object_s(bucket: Bucket, stub: S3Stub) -> None:
+    await bucket.get("in/c.jpg", anything)
+    stub.cut = lambda _, key: key == "in/bad.jpg"
+    with pytest.raises(ObjectRefused, match=r"s3://b/in/bad\.jpg: its bytes break off"):
+        await bucket.get("in/bad.jpg", anything)
+
+
+async def test_one_page_of_a_listing_shows_that_the_bucket_can_be_listed(
+    bucket: Bucket, stub: S3Stub
+) -> None:
+    stub.buckets["b"] = {f"in/{number:04}.jpg": b"x" for number in range(1200)}
+    listing = bucket.list("in", "")
+    assert [(await anext(listing)) is not None for _ in range(60)]
+    stub.refuse = lambda *_: (403, "AccessDenied")
+    with pytest.raises(Unreachable, match="s3://b cannot be listed: 403"):
+        [one async for one in listing]
+    asked = len(stub.requests)
+    with pytest.raises(Unreachable, match="s3://b cannot be listed: 403"):
+        await bucket.ask()
+    assert len(stub.requests) == asked + 2, "its first page, and what was refused"
+
+
 async def test_no_error_shows_a_credential(bucket: Bucket, stub: S3Stub) -> None:
     stub.refuse = refusing((403, "AccessDenied"))
     with pytest.raises(Unreachable) as said:

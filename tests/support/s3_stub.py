@@ -35,6 +35,7 @@ class S3Stub:
         buckets: bucket to key to content.
         silent: buckets whose requests are taken and not answered.
         refuse: the rule by which requests are refused.
+        cut: whether the body of this object (`bucket`, `key`) breaks off.
         requests: `METHOD bucket/key` of all that came.
     """
 
@@ -42,6 +43,7 @@ class S3Stub:
         self.buckets: dict[str, dict[str, bytes]] = {}
         self.silent: set[str] = set()
         self.refuse: Rule = lambda *_: None
+        self.cut: Callable[[str, str], bool] = lambda *_: False
         self.requests: list[str] = []
         self._mended = threading.Condition()
         self._ending = False
@@ -61,6 +63,7 @@ class S3Stub:
         """Refuse nothing any more, and answer everybody, also those who wait."""
         with self._mended:
             self.refuse = lambda *_: None
+            self.cut = lambda *_: False
             self.silent.clear()
             self._mended.notify_all()
 
@@ -128,7 +131,7 @@ def _handler(stub: S3Stub) -> type[BaseHTTPRequestHandler]:
                 self._say(200, _listing(stub.buckets[bucket], query), {})
             elif key in stub.buckets[bucket]:
                 content = stub.buckets[bucket][key]
-                self._say(200, content, {"ETag": _etag(content)})
+                self._say(200, content, {"ETag": _etag(content)}, cut=stub.cut(bucket, key))
             else:
                 self._refuse(404, "NoSuchKey")
 
@@ -137,7 +140,9 @@ def _handler(stub: S3Stub) -> type[BaseHTTPRequestHandler]:
         def _refuse(self, status: int, code: str) -> None:
             self._say(status, f"<Error><Code>{code}</Code></Error>".encode() if code else b"", {})
 
-        def _say(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        def _say(
+            self, status: int, body: bytes, headers: dict[str, str], *, cut: bool = False
+        ) -> None:
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -146,7 +151,8 @@ def _handler(stub: S3Stub) -> type[BaseHTTPRequestHandler]:
             with suppress(ConnectionError):  # who had asked has given up
                 self.end_headers()
                 if self.command != "HEAD":
-                    self.wfile.write(body)
+                    self.wfile.write(body[: len(body) // 2] if cut else body)
+            self.close_connection |= cut
 
     return Handler
 
