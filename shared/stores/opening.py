@@ -41,6 +41,10 @@ PASSING_OS_ERRORS = {
 PASSING_STATUSES = {"408", "429", "502", "503", "504", "507"}
 """Not among them is 500, which servers also say where one object is broken."""
 
+BUSY_STATUSES = {"502", "503", "504"}
+"""Those of them that may be said of one object alone; 507, like a disk that is full, may not: what
+is smaller is taken there."""
+
 ABSENT_CODES = {"NoSuchKey", "BlobNotFound"}
 """What S3, GCS and Azure say of an object that does not exist, to a caller they know."""
 
@@ -105,6 +109,11 @@ class ObjectRefused(FacesError):
         self.of_all = of_all or sentence
 
 
+class NotNow(Unreachable):
+    """The server's own answer is that it cannot do it now. Mostly it says so of all objects, but it
+    may say so of one for ever."""
+
+
 def open_bucket(url: str, setting: str, *, reads: bool = True) -> ObjectStore:
     """The store at a bucket's URL. Errors name `setting`.
 
@@ -148,7 +157,8 @@ def explain(error: Exception, action: str, of_all: str) -> FacesError:
     """
     reason, outage = _meaning(error)
     if outage:
-        return Unreachable(f"{of_all}: {reason}")
+        kind = NotNow if reason[:3] in BUSY_STATUSES else Unreachable
+        return kind(f"{of_all}: {reason}")
     return ObjectRefused(f"{action}: {reason}", f"{of_all}: {reason}")
 
 

@@ -13,7 +13,7 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore
 from shared.errors import FacesError, Unreachable
 from shared.stores.judge import Judge
 from shared.stores.mounts import MountedFolder
-from shared.stores.opening import ObjectRefused, explain, plainly_absent
+from shared.stores.opening import NotNow, ObjectRefused, explain, plainly_absent
 from shared.stores.patience import SignOfLife, in_thread, while_alive
 
 PROBE = "faces-probe.jpg"
@@ -25,6 +25,13 @@ JUDGES_KEPT = 100
 
 TAKEN_SECONDS = 5.0
 """A store that took an object so lately need not be asked whether it does."""
+
+NOT_NOW_TIMES = 3
+"""An object of which a server says so often in a row that it cannot take it now, while it takes
+another each time, is refused."""
+
+NOT_NOW_KEPT = 1000
+"""Of so many objects this is counted."""
 
 PROBE_SECONDS = 60.0
 """How often a store that may only be written to is sent a probe to see that it takes objects."""
@@ -48,6 +55,8 @@ class Writes:
         self._judges: dict[str, Judge] = {}
         self._alive = SignOfLife(self._sign, f"object store {place} does not answer")
         self._doubtful = False
+        self._not_now: dict[str, int] = {}
+        """How often the server could not take an object just after it took another."""
         self._refusal: ObjectRefused | None = None
         """What the last sign of life was, where it was a refusal."""
         self._refused_reads = ""
@@ -60,12 +69,29 @@ class Writes:
             await self._alive()
             self._doubtful = False
         beside = f"{key.partition('/')[0]}/{PROBE}" if "/" in key else PROBE
+        judge, put = self._judge(beside), partial(self._put_patiently, key, content)
         try:
-            await self._judge(beside).call(partial(self._put_patiently, key, content))
+            if key in self._not_now:  # is it still all of them?
+                await judge.prove(ObjectRefused("", f"object store {self._place} takes nothing"))
+            await judge.call(put)
+        except NotNow as answer:
+            self._doubtful = True
+            raise self._counted(key, answer) from None
         except Unreachable:
             self._doubtful = True
             raise
+        self._not_now.pop(key, None)
         self._taken_at = time.monotonic()
+
+    def _counted(self, key: str, answer: NotNow) -> FacesError:
+        """Whose fault an answer is that may be of all objects, or for ever of this one."""
+        times = self._not_now.pop(key, -1) + 1
+        self._not_now[key] = times
+        if len(self._not_now) > NOT_NOW_KEPT:
+            del self._not_now[next(iter(self._not_now))]
+        if times < NOT_NOW_TIMES:
+            return answer
+        return ObjectRefused(f"{answer}; others are taken", str(answer))
 
     async def check(self) -> None:
         """See that the store answers, and takes objects as far as that can be known for little.

@@ -166,6 +166,32 @@ async def test_a_check_sees_at_once_that_a_bucket_began_to_refuse(
         await objects.check()
 
 
+async def test_one_object_of_which_a_server_always_says_not_now_is_refused_in_the_end(
+    stub: S3Stub,
+) -> None:
+    objects = Objects.open("s3://b")
+    stub.refuse = lambda _, __, key: (503, "SlowDown") if key == "r/bad.jpg" else None
+    for _ in range(writes.NOT_NOW_TIMES):
+        with pytest.raises(Unreachable, match="503"):
+            await objects.put("r/bad.jpg", b"x")
+    for _ in range(2):
+        with pytest.raises(ObjectRefused, match="503"):
+            await objects.put("r/bad.jpg", b"x")
+    await objects.put("r/good.jpg", b"x")
+    stub.mend()
+    await objects.put("r/bad.jpg", b"x")
+
+
+async def test_nothing_is_counted_while_a_server_says_not_now_to_all(stub: S3Stub) -> None:
+    objects = Objects.open("s3://b")
+    stub.refuse = lambda *_: (503, "SlowDown")
+    for _ in range(2 * writes.NOT_NOW_TIMES):
+        with pytest.raises(Unreachable):
+            await objects.put("r/1.jpg", b"x")
+    stub.mend()
+    await objects.put("r/1.jpg", b"x")
+
+
 async def test_a_check_sees_a_silent_bucket(stub: S3Stub, impatient: None) -> None:
     objects = Objects.open("s3://b")
     stub.silent.add("b")
