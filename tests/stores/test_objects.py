@@ -217,7 +217,7 @@ async def test_what_may_pass_is_waited_for_and_what_is_refused_has_its_reason(
     with pytest.raises(error) as caught:
         await Objects.open(f"file://{tmp_path}").put("r/1.jpg", b"x")
 
-    assert type(caught.value) is error
+    assert isinstance(caught.value, error)
     assert SECRET not in str(caught.value)
 
 
