@@ -89,16 +89,17 @@ class SignOfLife:
         Raises:
             Unreachable: it does not within SIGN_SECONDS. Else as it is asked.
         """
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.ensure_future(self._ask())
-            self._asking.add_done_callback(_looked_at)
-        done, _ = await asyncio.wait([self._asking], timeout=SIGN_SECONDS)
+        asking = self._asking  # by the end of this wait others may have asked anew
+        if asking is None or asking.done():
+            asking = self._asking = asyncio.ensure_future(self._ask())
+            asking.add_done_callback(_looked_at)
+        done, _ = await asyncio.wait([asking], timeout=SIGN_SECONDS)
         if not done:
             raise Unreachable(self._silent)
-        error = self._asking.exception()
+        error = asking.exception()
         if isinstance(error, Unreachable):  # anew: one that is kept would keep who is told
             raise Unreachable(str(error))
-        self._asking.result()
+        asking.result()
         self._answered_at = time.monotonic()
 
 

@@ -116,3 +116,16 @@ async def test_a_thread_s_answer_and_its_error_come_back() -> None:
     assert await in_thread(lambda: 7) == 7
     with pytest.raises(KeyError, match="in the thread"):
         await in_thread(fail)
+
+
+async def test_whoever_waits_for_an_answer_gets_it_though_others_ask_anew_meanwhile() -> None:
+    async def answers() -> None:
+        await asyncio.sleep(0)
+
+    alive = SignOfLife(answers, "silent")
+
+    async def asks_again_and_again() -> None:
+        for _ in range(50):
+            await alive()
+
+    await asyncio.gather(*(asks_again_and_again() for _ in range(10)))
