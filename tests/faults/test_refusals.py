@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from shared.health import Health
 from shared.streams.keys import DEAD, IMAGES, RESULTS
@@ -52,6 +52,17 @@ async def begin_endless_script(hand: Redis, _: Path) -> None:
             await other.eval("while true do end", 0)
 
 
+async def end_script(hand: Redis, _: Path) -> None:
+    await hand.script_kill()
+
+    async def over() -> bool:
+        with suppress(ResponseError):  # the script has not looked up yet
+            return bool(await hand.ping())
+        return False
+
+    await wait_until(over, "the script has ended")
+
+
 async def ask_for_password(hand: Redis, _: Path) -> None:
     await hand.config_set("requirepass", "hush")
     await hand.client_kill_filter(_type="normal", skipme=True)
@@ -77,7 +88,7 @@ REFUSALS = {
         setting("min-replicas-to-write", 0),
         "fewer replicas than min-replicas-to-write",
     ),
-    "BUSY": Refusal(begin_endless_script, lambda hand, _: hand.script_kill(), "busy with a script"),
+    "BUSY": Refusal(begin_endless_script, end_script, "busy with a script"),
     "NOPERM": Refusal(rule("-xclaim"), rule("+xclaim"), "does not let the user of FACES_REDIS_URL"),
     "NOAUTH": Refusal(ask_for_password, setting("requirepass", ""), "refuses the user or password"),
     "READONLY": Refusal(
