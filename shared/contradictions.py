@@ -2,13 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from shared.settings import Settings
+from typing import Protocol
 
 BYTES_A_PIXEL = 3
 """What a decoded pixel takes at least."""
+
+
+class Values(Protocol):
+    """The settings that are compared here; `shared.settings.Settings` has them all."""
+
+    @property
+    def inline_limit_bytes(self) -> int: ...
+    @property
+    def max_file_bytes(self) -> int: ...
+    @property
+    def max_pixels(self) -> int: ...
+    @property
+    def slot_memory_bytes(self) -> int: ...
+    @property
+    def max_attempts(self) -> int: ...
+    @property
+    def max_deliveries(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -16,7 +30,7 @@ class Contradiction:
     """One combination that cannot work, and what people are told of it."""
 
     told: str
-    found: Callable[["Settings"], bool]
+    found: Callable[[Values], bool]
 
 
 CONTRADICTIONS = (
@@ -43,6 +57,6 @@ CONTRADICTIONS = (
 )
 
 
-def contradictions(settings: "Settings") -> list[str]:
+def contradictions(settings: Values) -> list[str]:
     """What cannot work, one sentence each."""
     return [one.told for one in CONTRADICTIONS if one.found(settings)]
