@@ -9,6 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -41,6 +42,11 @@ for a sign of life before, also for one that is let through."""
 STRAGGLERS_SECONDS = 2.0
 """After this long all are brought back once more: some were being put off at that moment."""
 
+SIGN_SECONDS = 1.0
+SIGN_LASTS_SECONDS = 3.0
+"""How often a process says that it asks, and for how long that holds: where it has ended, others
+bring back what waits, and find out for themselves."""
+
 Ask = Callable[[], Awaitable[object]]
 
 log = structlog.get_logger()
@@ -54,6 +60,7 @@ class _Absence:
     next_trial: float
     trials: int = 1
     asking: "asyncio.Task[None] | None" = field(default=None)
+    signing: "asyncio.Task[None] | None" = field(default=None)
 
 
 class Away:
@@ -87,12 +94,17 @@ class Away:
             absence = _Absence(reason, time.monotonic() + _trial_pause(1))
             self._absent[key] = absence
             absence.asking = asyncio.create_task(self._ask(key, absence, ask))
+            absence.signing = asyncio.create_task(self._sign(key))
         absence.reason = reason
         return _later(key, reason)
 
     async def close(self) -> None:
-        """Ask no more; what waits comes back by its own time."""
-        await _end(one.asking for one in [*self._absent.values()] if one.asking)
+        """Ask no more; others do, or what waits comes back by its own time."""
+        absent = [*self._absent.items()]
+        await _end(task for _, one in absent for task in (one.asking, one.signing) if task)
+        for key, _ in absent:
+            with suppress(RedisError):  # the last sign ends by itself
+                await self._waiting.asks(key, 0)
         await _end(self._returning)  # one that asked may have had its answer just then
 
     async def _ask(self, key: str, absence: _Absence, ask: Ask) -> None:
@@ -130,9 +142,18 @@ class Away:
                 task.cancel()
         log.info("answers again", needed=key)
         del self._absent[key]
+        if absence.signing is not None:
+            absence.signing.cancel()
         returning = asyncio.create_task(self._bring_back(key))
         self._returning.add(returning)
         returning.add_done_callback(self._returning.discard)
+
+    async def _sign(self, key: str) -> None:
+        """Say again and again that this process asks."""
+        while True:
+            with suppress(RedisError):  # then others may find out for themselves
+                await self._waiting.asks(key, SIGN_LASTS_SECONDS)
+            await asyncio.sleep(SIGN_SECONDS)
 
     async def _bring_back(self, key: str) -> None:
         """Bring back all that wait for it, and those that were on their way into the set."""

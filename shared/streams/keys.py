@@ -49,6 +49,11 @@ class Keys:
         """Hash of what entries wait for to why that cannot be used, in words for people."""
         return f"{{{self.prefix}}}:later:{name}:reasons"
 
+    def waiting_asked(self, name: str) -> str:
+        """Sorted set of what entries wait for and somebody asks about, by until when that is known
+        to go on."""
+        return f"{{{self.prefix}}}:later:{name}:asked"
+
     @property
     def dead_shed(self) -> str:
         """Hash of what dead letters lost at their bound: `last`, the id up to which all lost their

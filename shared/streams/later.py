@@ -97,3 +97,28 @@ class WaitingSets:
                 break
         await self.return_due()
         return found
+
+    async def asks(self, key: str, seconds: float) -> None:
+        """Say that this process asks about `key`, for so many seconds from now; 0: no longer."""
+        now = await self._now()
+        await self._client.zadd(self._keys.waiting_asked(self._stream), {key: now + seconds})
+
+    async def bring_back_unasked(self) -> int:
+        """Bring back what waits for something that nobody asks about any more, because whoever did
+        has ended: how many. They are tried anew, by whoever gets them."""
+        asked = self._keys.waiting_asked(self._stream)
+        # As above.
+        until = cast(
+            "list[tuple[bytes, float]]", await self._client.zrange(asked, 0, -1, withscores=True)
+        )
+        if not until:
+            return 0
+        now, found = await self._now(), 0
+        for key, ends in until:
+            if ends <= now and await self._client.zrem(asked, key):  # of several one does it
+                found += await self.bring_back(key.decode(errors="replace"))
+        return found
+
+    async def _now(self) -> float:
+        seconds, microseconds = await self._client.time()
+        return seconds + microseconds / 1e6

@@ -33,7 +33,13 @@ async def clear_leftovers(client: Redis, keys: Keys) -> None:
 
 async def _drop(client: Redis, keys: Keys, name: str) -> None:
     stream, due = keys.stream(name), keys.due(name)
-    waiting = (due, keys.waiting(name), keys.waiting_of_key(name), keys.waiting_reasons(name))
+    waiting = (
+        due,
+        keys.waiting(name),
+        keys.waiting_of_key(name),
+        keys.waiting_reasons(name),
+        keys.waiting_asked(name),
+    )
     await client.delete(stream, keys.history(name), *waiting)
     await client.hdel(keys.bytes, stream, due)
 

@@ -198,7 +198,7 @@ class Stage(Generic[M]):
 
     async def _look_for_work(self, waiting: WaitingSets) -> None:
         """Put back what was put off and is due, whoever did that; then take over what lapsed."""
-        if returned := await waiting.return_due():
+        if returned := await waiting.bring_back_unasked() + await waiting.return_due():
             log.info("back from waiting", stage=self.spec.name, entries=returned)
         while not self._stopping.is_set() and (room := self._leases.room) > 0:
             # Or this consumer would reclaim from itself, where the event loop or Redis stood

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -239,3 +240,22 @@ async def test_one_that_is_closed_just_as_it_has_its_answer_brings_nothing_back_
         for _ in range(3):  # a question that was cancelled ends in the next turn
             await asyncio.sleep(0)
         assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("ends", ["drains", "is killed"])
+async def test_what_waits_comes_back_soon_where_whoever_asked_has_ended(
+    ends: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(away_module, "WAIT_SECONDS", (600.0, 600.0))
+    async with suite_on(redis_url) as suite:
+        await suite.add_all(some(20))
+        with monkeypatch.context() as patched:
+            async with handling(suite):
+                await all_wait(suite, 20)
+                if ends == "is killed":  # nobody says that it has ended
+                    patched.setattr(WaitingSets, "asks", AsyncMock())
+        assert await waiting_sets(suite).count(BUCKET) == 20
+        async with handling(suite) as handler:
+            handler.is_back = True
+            await done(suite, 20)
+            assert handler.attempts == {1}
