@@ -74,6 +74,9 @@ def result_in(output: Output) -> ResultMessage:
 class NobodyWaits:
     """Waiting sets in which nothing waits."""
 
+    async def asks(self, _key: str, _seconds: float) -> None:
+        """Nobody needs to know."""
+
     async def bring_back(self, _: str) -> int:
         return 0
 
