@@ -3,6 +3,7 @@
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 import structlog
@@ -37,6 +38,9 @@ BOUND_SECONDS = (3.0, 6.0)
 TURN_SECONDS = (0.5, 1.5)
 """When a source is looked at again that had no turn, spread."""
 
+CROWD_A_SECOND = 100
+"""How many of those that are turned away come again in a second: a tenth of what ingest can do."""
+
 COME_FIRST = "others of it come first"
 AT_THE_BOUND = "as many of its pictures wait as may (FACES_HIGH_WATER)"
 
@@ -57,6 +61,7 @@ class Ingest:
         self._images = images
         self._turns = Turns(share)
         self._below_the_bound_at: dict[str, float] = {}
+        self._crowds: Counter[str] = Counter()
 
     async def handle(self, works: Sequence[Work[SourceMessage]]) -> Sequence[Outcome]:
         """One step of each source.
@@ -98,11 +103,19 @@ class Ingest:
             return later
         async with self._turns.turn(needed) as is_ours:
             if not is_ours:
-                return self._away.later(needed) or _later(needed, COME_FIRST, TURN_SECONDS)
+                return self._away.later(needed) or self._turned_away(needed)
             try:
-                return await source.step(message)
+                listing = await source.step(message)
             except SourceAway as away:
                 return self._away.report(away.key, str(away), away.ask)
+            self._crowds.pop(needed, None)
+            return listing
+
+    def _turned_away(self, needed: str) -> Later:
+        """The more are turned away, the later they come again: they must not crowd out others."""
+        self._crowds[needed] += 1
+        least, most = TURN_SECONDS
+        return _later(needed, COME_FIRST, (least, max(most, self._crowds[needed] / CROWD_A_SECOND)))
 
     async def _at_the_bound(self, needed: str) -> Later | None:
         """Where as many images wait for a bucket as may, no more of it are named."""
