@@ -105,7 +105,7 @@ class Postgres:
         driver = await asyncpg.connect(**self._options)
         try:
             _watch_host(driver)
-        except BaseException:
+        except BaseException:  # whatever prevents that: no connection is left behind
             driver.terminate()
             raise
         return driver

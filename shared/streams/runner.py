@@ -138,7 +138,7 @@ class Stage(Generic[M]):
                 await batching.close()
                 for task in keeping:
                     task.cancel()
-        except Exception:
+        except Exception:  # whatever ended it: others get at once what is held here
             await self._leave()
             raise
         await self._leave()
@@ -151,7 +151,7 @@ class Stage(Generic[M]):
         async def watched() -> None:
             try:
                 await activity()
-            except Exception:
+            except Exception:  # whatever nobody foresaw: none of the others may wait for ever
                 self._stopping.set()
                 self._batches.close()
                 self._look.set()

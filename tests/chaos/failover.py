@@ -175,7 +175,7 @@ class Failovers:
         await submission.close()
 
     async def _probe(self) -> None:
-        """Plain additions, one after the other, as any client makes them."""
+        """Plain additions, one after the other, as any client makes them: at most 100 a second."""
         client = connect(self.settings.redis_url)
         self.probed: list[int] = []
         number = 0

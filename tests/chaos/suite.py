@@ -143,7 +143,6 @@ async def _says(service: Service, path: str) -> bool:
     try:
         await asyncio.to_thread(_ask, service.port, path)
     except (URLError, OSError):
-        await asyncio.sleep(0.1)
         return False
     return True
 

@@ -85,10 +85,8 @@ async def _save(client: Redis, wanted: str) -> None:
     async def ended_so() -> bool:
         told = await client.info("persistence")
         if not told["rdb_bgsave_in_progress"] and told["rdb_last_bgsave_status"] != wanted:
-            try:
+            with suppress(ResponseError):  # the append-only file is being rewritten
                 await client.bgsave()
-            except ResponseError:  # the append-only file is being rewritten
-                await asyncio.sleep(0.1)
         return bool(told["rdb_last_bgsave_status"] == wanted)
 
     await wait_until(ended_so, f"a snapshot ends as {wanted}")
