@@ -95,6 +95,11 @@ class Settings(BaseSettings):
         le=MOST,
         description="Address space of one detector process; what needs more fails alone.",
     )
+    cell_required: bool = Field(
+        False,
+        description="Refuse to start where the kernel cannot confine detector processes in full "
+        "(Landlock, seccomp, limits); by default it is logged what is missing.",
+    )
     max_pixels: int = Field(
         120_000_000,
         ge=1,

@@ -10,14 +10,16 @@ import time
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import cv2
 
-from services.detector import confine
-from services.detector.models import Model
+from services.detector.cell import address_space, begin, close_cell, lacking, take_pipes
+from services.detector.models import Model, import_ahead
 from services.detector.picture import Limits, Processed, nothing
 from services.detector.pipe import (
+    PIPE_BYTES,
     Config,
     Ready,
     Reply,
@@ -34,6 +36,8 @@ from shared.model_table import MODELS
 from shared.printing import without_words
 from shared.reasons import Reason
 from shared.recipe import Recipe
+from shared.references import FILES
+from shared.urls import file_path
 
 Process = Callable[[bytes, Recipe, Model, Limits, Callable[[], None]], Processed]
 """A picture's bytes to what became of it, as `services.detector.picture.process`."""
@@ -174,14 +178,22 @@ def _start(config: Config, grant_credit: Callable[[], None]) -> tuple[Worker | N
         worker = Worker(config, grant_credit)
     except FacesError as error:
         return None, Ready(refused=str(error), model_missing=isinstance(error, ModelMissing))
-    held = confine.address_space()
+    held = address_space()
     if held + LEAST_ROOM_BYTES > config.memory_bytes:
         return None, Ready(
             refused=f"FACES_SLOT_MEMORY_BYTES: {config.memory_bytes >> 20} MiB are too few: a "
             f"detector process holds {held >> 20} MiB of address space before its first picture"
         )
-    confine.limit_memory(config.memory_bytes)
-    return worker, Ready(memory_bytes=held)
+    import_ahead(config.models_dir)
+    cell = close_cell(config.memory_bytes, [config.models_dir, *_roots(config)])
+    if config.cell_required and cell.missing:
+        return None, Ready(refused=f"FACES_CELL_REQUIRED: {lacking(cell.missing)}")
+    return worker, Ready(memory_bytes=held, missing_layers=dict(cell.missing))
+
+
+def _roots(config: Config) -> list[Path]:
+    """The folders of files that are opened here."""
+    return [Path(os.fsdecode(file_path(uri))) for uri in config.allowed.get(FILES.kind, ())]
 
 
 def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
@@ -199,10 +211,8 @@ def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
 
 def main() -> None:
     """Confine this process, then serve its parent."""
-    confine.ignore_signals()
-    confine.leave_with_parent()
-    incoming, outgoing = confine.take_pipes()
-    os.nice(confine.NICENESS)
+    begin()
+    incoming, outgoing = take_pipes(PIPE_BYTES)
     cv2.setNumThreads(1)
     try:
         serve(incoming, outgoing)

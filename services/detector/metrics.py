@@ -11,6 +11,11 @@ RESTARTS = Counter(
     "(died without a picture), start (did not get ready).",
     ["cause"],
 )
+CELL = Gauge(
+    "faces_detector_cell",
+    "Whether this layer confines the detector processes: landlock, seccomp, limits.",
+    ["layer"],
+)
 IMAGES = Counter("faces_detector_images", "Pictures searched, by the status they got.", ["status"])
 FAILED_IMAGES = Counter(
     "faces_detector_failed_images",

@@ -15,6 +15,7 @@ from typing import Annotated, BinaryIO, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
 
+from services.detector.cell import Layer
 from services.detector.taken import Taken
 from shared import fields
 from shared.messages import FACES_LIMIT, PAGES_LIMIT, Face, Kind, Page, Status
@@ -49,7 +50,8 @@ class Config(_Header):
 
     `process` and `load` are `module:function`: what is done with one picture, and how a model is
     loaded. `allowed` is what a child may open, of each kind of reference, as URIs.
-    `pages_seconds` is for how long the pages of one document are searched.
+    `pages_seconds` is for how long the pages of one document are searched. With `cell_required` a
+    child whose cell lacks a layer does not start.
     """
 
     model: str
@@ -59,6 +61,7 @@ class Config(_Header):
     max_file_bytes: int
     pages_seconds: float = 30.0
     allowed: dict[str, tuple[str, ...]] = {}
+    cell_required: bool = False
     process: str = "services.detector.picture:process"
     load: str = "services.detector.models:load"
 
@@ -66,12 +69,14 @@ class Config(_Header):
 class Ready(_Header):
     """The child can work, or says why it never will.
 
-    `memory_bytes` is the address space that it holds before its first picture.
+    `memory_bytes` is the address space that it holds before its first picture; `missing_layers`
+    those of its cell that do not hold, and why.
     """
 
     refused: Annotated[str, Field(max_length=2000)] = ""
     model_missing: bool = False
     memory_bytes: int = 0
+    missing_layers: dict[Layer, Annotated[str, Field(max_length=300)]] = {}
 
 
 class Request(_Header):

@@ -10,6 +10,7 @@ from typing import Literal, Self
 
 import structlog
 
+from services.detector.cell import Layer
 from services.detector.pipe import (
     Config,
     ProtocolError,
@@ -84,6 +85,8 @@ class ChildProcess:
         """Whether it takes no more requests, and ends with the one at work."""
         self.gone = asyncio.Event()
         """Set when it has ended or been killed: from then on it takes no request."""
+        self.missing_layers: Mapping[Layer, str] = {}
+        """What its cell lacks, and why."""
         self._tasks = [
             asyncio.create_task(self._watch()),
             asyncio.create_task(self._listen()),
@@ -133,6 +136,7 @@ class ChildProcess:
             raise FacesError(f"a detector process could not start: {reason}") from None
         if ready.refused:
             raise (ModelMissing if ready.model_missing else FacesError)(ready.refused)
+        self.missing_layers = ready.missing_layers
         log.debug("slot ready", child=self.pid, address_space_mib=ready.memory_bytes >> 20)
 
     async def ask(

@@ -7,12 +7,13 @@ a fresh one in its place, while the neighbours go on.
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
 from services.detector import metrics
+from services.detector.cell import Layer, hide_memory, lacking
 from services.detector.environment import child_environment
 from services.detector.pipe import Config, Request, frame_start
 from services.detector.process import ChildProcess, NotBegun, SlotAnswer
@@ -158,6 +159,7 @@ class Slots:
             ended = await asyncio.gather(*starting, return_exceptions=True)
             await asyncio.gather(*(one.close() for one in ended if isinstance(one, ChildProcess)))
             raise
+        _tell(children[0].missing_layers)
         for child in children:
             self._admit(child)
         return children
@@ -217,6 +219,14 @@ class Slots:
                 turn.set_exception(Unreachable(wrong))
 
 
+def _tell(missing: Mapping[Layer, str]) -> None:
+    """Say once what holds the children, and what does not: their kernel is the same for all."""
+    for layer in Layer:
+        metrics.CELL.labels(layer).set(layer not in missing)
+    if missing:
+        log.warning("slots are not fully confined", lacking=lacking(missing))
+
+
 @asynccontextmanager
 async def open_slots(config: Config, count: int, task_timeout: float) -> AsyncIterator[Slots]:
     """Slots that are ready; when the block ends their processes do.
@@ -225,6 +235,8 @@ async def open_slots(config: Config, count: int, task_timeout: float) -> AsyncIt
         ModelMissing: the model's weights are not there.
         FacesError: the processes cannot work with these settings, and why.
     """
+    with suppress(OSError):  # then the children cannot either, and `_tell` says so
+        hide_memory()  # from what runs in the slots, which is of the same user
     slots = Slots(config, count, task_timeout)
     children = await slots.start()
     keepers = [asyncio.create_task(slots.keep(child)) for child in children]

@@ -24,6 +24,7 @@ def slot_config(settings: Settings) -> Config:
         max_pixels=settings.max_pixels,
         max_file_bytes=settings.max_file_bytes,
         pages_seconds=settings.task_timeout_seconds * PAGES_SHARE,
+        cell_required=settings.cell_required,
         allowed={FILES.kind: FILES.allow_list(settings)},
     )
 

@@ -20,6 +20,7 @@ from shared.recipe import Recipe
 from shared.service import main
 from shared.settings import Settings
 from tests.support import poison
+from tests.support.open_cell import leave_cell_open
 
 make_config = starting.slot_config
 
@@ -41,8 +42,15 @@ def process(
     return poison.process(told.get("action", "ok").encode(), recipe, model, limits, decoded)
 
 
+def load(name: str, models_dir: Path) -> Model | None:
+    """Before the cell would be closed: what is told here is written to a file."""
+    leave_cell_open()
+    return poison.load(name, models_dir)
+
+
 def slot_config(settings: Settings) -> Config:
-    hooks = {"process": "tests.support.gated_detector:process", "load": "tests.support.poison:load"}
+    here = "tests.support.gated_detector"
+    hooks = {"process": f"{here}:process", "load": f"{here}:load"}
     return make_config(settings).model_copy(update=hooks)
 
 

@@ -4,13 +4,24 @@ import io
 import warnings
 from collections.abc import Callable
 
-from PIL import AvifImagePlugin, Image, Jpeg2KImagePlugin, MpoImagePlugin, TiffImagePlugin
+from PIL import (
+    AvifImagePlugin,
+    Image,
+    Jpeg2KImagePlugin,
+    MpoImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from services.detector.formats.exif import orientation_of, parsed
 from services.detector.formats.format import Header, damaged
 
-# Imported for what they register, so that opening never searches for more plugins.
-_PLUGINS = (AvifImagePlugin, Jpeg2KImagePlugin, MpoImagePlugin, TiffImagePlugin)
+# Imported for what they register, so that opening never searches for more plugins: in a closed cell
+# it would find none.
+_PLUGINS = (AvifImagePlugin, Jpeg2KImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)
+
+# One slot, one thread: in a closed cell no other can be started.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 # The size that a file claims is checked against a setting before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None

@@ -5,6 +5,7 @@ file of weights (None where they come with an installed package) and gives the m
 """
 
 import hashlib
+import os
 from importlib import import_module
 from pathlib import Path
 
@@ -13,7 +14,18 @@ from services.detector.models.pull import pull
 from shared.errors import ModelMissing, SettingsError
 from shared.model_table import MODELS, ModelEntry
 
-__all__ = ["Detections", "Model", "Pixels", "load", "pull"]
+__all__ = ["Detections", "Model", "Pixels", "import_ahead", "load", "pull"]
+
+# Since 1.29 onnxruntime tells its maker about each process that loads it, from threads of its own,
+# and keeps an id in the home folder (its docs/Privacy.md). It reads this when it is imported.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
+def import_ahead(models_dir: Path) -> None:
+    """Import the modules of all models that could be loaded: a closed cell maps no machine code."""
+    for entry in MODELS.values():
+        if not entry.sha256 or (models_dir / entry.file).is_file():
+            import_module(f"{__name__}.{entry.name}")
 
 
 def load(name: str, models_dir: Path) -> Model:
@@ -28,7 +40,13 @@ def load(name: str, models_dir: Path) -> Model:
         raise SettingsError(f"model {name!r}: there is {', '.join(MODELS)}")
     weights = _checked(entry, models_dir) if entry.sha256 else None
     # Imported only where it is chosen: a slot pays only for the libraries that it uses.
-    module = import_module(f"{__name__}.{entry.name}")
+    try:
+        module = import_module(f"{__name__}.{entry.name}")
+    except ImportError:
+        raise ModelMissing(
+            f"model {entry.name}: its weights came after this process was confined; restart the "
+            f"detector"
+        ) from None
     model: Model = module.load(weights)
     return model
 
