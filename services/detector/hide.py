@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.random import default_rng  # numpy loads it late: too late for a closed cell
 from numpy.typing import NDArray
 
 from services.detector.models.model import Floats, Pixels
@@ -128,7 +129,7 @@ def _mosaic(around: Pixels, strength: float) -> Pixels:
     """A few cells, of uneven brightness so that they look like a mosaic; always the same ones."""
     cells = round(FINEST_MOSAIC + (COARSEST_MOSAIC - FINEST_MOSAIC) * strength)
     coarse = cv2.resize(around, (cells, cells), interpolation=cv2.INTER_AREA).astype(np.float32)
-    jitter = np.random.default_rng(cells).uniform(-MOSAIC_JITTER, MOSAIC_JITTER, (cells, cells, 1))
+    jitter = default_rng(cells).uniform(-MOSAIC_JITTER, MOSAIC_JITTER, (cells, cells, 1))
     return np.clip(coarse + jitter, 0, 255).astype(np.uint8)
 
 

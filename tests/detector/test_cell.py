@@ -95,7 +95,7 @@ PROCESSES = {
     "forks": Attempt("forked()", NO_PROCESS),
     "forks twice": Attempt("forked_twice()", NO_PROCESS),
     "starts a program": Attempt("spawned()", (LANDLOCK, *NO_PROCESS)),
-    "becomes a program": Attempt("os.execv('/bin/true', ['true'])", (LANDLOCK, SECCOMP)),
+    "becomes a program": Attempt("os.execv('{beside}/program', ['it'])", (LANDLOCK, SECCOMP)),
     "starts a thread": Attempt("threaded()", NO_PROCESS),
     "signals its parent": Attempt("os.kill({pid}, 0)", (LANDLOCK, SECCOMP), 6),
     "signals everybody": Attempt("os.kill(-{group}, 0)", (LANDLOCK, SECCOMP), 6),
@@ -173,6 +173,8 @@ def outside(tmp_path: Path) -> Iterator[Outside]:
     beside.mkdir()
     for name in ("picture.jpg", *(f"{what}-{n}" for what in ("gone", "old") for n in range(99))):
         (beside / name).write_bytes(b"private")
+    (beside / "program").write_bytes(b"in no format of programs")
+    (beside / "program").chmod(0o755)
     (weights / "link").symlink_to(beside / "picture.jpg")
     name = f"faces-{os.getpid()}"
     with (

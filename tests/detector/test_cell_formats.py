@@ -1,0 +1,177 @@
+"""A closed cell takes nothing from a picture: what is found and drawn inside is what is outside."""
+
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from services.detector.formats import READABLE
+from services.detector.models import load, pull
+from services.detector.picture import process
+from services.detector.pipe import Config, Reply, Request
+from services.detector.processed import Processed
+from services.detector.slots import Slots, open_slots
+from shared.messages import Status
+from shared.model_table import MODELS
+from shared.reasons import Reason
+from shared.recipe import Mode, Recipe
+from tests.detector.test_decode import FILES
+from tests.support.kernel_without import children_on
+from tests.support.pictures import (
+    EXIF_BLOCK,
+    GPS,
+    LIMITS,
+    ORIENTATION,
+    animated,
+    astronaut,
+    encoded,
+    recipe,
+    stored_as,
+)
+
+
+def frames() -> list[Image.Image]:
+    turned = astronaut().transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return [astronaut(), Image.new("RGB", (512, 400)), turned]
+
+
+def told_much() -> bytes:
+    """A JPEG that is stored turned, with EXIF, a place, a date and a colour profile."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    exif.get_ifd(EXIF_BLOCK)[36867] = "2019:06:01 12:00:00"
+    exif.get_ifd(GPS)[1] = "N"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return encoded(stored_as(astronaut(), 6), "JPEG", exif=exif, icc_profile=profile)
+
+
+def damaged(kind: str) -> bytes:
+    noise = np.random.default_rng(7).integers(0, 256, (96, 128, 3), np.uint8)
+    content = encoded(Image.fromarray(noise), kind)
+    return content[: len(content) // 2]
+
+
+PICTURES: dict[str, Callable[[], bytes]] = {
+    **FILES,
+    **{
+        f"{kind} of three": lambda kind=kind: animated(kind, frames())
+        for kind in ("TIFF", "GIF", "WEBP", "AVIF", "PNG")
+    },
+    "JPEG that tells much": told_much,
+    "TIFF of JPEG": lambda: encoded(astronaut(), "TIFF", compression="jpeg"),
+    "TIFF deflated": lambda: encoded(astronaut(), "TIFF", compression="tiff_adobe_deflate"),
+    **{
+        f"{kind} cut off": lambda kind=kind: damaged(kind)
+        for kind in ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "JPEG2000", "PPM")
+    },
+    "nothing": lambda: b"",
+    "no picture": lambda: b"a letter",
+}
+
+
+@asynccontextmanager
+async def confined(model: str, models_dir: Path) -> AsyncIterator[Slots]:
+    """A child that may start only in a whole cell."""
+    config = Config(
+        model=model,
+        models_dir=models_dir,
+        memory_bytes=3 << 30,
+        max_pixels=LIMITS.max_pixels,
+        max_file_bytes=1 << 28,
+        cell_required=True,
+    )
+    async with open_slots(config, 1, 600) as slots:
+        yield slots
+
+
+async def asked(slots: Slots, wanted: Recipe, content: bytes) -> tuple[Reply, tuple[bytes, ...]]:
+    answer = await slots.ask(Request(recipe=wanted), content)
+    return answer.reply, answer.pictures
+
+
+def agrees(reply: Reply, pictures: tuple[bytes, ...], done: Processed) -> bool:
+    """Whether what came out of a cell is what comes out without one."""
+    outside = (Status(done.status), done.reason, done.faces, done.searched, done.taken)
+    inside = (reply.status, reply.reason, reply.faces, reply.searched, reply.taken)
+    drawn = () if done.annotated is None else (done.annotated,)
+    return reply.kind == "done" and inside == outside and pictures == (*drawn, *done.crops)
+
+
+def test_every_format_is_tried() -> None:
+    assert {one for one in READABLE if any(kind.startswith(one) for kind in PICTURES)} == {
+        *READABLE
+    }
+
+
+async def test_every_kind_of_file_comes_out_of_a_cell_as_without_one(tmp_path: Path) -> None:
+    haar = load("haar", tmp_path)
+    wanted = recipe(crops=True)
+    wrong = []
+    async with confined("haar", tmp_path) as slots:
+        for kind, content in ((kind, make()) for kind, make in PICTURES.items()):
+            reply, pictures = await asked(slots, wanted, content)
+            if not agrees(reply, pictures, process(content, wanted, haar, LIMITS)):
+                wrong.append(f"{kind}: {reply.kind} {reply.status} {reply.reason}")
+        assert not wrong
+        assert len(slots.pids) == 1
+
+
+async def test_faces_are_hidden_in_every_way_in_a_cell(tmp_path: Path) -> None:
+    haar = load("haar", tmp_path)
+    content = told_much()
+    async with confined("haar", tmp_path) as slots:
+        for mode in Mode:
+            wanted = recipe(mode=mode, crops=True, keep_location=True)
+            reply, pictures = await asked(slots, wanted, content)
+            assert reply.faces
+            assert agrees(reply, pictures, process(content, wanted, haar, LIMITS)), mode
+
+
+async def test_another_model_than_the_first_is_loaded_in_a_closed_cell(
+    sample_models: Path, tmp_path: Path
+) -> None:
+    shutil.copy(sample_models / MODELS["yunet"].file, tmp_path)
+    for first, then in (("yunet", "haar"), ("haar", "yunet")):
+        async with confined(first, tmp_path) as slots:
+            for model in (first, then):
+                reply, _ = await asked(slots, recipe(model), FILES["JPEG"]())
+                assert (reply.status, reply.reason) == (Status.FACES, ""), (first, model)
+
+
+async def test_centerface_works_in_a_cell(tmp_path: Path) -> None:
+    pull("centerface", tmp_path, lambda _: None)
+    async with confined("centerface", tmp_path) as slots:
+        reply, pictures = await asked(slots, recipe("centerface", crops=True), FILES["JPEG"]())
+    assert (reply.status, reply.reason, len(pictures)) == (Status.FACES, "", 2)
+
+
+async def test_weights_that_come_after_the_cell_was_closed_ask_for_a_restart(
+    sample_models: Path, tmp_path: Path
+) -> None:
+    async with confined("haar", tmp_path) as slots:
+        shutil.copy(sample_models / MODELS["yunet"].file, tmp_path)
+        reply, _ = await asked(slots, recipe("yunet"), FILES["JPEG"]())
+    assert (reply.kind, reply.code) == ("retry", Reason.NO_MODEL)
+    assert "restart the detector" in reply.reason
+
+
+@pytest.mark.parametrize("layer", ["landlock", "seccomp"])
+async def test_pictures_are_searched_also_where_a_layer_is_missing(
+    layer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children_on(monkeypatch, tmp_path, layer)
+    config = Config(
+        model="haar",
+        models_dir=tmp_path,
+        memory_bytes=3 << 30,
+        max_pixels=LIMITS.max_pixels,
+        max_file_bytes=1 << 28,
+    )
+    async with open_slots(config, 1, 600) as slots:
+        for kind in ("JPEG", "AVIF of three", "PNG of three"):
+            reply, _ = await asked(slots, recipe(), PICTURES[kind]())
+            assert reply.faces, kind
