@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,10 @@ from tests.support.pictures import (
 )
 
 
-def frames() -> list[Image.Image]:
+def three(kind: str) -> bytes:
+    """An animation, or a document: a face, nothing, and the face turned round."""
     turned = astronaut().transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return [astronaut(), Image.new("RGB", (512, 400)), turned]
+    return animated(kind, [astronaut(), Image.new("RGB", (512, 400)), turned])
 
 
 def told_much() -> bytes:
@@ -57,15 +59,12 @@ def damaged(kind: str) -> bytes:
 
 PICTURES: dict[str, Callable[[], bytes]] = {
     **FILES,
-    **{
-        f"{kind} of three": lambda kind=kind: animated(kind, frames())
-        for kind in ("TIFF", "GIF", "WEBP", "AVIF", "PNG")
-    },
+    **{f"{kind} of three": partial(three, kind) for kind in ("TIFF", "GIF", "WEBP", "AVIF", "PNG")},
     "JPEG that tells much": told_much,
     "TIFF of JPEG": lambda: encoded(astronaut(), "TIFF", compression="jpeg"),
     "TIFF deflated": lambda: encoded(astronaut(), "TIFF", compression="tiff_adobe_deflate"),
     **{
-        f"{kind} cut off": lambda kind=kind: damaged(kind)
+        f"{kind} cut off": partial(damaged, kind)
         for kind in ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "JPEG2000", "PPM")
     },
     "nothing": lambda: b"",

@@ -138,6 +138,7 @@ def traced(pid: int) -> None:
 def memory_of(pid: int) -> None:
     """process_vm_readv(2) of a page that both have, the code of the C library."""
     address = ctypes.cast(linux.libc().getpid, ctypes.c_void_p).value
+    assert address
     vector = (ctypes.c_size_t * 2)(address, 8)
     into = ctypes.create_string_buffer(8)
     mine = (ctypes.c_size_t * 2)(ctypes.addressof(into), 8)
