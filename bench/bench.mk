@@ -8,7 +8,7 @@
 PEERS := celery streaq taskiq arq tutorial deface face_recognition
 PEERS_READY := $(PEERS:%=bench/.venv-%/.installed)
 
-.PHONY: bench bench-queue bench-scale bench-latency bench-two-buckets accuracy bench-peers $(PEERS:%=bench-peer-%)
+.PHONY: bench bench-queue bench-scale bench-latency bench-two-buckets bench-cell accuracy bench-peers $(PEERS:%=bench-peer-%)
 
 bench: $(READY) ## Images a second beside a bare pool and the peers; other pictures: IMAGES=
 	@$(BIN)/python -m bench.throughput $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
@@ -21,6 +21,9 @@ bench-scale: $(READY) ## A million waiting; how many detectors one Redis carries
 
 bench-latency: $(READY) ## One image into an idle suite; time to the first result of a run.
 	@$(BIN)/python -m bench.latency $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
+
+bench-cell: $(READY) ## What a closed cell costs a slot: to be ready, and a picture.
+	@$(BIN)/python -m bench.cell $(if $(IMAGES),"$(IMAGES)") $(ARGS)
 
 bench-two-buckets: $(READY) ## What a bucket that falls silent costs the pictures of another.
 	@$(BIN)/python -m bench.two_buckets $(ARGS)

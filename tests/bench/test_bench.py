@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from bench import (
+    cell,
     chart,
     contenders,
     latency,
@@ -27,6 +28,7 @@ from bench.backlog import fill, messages
 from bench.material import Weights
 from shared.messages import ImageMessage
 from shared.streams.keys import IMAGES, Keys
+from tests.support.pictures import astronaut, encoded
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -158,6 +160,15 @@ def test_the_scale_measurement_empties_its_backlog(capsys: pytest.CaptureFixture
     assert float(str(row["memory_after_mib"])) < float(str(row["memory_full_mib"])) + 1
     scale.main(["--backlogs", "--detectors", "1", "--seconds", "0.5"])
     assert "by reference" in capsys.readouterr().out
+
+
+def test_closed_and_open_cells_are_measured_beside_each_other(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FACES_MODEL", "haar")
+    (tmp_path / "face.jpg").write_bytes(encoded(astronaut(), "JPEG"))
+    cell.main([str(tmp_path), "--pictures", "2", "--rounds", "1"])
+    assert "until ready: closed" in capsys.readouterr().out
 
 
 def test_two_buckets_are_measured_beside_each_other(

@@ -1,6 +1,8 @@
 """The face models: what they find, that their weights are checked, how two scales are fused."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -19,6 +21,8 @@ from services.detector.search import scaled_down, search, sizes
 from shared.errors import ModelMissing, SettingsError
 from shared.model_table import MODELS
 from tests.support.pictures import LIMITS, astronaut, encoded, recipe
+
+PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -284,3 +288,26 @@ def test_haar_alone_is_enough_for_a_machine_without_weights(tmp_path: Path) -> N
     done = process(encoded(astronaut(), "PNG"), recipe(), load("haar", tmp_path), LIMITS)
     assert done.status == "faces"
     assert done.faces[0].landmarks == ()
+
+
+def test_loading_a_model_leaves_no_trace_and_starts_no_thread(
+    sample_models: Path, tmp_path: Path
+) -> None:
+    """onnxruntime tells its maker who loads it, unless it is told not to."""
+    program = (
+        "import sys, pathlib; from services.detector.models import load\n"
+        "model = load('yunet', pathlib.Path(sys.argv[1]))\n"
+        "tasks = pathlib.Path('/proc/self/task')\n"
+        "print(len(list(tasks.iterdir())) if tasks.exists() else 1)"
+    )
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)}
+    one_thread = {"OPENBLAS_NUM_THREADS": "1"}
+    told = subprocess.run(
+        [sys.executable, "-c", program, str(sample_models)],
+        env=home | one_thread,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.split() == ["1"]
+    assert not list(tmp_path.iterdir())

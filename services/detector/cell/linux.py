@@ -1,6 +1,7 @@
 """System calls of Linux that Python's library has no function for; each failure is an OSError."""
 
 import ctypes
+import errno
 import os
 import sys
 
@@ -28,6 +29,8 @@ def call(number: int, *arguments: object) -> int:
     Raises:
         OSError: the kernel refused it, or does not know it.
     """
+    if not ON_LINUX:  # where the same number is another call
+        raise OSError(errno.ENOSYS, "only Linux has it")
     function = libc().syscall
     function.restype = ctypes.c_long
     words = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
