@@ -15,7 +15,7 @@ from typing import Annotated, BinaryIO, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
 
-from services.detector.cell import Layer
+from services.detector.cell import WHY_LIMIT, Layer
 from services.detector.taken import Taken
 from shared import fields
 from shared.messages import FACES_LIMIT, PAGES_LIMIT, Face, Kind, Page, Status
@@ -76,7 +76,7 @@ class Ready(_Header):
     refused: Annotated[str, Field(max_length=2000)] = ""
     model_missing: bool = False
     memory_bytes: int = 0
-    missing_layers: dict[Layer, Annotated[str, Field(max_length=300)]] = {}
+    missing_layers: dict[Layer, Annotated[str, Field(max_length=WHY_LIMIT)]] = {}
 
 
 class Request(_Header):

@@ -39,20 +39,20 @@ def landlock_abi() -> int:
 class Attempt:
     """An expression for the child, and the layers of which each alone refuses it.
 
-    `abi` is the version of Landlock from which on it does. `parent`: the parent's own memory is
-    hidden, which refuses it without any layer.
+    `abi` is the version of Landlock from which on it does. `hidden`: what a process hides of itself
+    refuses it without any layer.
     """
 
     expression: str
     layers: tuple[Layer, ...]
     abi: int = 1
-    parent: bool = False
+    hidden: bool = False
 
     def refused_by(self, held: set[Layer]) -> bool:
         layers = set(self.layers) & held
         if self.abi > landlock_abi():
             layers.discard(LANDLOCK)
-        return bool(layers) or self.parent
+        return bool(layers) or self.hidden
 
 
 NO_PROCESS = (SECCOMP,) if ROOT else (SECCOMP, LIMITS)
@@ -67,10 +67,12 @@ FILES = {
     "lists the checkout": Attempt(f"os.listdir('{PROJECT}')", (LANDLOCK,)),
     "climbs out of the weights": Attempt("read('{weights}/../beside/picture.jpg')", (LANDLOCK,)),
     "reads by a link": Attempt("read('{weights}/link')", (LANDLOCK,)),
-    "reads by another's root": Attempt("os.listdir('/proc/{pid}/root')", (LANDLOCK,), parent=True),
+    "reads by another's root": Attempt("os.listdir('/proc/{pid}/root')", (LANDLOCK,), hidden=True),
     "reads the parent's environment": Attempt("read('/proc/{pid}/environ')", (LANDLOCK,), 1, True),
     "reads the parent's memory": Attempt("read('/proc/{pid}/mem')", (LANDLOCK,), 1, True),
-    "reads its own environment": Attempt("read('/proc/self/environ')", (LANDLOCK,)),
+    "reads its own environment": Attempt(
+        "read('/proc/self/environ')", (LANDLOCK,), hidden=not ROOT
+    ),
 }
 WRITES = {
     "makes a file": Attempt("made('{beside}/new')", (LANDLOCK, SECCOMP)),
@@ -240,14 +242,21 @@ async def test_a_child_reads_its_own_source_and_the_weights(outside: Outside) ->
         assert "Image.py" in await attempt(slots, "os.listdir(__import__('PIL').__path__[0])")
 
 
-@pytest.mark.parametrize("layer", ["landlock", "seccomp"])
+EACH_LAYER = pytest.mark.parametrize(
+    ("lacks", "layer"),
+    [("landlock", LANDLOCK), ("seccomp", SECCOMP), ("capset", LIMITS)],
+)
+"""A call that the kernel lacks, and the layer that it takes away."""
+
+
+@EACH_LAYER
 async def test_a_kernel_that_lacks_a_layer_is_told_once_with_what_that_means(
-    layer: str, outside: Outside, monkeypatch: pytest.MonkeyPatch
+    lacks: str, layer: Layer, outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    children_on(monkeypatch, outside.beside, layer)
+    children_on(monkeypatch, outside.beside, lacks)
     told = recorded(monkeypatch, "services.detector.slots")
     async with slots_of(outside):
-        pass
+        assert held() == set(Layer) - {layer}
     [(_, fields)] = told.said
     assert f"no {layer} (Function not implemented): a picture that takes over" in fields["lacking"]
     assert "Linux with Landlock (5.13 or newer)" in fields["lacking"]
@@ -262,11 +271,11 @@ async def test_a_whole_cell_is_nothing_to_tell(
     assert not told.said
 
 
-@pytest.mark.parametrize("layer", ["landlock", "seccomp"])
+@EACH_LAYER
 async def test_where_a_whole_cell_is_required_nothing_starts_without_a_layer(
-    layer: str, outside: Outside, monkeypatch: pytest.MonkeyPatch
+    lacks: str, layer: Layer, outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    children_on(monkeypatch, outside.beside, layer)
+    children_on(monkeypatch, outside.beside, lacks)
     with pytest.raises(FacesError, match=rf"FACES_CELL_REQUIRED: no {layer} \("):
         async with slots_of(outside, required=True):
             pytest.fail("it started")

@@ -16,7 +16,11 @@ from services.detector.cell import bpf, calls, linux, seccomp
 def install(*names: str) -> None:
     """From now on this process, and what it becomes, has a kernel without these."""
     machine = calls.machine()
-    numbers = {"landlock": linux.LANDLOCK_CREATE_RULESET, "seccomp": calls.SECCOMP[machine]}
+    numbers = {
+        "landlock": linux.LANDLOCK_CREATE_RULESET,
+        "seccomp": calls.SECCOMP[machine],
+        "capset": {calls.X86_64: 126, calls.AARCH64: 91}[machine],
+    }
     made: list[bpf.Instruction] = [(bpf.LOAD, 0, 0, bpf.NUMBER)]
     for name in names:
         made += [(bpf.EQUAL, 0, 1, numbers[name]), (bpf.ANSWER, 0, 0, bpf.error(errno.ENOSYS))]

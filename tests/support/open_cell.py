@@ -1,5 +1,6 @@
 """A child whose cell stays open, for tests in which it reads and writes files of theirs."""
 
+import resource
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,9 +9,10 @@ from services.detector.cell import Cell
 
 
 def leave_cell_open() -> None:
-    """To be called in a child, before it would close its cell."""
+    """To be called in a child, before it would close its cell: only its memory will be limited."""
 
-    def close_cell(_: int, readable: Iterable[Path]) -> Cell:
+    def close_cell(address_space: int, readable: Iterable[Path]) -> Cell:
+        resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
         return Cell({})
 
     child = vars(sys.modules["__main__"])

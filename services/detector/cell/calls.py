@@ -132,7 +132,7 @@ def machine() -> str:
     name = platform.machine()
     if name not in AUDIT_ARCH or sys.maxsize < 1 << 32:
         raise OSError(
-            0, f"no table of system calls for {name} with {sys.maxsize.bit_length() + 1} bits"
+            f"no table of system calls for {name} with {sys.maxsize.bit_length() + 1} bits"
         )
     return name
 

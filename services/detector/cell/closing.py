@@ -26,6 +26,8 @@ WITHOUT = {
 }
 """What it means that a layer is missing, in words for people."""
 
+WHY_LIMIT = 300
+
 REMEDY = (
     "Linux with Landlock (5.13 or newer) and seccomp on x86_64 or aarch64 has all layers, also in "
     "containers with their runtime's default profile"
@@ -60,8 +62,8 @@ def close_cell(address_space: int, readable: Iterable[Path]) -> Cell:
     for layer, close in steps.items():
         try:
             close()
-        except (OSError, AttributeError) as error:  # AttributeError: a C library without the call
-            missing[layer] = getattr(error, "strerror", None) or str(error)
+        except OSError as error:
+            missing[layer] = (error.strerror or str(error))[:WHY_LIMIT]
     return Cell(missing)
 
 

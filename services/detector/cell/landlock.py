@@ -8,7 +8,6 @@ import ctypes
 import os
 import struct
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from services.detector.cell import linux
@@ -51,7 +50,7 @@ def attributes(abi: int) -> bytes:
 def allow_only(readable: Iterable[Path]) -> None:
     """From now on this process reads these files, and files below these folders, and no others.
 
-    What is not there is passed over. What is open already stays so.
+    What is not there, or cannot be opened, is passed over. What is open already stays so.
 
     Raises:
         OSError: this kernel has no Landlock, or refused it.
@@ -61,15 +60,17 @@ def allow_only(readable: Iterable[Path]) -> None:
     rules = linux.call(linux.LANDLOCK_CREATE_RULESET, refused, len(refused), 0)
     try:
         for path in readable:
-            with suppress(FileNotFoundError):
-                _allow(rules, path)
+            _allow(rules, path)
         linux.call(linux.LANDLOCK_RESTRICT_SELF, rules, _threads_too(abi))
     finally:
         os.close(rules)
 
 
 def _allow(rules: int, path: Path) -> None:
-    handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # as unreadable as it is without a rule
     try:
         rights = _READ_FILE | _READ_DIR if path.is_dir() else _READ_FILE
         rule = struct.pack("=Qi", rights, handle)  # struct landlock_path_beneath_attr, packed
@@ -83,5 +84,5 @@ def _threads_too(abi: int) -> int:
     if abi >= _ALL_THREADS_SINCE:
         return _ALL_THREADS
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - names are all that is asked for
-        raise OSError(0, "threads were started before the cell was closed")
+        raise OSError("threads were started before the cell was closed")
     return 0

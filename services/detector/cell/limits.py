@@ -1,6 +1,7 @@
 """Limits of a child that it cannot raise again: setrlimit(2), soft and hard alike."""
 
 import resource
+from functools import partial
 
 from services.detector.cell import linux
 
@@ -19,23 +20,30 @@ def lower_limits(address_space: int) -> None:
     of processes is no limit (getrlimit(2)); every other one is, since root's capabilities go too.
 
     Raises:
-        OSError: the system refused one of the limits.
+        OSError: the system refused one of the limits; all others hold.
     """
     wanted = {"AS": address_space, "NOFILE": DESCRIPTORS} | dict.fromkeys(_NOTHING, 0)
-    for name, value in wanted.items():
-        kind = getattr(resource, f"RLIMIT_{name}", None)
-        if kind is not None:
-            _lower(kind, value)
+    steps = [partial(_lower, name, value) for name, value in wanted.items()]
     if linux.ON_LINUX:
-        linux.drop_capabilities()
-        linux.hide_memory()
+        steps += [partial(linux.drop_capabilities), partial(linux.hide_memory)]
+    refused = []
+    for step in steps:
+        try:
+            step()
+        except (OSError, ValueError, AttributeError) as error:  # a C library without the call
+            refused.append(getattr(error, "strerror", None) or str(error))
+    if refused:
+        raise OSError("; ".join(refused))
 
 
-def _lower(kind: int, value: int) -> None:
+def _lower(name: str, value: int) -> None:
+    kind = getattr(resource, f"RLIMIT_{name}", None)
+    if kind is None:
+        return
     _, hard = resource.getrlimit(kind)
     if hard != resource.RLIM_INFINITY:
         value = min(value, hard)
     try:
         resource.setrlimit(kind, (value, value))
-    except ValueError as error:  # macOS, of a limit that is below what is in use
-        raise OSError(0, str(error)) from None
+    except (OSError, ValueError) as error:
+        raise OSError(f"RLIMIT_{name}: {error}") from None

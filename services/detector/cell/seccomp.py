@@ -53,4 +53,4 @@ def install(instructions: list[bpf.Instruction], machine: str) -> None:
     number = calls.SECCOMP[machine]
     thread = linux.call(number, _SET_MODE_FILTER, _ALL_THREADS, ctypes.byref(program))
     if thread:
-        raise OSError(0, f"thread {thread} has a filter of its own")
+        raise OSError(f"thread {thread} has a filter of its own")
