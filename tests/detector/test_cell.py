@@ -289,3 +289,19 @@ async def test_a_thread_that_cannot_be_started_is_told_as_by_a_full_system(
         assert "can't start new thread" in await attempt(slots, "threaded()")
         assert os.strerror(errno.ENOSYS) in await attempt(slots, "linux.call(435, 0, 0)")
         assert os.strerror(errno.ENOSYS) in await attempt(slots, "linux.call(9999)")
+
+
+PR_GET_DUMPABLE = 3
+
+
+async def test_parent_and_child_are_hidden_from_other_processes_of_their_user(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children_on(monkeypatch, outside.beside, "seccomp")  # which would not let the child be asked
+    linux.prctl(linux.PR_SET_DUMPABLE, 1)
+    try:
+        async with slots_of(outside) as slots:
+            assert linux.libc().prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0
+            assert await attempt(slots, "linux.libc().prctl(3, 0, 0, 0, 0)") == "got 0"
+    finally:
+        linux.prctl(linux.PR_SET_DUMPABLE, 1)  # other tests may read of themselves
