@@ -1,21 +1,24 @@
 """What runs in a slot's process: `python -m services.detector.child`, fed through a pipe.
 
-It opens a file (or gets a picture's bytes), searches it and answers with what was drawn; one at a
-time, until its parent closes the pipe. It needs no network and no store: its parent has those.
+It gets a picture's bytes (or reads an open file that it is handed), searches it and answers with
+what was drawn; one at a time, until its parent closes the pipe. It opens no picture and needs no
+network and no store: its parent does and has those.
 """
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import cv2
 
 from services.detector.cell import address_space, begin, close_cell, lacking, take_pipes
+from services.detector.failures import Refused, TryAgain
+from services.detector.handing import childs_end, taken
 from services.detector.models import Model, import_ahead
 from services.detector.picture import Limits, Processed, nothing
 from services.detector.pipe import (
@@ -28,7 +31,7 @@ from services.detector.pipe import (
     write_credit,
     write_frame,
 )
-from services.detector.references import Refused, Rules, TryAgain, open_reference
+from services.detector.reading import read_whole
 from shared import fields
 from shared.errors import FacesError, ModelMissing
 from shared.messages import Status
@@ -36,8 +39,6 @@ from shared.model_table import MODELS
 from shared.printing import without_words
 from shared.reasons import Reason
 from shared.recipe import Recipe
-from shared.references import FILES
-from shared.urls import file_path
 
 Process = Callable[[bytes, Recipe, Model, Limits, Callable[[], None]], Processed]
 """A picture's bytes to what became of it, as `services.detector.picture.process`."""
@@ -62,20 +63,24 @@ class Worker:
         self._grant_credit = grant_credit
         self._process: Process = _named(config.process)
         self._load = _named(config.load)
-        self._rules = Rules(config.allowed, config.max_file_bytes)
         self._limits = Limits(config.max_pixels, config.pages_seconds)
         self._models: dict[str, Model] = {}
         self._model(config.model)
 
-    def answer(self, request: Request, content: bytes) -> tuple[Reply, tuple[bytes, ...]]:
-        """One picture's reply, and the pictures that go with it. Never raises."""
+    def answer(
+        self, request: Request, content: bytes, descriptor: int | None = None
+    ) -> tuple[Reply, tuple[bytes, ...]]:
+        """One picture's reply, and the pictures that go with it. Never raises.
+
+        A `descriptor`, of a picture that was handed over, is closed.
+        """
         start = time.perf_counter()
         try:
-            reply, pictures = self._searched(request, content)
+            reply, pictures = self._searched(request, content, descriptor)
         except Refused as refused:
-            reply, pictures = _answer("done", refused.reason, refused, refused.below), ()
+            reply, pictures = _answer("done", refused.reason, refused), ()
         except TryAgain as failed:
-            reply, pictures = _answer("retry", failed.reason, failed, failed.below), ()
+            reply, pictures = _answer("retry", failed.reason, failed), ()
         except ModelMissing as missing:
             reply, pictures = _answer("retry", Reason.NO_MODEL, missing), ()
         except FacesError as error:
@@ -90,11 +95,16 @@ class Worker:
             reply, pictures = _answer("retry", Reason.ERROR, text), ()
         return reply.model_copy(update={"total_ms": _since(start)}), pictures
 
-    def _searched(self, request: Request, content: bytes) -> tuple[Reply, tuple[bytes, ...]]:
+    def _searched(
+        self, request: Request, content: bytes, descriptor: int | None
+    ) -> tuple[Reply, tuple[bytes, ...]]:
         steps: dict[str, float] = {}
-        if request.source_uri is not None:
+        if descriptor is not None:
             start = time.perf_counter()
-            content = open_reference(request.source_uri, request.source_version, self._rules)
+            try:
+                content = read_whole(descriptor, request.version, self._config.max_file_bytes)
+            finally:
+                os.close(descriptor)
             steps["open"] = _since(start)
         model = self._model_of(request.recipe)
         processed = self._process(content, request.recipe, model, self._limits, self._grant_credit)
@@ -150,16 +160,10 @@ def _named(path: str) -> Any:  # Any: whatever the module holds under that name
     return getattr(import_module(module), name)
 
 
-def _answer(
-    kind: Literal["done", "retry", "memory"], code: Reason, told: object, below: str = ""
-) -> Reply:
-    """An answer without a result; `told` is the sentence, `below` as in `PictureFailed`."""
-    return Reply(
-        kind=kind,
-        code=code,
-        reason=str(told)[: fields.SHORT_TEXT_LIMIT] or "no reason given",
-        unreadable_below=below or None,
-    )
+def _answer(kind: Literal["done", "retry", "memory"], code: Reason, told: object) -> Reply:
+    """An answer without a result; `told` is the sentence."""
+    reason = str(told)[: fields.SHORT_TEXT_LIMIT] or "no reason given"
+    return Reply(kind=kind, code=code, reason=reason)
 
 
 def _since(start: float) -> float:
@@ -185,18 +189,13 @@ def _start(config: Config, grant_credit: Callable[[], None]) -> tuple[Worker | N
             f"detector process holds {held >> 20} MiB of address space before its first picture"
         )
     import_ahead(config.models_dir)
-    cell = close_cell(config.memory_bytes, [config.models_dir, *_roots(config)])
+    cell = close_cell(config.memory_bytes, [config.models_dir])
     if config.cell_required and cell.missing:
         return None, Ready(refused=f"FACES_CELL_REQUIRED: {lacking(cell.missing)}")
     return worker, Ready(memory_bytes=held, missing_layers=dict(cell.missing))
 
 
-def _roots(config: Config) -> list[Path]:
-    """The folders of files that are opened here."""
-    return [Path(os.fsdecode(file_path(uri))) for uri in config.allowed.get(FILES.kind, ())]
-
-
-def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
+def serve(incoming: BinaryIO, outgoing: BinaryIO, files: socket.socket) -> None:
     """Answer requests until the parent closes the pipe."""
     first = read_frame(incoming, Config)
     if first is None:
@@ -204,7 +203,8 @@ def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
     worker, ready = _start(first[0], partial(write_credit, outgoing))
     write_frame(outgoing, ready)
     while worker is not None and (frame := read_frame(incoming, Request)) is not None:
-        reply, pictures = worker.answer(*frame)
+        descriptor = taken(files) if frame[0].handed else None
+        reply, pictures = worker.answer(*frame, descriptor)
         del frame
         write_frame(outgoing, reply, pictures)
 
@@ -213,9 +213,10 @@ def main() -> None:
     """Confine this process, then serve its parent."""
     begin()
     incoming, outgoing = take_pipes(PIPE_BYTES)
+    files = childs_end(int(sys.argv[1]))
     cv2.setNumThreads(1)
     try:
-        serve(incoming, outgoing)
+        serve(incoming, outgoing, files)
     except BrokenPipeError:
         sys.exit(0)  # the parent is gone: nobody reads the answer
 

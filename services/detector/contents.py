@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import ClassVar, Protocol
 
 from services.detector.failures import Refused
+from services.detector.references import Opened
 from services.detector.room import Room
 from shared.messages import ImageMessage, Payload
 from shared.reasons import Reason
@@ -34,7 +35,7 @@ class Reads(Protocol):
 
     scheme: ClassVar[Scheme]
 
-    def content(self, uri: str, version: str) -> AbstractAsyncContextManager[bytes | None]:
+    def content(self, uri: str, version: str) -> AbstractAsyncContextManager[bytes | Opened]:
         """As `Contents.of`."""
         ...
 
@@ -47,8 +48,8 @@ class Contents:
         self._by_reference = {reads.scheme: reads for reads in by_reference}
         self._room = room
 
-    def of(self, message: ImageMessage) -> AbstractAsyncContextManager[bytes | None]:
-        """A picture's bytes, which take room until the block ends; None: a slot opens its file.
+    def of(self, message: ImageMessage) -> AbstractAsyncContextManager[bytes | Opened]:
+        """A picture's bytes, which take room until the block ends, or its open file, for a slot.
 
         They are there before a slot is free, so that none waits for them.
 

@@ -11,6 +11,7 @@ from services.detector.keeping import Keeping
 from services.detector.pipe import Reply, Request
 from services.detector.process import SlotAnswer, SlotCrashed
 from services.detector.put_off import PutOff
+from services.detector.references import Opened
 from services.detector.roots import Roots
 from services.detector.slots import Slots
 from shared import fields
@@ -30,12 +31,15 @@ from shared.settings import Settings
 from shared.stores.objects import ObjectRefused
 from shared.streams.stage import Done, Outcome, Output, Retry, Work
 
+CANNOT_BE_READ = {Reason.GONE, Reason.UNREADABLE}
+"""What a slot says of a file that its folder may be at fault for."""
+
 
 class Detector:
     """Handles image messages: gets the bytes, asks a slot, tells what became of it.
 
-    This process never decodes a picture and reads no file by reference: its children do. (Of one
-    that they could read it may read a byte, to see whether its volume still answers.)
+    This process opens files by reference, decodes no picture and reads no file: its children do.
+    (Of one that they could read it may read a byte, to see whether its volume still answers.)
     """
 
     def __init__(
@@ -80,29 +84,28 @@ class Detector:
             Refused, TryAgain, SlotCrashed: this attempt failed.
             PutOff: what the picture is in does not answer.
         """
-        async with self._contents.of(message) as content:
-            request = Request(
-                recipe=message.recipe,
-                source_uri=message.source_uri if content is None else None,
-                source_version=message.source_version if content is None else "",
-            )
-            answer = await self._asked(request, content or b"")
-        if request.source_uri and answer.reply.unreadable_below:
-            await self._roots.judge(answer.reply.unreadable_below)
+        answer, below = await self._asked(message)
+        if below and answer.reply.code in CANNOT_BE_READ:
+            await self._roots.judge(below)
             # What could not be read in an outage that has just ended is nobody's fault either.
-            answer = await self._asked(request, b"")
-        if request.source_uri and answer.reply.size:
-            self._roots.read(request.source_uri)
+            answer, below = await self._asked(message)
+        if below and answer.reply.size:
+            self._roots.read(message.source_uri or "")
         return answer
 
-    async def _asked(self, request: Request, content: bytes) -> SlotAnswer:
-        """As `Slots.ask`; PutOff where a slot took too long because of a folder."""
-        try:
-            return await self._slots.ask(request, content)
-        except SlotCrashed as crashed:
-            if crashed.cause == "timeout" and request.source_uri:
-                await self._roots.judge(self._roots.of(request.source_uri))
-            raise
+    async def _asked(self, message: ImageMessage) -> tuple[SlotAnswer, str]:
+        """What a slot says, and the allowed folder of the file that it read ('' where there is
+        none); PutOff also where it took too long because of that folder."""
+        async with self._contents.of(message) as content:
+            if not isinstance(content, Opened):
+                return await self._slots.ask(Request(recipe=message.recipe), content), ""
+            request = Request(recipe=message.recipe, handed=True, version=message.source_version)
+            try:
+                return await self._slots.ask(request, content), content.below
+            except SlotCrashed as crashed:
+                if crashed.cause == "timeout":
+                    await self._roots.judge(content.below)
+                raise
 
     async def _done(self, work: Work[ImageMessage], answer: SlotAnswer) -> Outcome:
         """The result, with its pictures; or after they were put, where the writer does not."""

@@ -12,10 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from services.detector import metrics
-from services.detector.failures import Refused, TryAgain
+from services.detector.failures import Refused, TryAgain, changed, too_large
 from services.detector.listening import Listening
 from services.detector.put_off import PutOff
-from services.detector.references.opener import changed, too_large
 from services.detector.room import Room, Share
 from shared.errors import SettingsError, Unreachable
 from shared.identity import object_version

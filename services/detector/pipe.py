@@ -3,17 +3,26 @@
 A frame is two lengths (big endian: 4 bytes for the header, 8 for the payload), a JSON header and
 a payload. The parent sends a `Config`, the child answers `Ready`. From then on each `Request` is
 answered by one `Reply`. Before it an empty frame may come: a *credit* for one more request. A
-child works on pictures from strangers, so what it says is validated and bounded. Both ends are of
-one program: frames have no version.
+child works on pictures from strangers, so what it says is validated and bounded before it takes
+memory or time. Both ends are of one program: frames have no version.
 """
 
 import asyncio
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    NonNegativeInt,
+    ValidationError,
+    model_validator,
+)
 
 from services.detector.cell import WHY_LIMIT, Layer
 from services.detector.taken import Taken
@@ -23,11 +32,19 @@ from shared.recipe import Recipe
 
 PREFIX = struct.Struct(">IQ")
 
-HEADER_LIMIT_BYTES = 4 << 20
-"""A reply with the most faces kept is below 1 MiB."""
+HEADER_LIMIT_BYTES = 2 << 20
+"""A reply with the most faces and pages, and all that may be said of each, has 1.4 MB."""
 
-PAYLOAD_LIMIT_BYTES = 1 << 30
-"""Annotated picture and crops of one image, together."""
+HEADER_LIMIT_COMMAS = 1 << 16
+"""Most commas in a header: the same reply has 40,000. They bound the time to parse one. (4 MiB of
+`"faces":[{},{},...` took 55 s and 5 GB, since each was reported with each field that it lacks.)"""
+
+PAYLOAD_LIMIT_BYTES = 128 << 20
+"""Most bytes that a child may answer: annotated picture and crops of one image, together. What its
+parent sends is bounded by FACES_MAX_FILE_BYTES and FACES_INLINE_LIMIT_BYTES, before it is read."""
+
+PIECE_BYTES = 1 << 20
+"""A picture larger than this is received in pieces, and so is in memory once and not twice."""
 
 PIPE_BYTES = 1 << 20
 """Room asked for in each pipe, so that a typical picture passes in one piece."""
@@ -49,9 +66,8 @@ class Config(_Header):
     """What a child needs to know once; it gets no settings through its environment.
 
     `process` and `load` are `module:function`: what is done with one picture, and how a model is
-    loaded. `allowed` is what a child may open, of each kind of reference, as URIs.
-    `pages_seconds` is for how long the pages of one document are searched. With `cell_required` a
-    child whose cell lacks a layer does not start.
+    loaded. `pages_seconds` is for how long the pages of one document are searched. With
+    `cell_required` a child whose cell lacks a layer does not start.
     """
 
     model: str
@@ -60,7 +76,6 @@ class Config(_Header):
     max_pixels: int
     max_file_bytes: int
     pages_seconds: float = 30.0
-    allowed: dict[str, tuple[str, ...]] = {}
     cell_required: bool = False
     process: str = "services.detector.picture:process"
     load: str = "services.detector.models:load"
@@ -80,24 +95,23 @@ class Ready(_Header):
 
 
 class Request(_Header):
-    """One picture: a file by reference, or in the payload where `source_uri` is None."""
+    """One picture: in the payload, or an open file of this `version` ('' for any) that is `handed`
+    over beside it (`services.detector.handing`)."""
 
     recipe: Recipe
-    source_uri: str | None = None
-    source_version: str = ""
+    handed: bool = False
+    version: str = ""
 
 
 class Reply(_Header):
     """What became of one picture.
 
     `retry`: an attempt that may go better elsewhere or later. `memory`: it needed more memory
-    than a slot may use, and the parent replaces the child. `unreadable_below` is the allowed folder
-    of a file that could not be read, which may be the folder's fault. `faces` to `steps_ms` are as
-    in `services.detector.processed.Processed`.
+    than a slot may use, and the parent replaces the child. `faces` to `steps_ms` are as in
+    `services.detector.processed.Processed`.
     """
 
     kind: Literal["done", "retry", "memory"]
-    unreadable_below: fields.Uri | None = None
     reason: fields.ShortText = ""
     code: fields.ReasonCode | None = None
     status: Literal[Status.FACES, Status.NO_FACES, Status.FAILED] = Status.FAILED
@@ -108,12 +122,12 @@ class Reply(_Header):
     taken: Taken = Taken()
     media: Kind = Kind.PICTURE
     pages: fields.Count = 1
-    searched: Annotated[tuple[Page, ...], Field(max_length=PAGES_LIMIT)] = ()
-    faces: Annotated[tuple[Face, ...], Field(max_length=FACES_LIMIT)] = ()
+    searched: Annotated[tuple[Page, ...], FailFast(), Field(max_length=PAGES_LIMIT)] = ()
+    faces: Annotated[tuple[Face, ...], FailFast(), Field(max_length=FACES_LIMIT)] = ()
     annotated: bool = False
     annotated_page: fields.PageNumber | None = None
     crops: Annotated[int, Field(ge=0, le=FACES_LIMIT)] = 0
-    parts: Annotated[tuple[NonNegativeInt, ...], Field(max_length=FACES_LIMIT + 1)] = ()
+    parts: Annotated[tuple[NonNegativeInt, ...], FailFast(), Field(max_length=FACES_LIMIT + 1)] = ()
     steps_ms: Annotated[dict[str, float], Field(max_length=40)] = {}
     total_ms: Annotated[float, Field(ge=0)] = 0.0
 
@@ -125,24 +139,17 @@ class Reply(_Header):
             raise ValueError("a failed picture, and only that, has a reason")
         return self
 
-    def split(self, payload: bytes) -> tuple[bytes, ...]:
-        """The pictures in the payload: the annotated one, then the crops.
+    def sizes_of(self, payload_bytes: int) -> tuple[int, ...]:
+        """The sizes of the pictures in the payload: the annotated one, then the crops.
 
         Raises:
             ProtocolError: the number or the sizes told are not those of the payload.
         """
         if len(self.parts) != self.annotated + self.crops:
             raise ProtocolError("not as many pictures as told")
-        if sum(self.parts) != len(payload):
+        if sum(self.parts) != payload_bytes:
             raise ProtocolError("the pictures are not as large as told")
-        return tuple(_cut(payload, self.parts))
-
-
-def _cut(payload: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
-    start = 0
-    for size in sizes:
-        yield payload[start : start + size]
-        start += size
+        return self.parts
 
 
 def frame_start(header: BaseModel, payload_bytes: int) -> bytes:
@@ -151,17 +158,12 @@ def frame_start(header: BaseModel, payload_bytes: int) -> bytes:
     return PREFIX.pack(len(encoded), payload_bytes) + encoded
 
 
-def _sizes(prefix: bytes) -> tuple[int, int]:
-    header, payload = PREFIX.unpack(prefix)
-    if header > HEADER_LIMIT_BYTES or payload > PAYLOAD_LIMIT_BYTES:
-        raise ProtocolError(f"a frame of {header} + {payload} bytes")
-    return header, payload
-
-
 H = TypeVar("H", bound=BaseModel)
 
 
 def _parse(kind: type[H], header: bytes) -> H:
+    if header.count(b",") > HEADER_LIMIT_COMMAS:
+        raise ProtocolError(f"not a {kind.__name__}: more values than one has")
     try:
         return kind.model_validate_json(header)
     except ValidationError as error:
@@ -171,20 +173,41 @@ def _parse(kind: type[H], header: bytes) -> H:
 
 async def receive(
     reader: asyncio.StreamReader, kind: type[H], credited: Callable[[], None] | None = None
-) -> tuple[H, bytes]:
-    """The next frame, in the parent. A credit before it, where one may come, calls `credited`.
+) -> tuple[H, int]:
+    """The next header, in the parent, and how many bytes of payload follow it. A credit before it,
+    where one may come, calls `credited`.
 
     Raises:
         asyncio.IncompleteReadError: the child is gone.
-        ProtocolError: it sent something else.
+        ProtocolError: it sent something else, or says that it will send more than is allowed.
     """
     prefix = await reader.readexactly(PREFIX.size)
     if prefix == CREDIT and credited is not None:
         credited()
         prefix = await reader.readexactly(PREFIX.size)
-    header, payload = _sizes(prefix)
-    parsed = _parse(kind, await reader.readexactly(header))
-    return parsed, await reader.readexactly(payload) if payload else b""
+    header, payload = PREFIX.unpack(prefix)
+    if header > HEADER_LIMIT_BYTES or payload > PAYLOAD_LIMIT_BYTES:
+        raise ProtocolError(f"a frame of {header} + {payload} bytes")
+    return _parse(kind, await reader.readexactly(header)), payload
+
+
+async def receive_pictures(
+    reader: asyncio.StreamReader, reply: Reply, payload_bytes: int
+) -> tuple[bytes, ...]:
+    """The pictures that follow a reply: the annotated one, then the crops. Errors as `receive`."""
+    return tuple([await _received(reader, size) for size in reply.sizes_of(payload_bytes)])
+
+
+async def _received(reader: asyncio.StreamReader, size: int) -> bytes:
+    if size <= PIECE_BYTES:
+        return await reader.readexactly(size)
+    # getvalue() then gives away what was collected, without a copy.
+    whole = BytesIO()
+    while (missing := size - whole.tell()) > 0:
+        if not (piece := await reader.read(min(missing, PIECE_BYTES))):
+            raise asyncio.IncompleteReadError(b"", missing)
+        whole.write(piece)
+    return whole.getvalue()
 
 
 def write_frame(stream: BinaryIO, header: BaseModel, payloads: Sequence[bytes] = ()) -> None:
@@ -202,7 +225,8 @@ def write_credit(stream: BinaryIO) -> None:
 
 
 def read_frame(stream: BinaryIO, kind: type[H]) -> tuple[H, bytes] | None:
-    """The next frame, in the child; None when the parent has closed its end or is gone.
+    """The next frame, in the child, which trusts its parent; None when the parent has closed its
+    end or is gone.
 
     Raises:
         ProtocolError: the parent sent something else.
@@ -210,7 +234,7 @@ def read_frame(stream: BinaryIO, kind: type[H]) -> tuple[H, bytes] | None:
     prefix = stream.read(PREFIX.size)
     if len(prefix) < PREFIX.size:
         return None
-    header, payload = _sizes(prefix)
+    header, payload = PREFIX.unpack(prefix)
     told, content = stream.read(header), stream.read(payload) if payload else b""
     if len(told) < header or len(content) < payload:
         return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -11,6 +12,7 @@ from typing import Literal, Self
 import structlog
 
 from services.detector.cell import Layer
+from services.detector.handing import hand_over, socket_pair
 from services.detector.pipe import (
     Config,
     ProtocolError,
@@ -18,9 +20,12 @@ from services.detector.pipe import (
     Reply,
     frame_start,
     receive,
+    receive_pictures,
 )
-from shared.errors import FacesError, ModelMissing
+from services.detector.references import Opened
+from shared.errors import FacesError, ModelMissing, Unreachable
 from shared.reasons import Reason
+from shared.streams.cancellation import happens_within
 
 Cause = Literal["crash", "memory", "timeout", "protocol", "cancelled", "idle", "start"]
 
@@ -31,7 +36,12 @@ GRACE_SECONDS = 2.0
 """A child whose pipe is closed and that has not ended by then is killed."""
 
 LAST_WORDS_BYTES = 4096
+LISTEN_AGAIN_SECONDS = 0.05
+"""What a child prints is read once in this time, and so many bytes of it: one that prints without
+end costs its parent next to nothing, and waits for it."""
+
 STREAM_LIMIT_BYTES = 1 << 20
+"""What a child sends unasked is read so far, twice, and no further."""
 
 log = structlog.get_logger()
 
@@ -71,9 +81,13 @@ class ChildProcess:
     ends the process is blamed on the picture at work alone.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, config: Config) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, files: socket.socket, config: Config
+    ) -> None:
+        """`files` is the parent's end of `services.detector.handing`."""
         assert process.stdin and process.stdout and process.stderr
         self._process = process
+        self._files = files
         self._config = config
         self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
         self._last_words = b""
@@ -100,8 +114,7 @@ class ChildProcess:
             ModelMissing: its weights are not there.
             FacesError: it cannot work, and why.
         """
-        process = await _spawn(environment)
-        child = cls(process, config)
+        child = cls(*await _spawn(environment), config)
         try:
             await child._wait_until_ready()
         except BaseException:  # also a cancellation: leave no process behind
@@ -128,7 +141,9 @@ class ChildProcess:
         try:
             async with asyncio.timeout(START_SECONDS):
                 self._stdin.write(frame_start(self._config, 0))
-                ready, _ = await receive(self._stdout, Ready)
+                ready, payload = await receive(self._stdout, Ready)
+            if payload:
+                raise ProtocolError("a payload before there was a picture")
         except TimeoutError:
             raise FacesError(f"a detector process was not ready in {START_SECONDS} s") from None
         except (asyncio.IncompleteReadError, ProtocolError, OSError, RuntimeError):
@@ -142,18 +157,23 @@ class ChildProcess:
     async def ask(
         self,
         frame: bytes,
-        content: bytes,
+        content: bytes | Opened,
         timeout: float,  # noqa: ASYNC109
         credited: Callable[[], None],
     ) -> SlotAnswer:
         """One picture's answer, within `timeout` seconds of its turn; `frame` is of `frame_start`.
+        An open file stays open: a picture that has not begun is asked about at another child.
 
         `credited` is called when the child grants a credit: another may then ask, beside this one.
 
         Raises:
             SlotCrashed: this picture cost the process; it is gone, with no one else to blame.
             NotBegun: the picture before this one did.
+            Unreachable: the system hands over no open files now.
         """
+        if isinstance(content, Opened):
+            self._hand_over(content)
+            content = b""
         with suppress(OSError, RuntimeError):  # whose turn it is hears of it when it receives
             self._stdin.write(frame)
             if content:
@@ -161,9 +181,7 @@ class ChildProcess:
         try:
             await self._turn.acquire()
         except asyncio.CancelledError:
-            self.spent = True  # its answer would still come, and be taken for another's
-            if not self._turn.locked():  # the one before has ended
-                self.kill("cancelled")
+            self._take_no_more("cancelled")  # its answer would come, and be taken for another's
             raise
         try:
             if self.spent:
@@ -174,6 +192,16 @@ class ChildProcess:
                 self.kill("cancelled")
             self._turn.release()
 
+    def _hand_over(self, opened: Opened) -> None:
+        try:
+            hand_over(self._files, opened.descriptor)
+        except BrokenPipeError:  # it has ended, or closed what it has no reason to close
+            self._take_no_more("idle")
+            raise NotBegun from None
+        except Unreachable:
+            self._take_no_more("idle")
+            raise
+
     async def _answer(self, timeout: float, credited: Callable[[], None]) -> SlotAnswer:  # noqa: ASYNC109
         """The answer of the picture at work; whatever goes wrong now is its doing."""
         self.at_work = True
@@ -181,7 +209,7 @@ class ChildProcess:
             async with asyncio.timeout(timeout):
                 await self._stdin.drain()
                 reply, payload = await receive(self._stdout, Reply, credited)
-            answer = SlotAnswer(reply, reply.split(payload))
+                answer = SlotAnswer(reply, await receive_pictures(self._stdout, reply, payload))
         except TimeoutError:
             self._spend("timeout")
             raise SlotCrashed(f"took longer than {timeout:g} s", "timeout") from None
@@ -206,6 +234,12 @@ class ChildProcess:
         self.spent = True
         self.kill(cause)
 
+    def _take_no_more(self, cause: Cause) -> None:
+        """End it when its picture has ended; at once where there is none."""
+        self.spent = True
+        if not self._turn.locked():
+            self.kill(cause)
+
     def kill(self, cause: Cause) -> None:
         """SIGKILL, without waiting: a process in an uninterruptible read may take its time."""
         self._cause = self._cause or cause
@@ -228,14 +262,16 @@ class ChildProcess:
             task.cancel()
 
     async def _watch(self) -> None:
-        await self._process.wait()
-        self.gone.set()
+        with self._files:
+            await self._process.wait()
+            self.gone.set()
 
     async def _listen(self) -> None:
         """Log what the child and its libraries print, and remember the end of it."""
         while printed := await self._stderr.read(LAST_WORDS_BYTES):
             self._last_words = (self._last_words + printed)[-LAST_WORDS_BYTES:]
             log.debug("slot says", child=self.pid, text=printed.decode("utf-8", "replace").rstrip())
+            await happens_within(self.gone, LISTEN_AGAIN_SECONDS)
 
     async def _why_it_ended(self) -> tuple[str, Cause]:
         """The reason, once its pipe is closed."""
@@ -266,8 +302,21 @@ def _signal(number: int) -> str:
     return str(number)
 
 
-async def _spawn(environment: Mapping[str, str]) -> asyncio.subprocess.Process:
-    """A fresh interpreter at work on the child's module; none is left behind by a cancellation."""
+async def _spawn(
+    environment: Mapping[str, str],
+) -> tuple[asyncio.subprocess.Process, socket.socket]:
+    """A fresh interpreter at work on the child's module, and the socket by which it is handed open
+    files; nothing is left behind by a cancellation."""
+    ours, theirs = socket_pair()
+    try:
+        with theirs:
+            return await _spawned(environment, theirs.fileno()), ours
+    except BaseException:
+        ours.close()
+        raise
+
+
+async def _spawned(environment: Mapping[str, str], files: int) -> asyncio.subprocess.Process:
     spawning = asyncio.ensure_future(
         asyncio.create_subprocess_exec(
             sys.executable,
@@ -276,10 +325,12 @@ async def _spawn(environment: Mapping[str, str]) -> asyncio.subprocess.Process:
             "faulthandler",
             "-m",
             "services.detector.child",
+            str(files),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=dict(environment),
+            pass_fds=(files,),
             start_new_session=True,  # Ctrl-C on the terminal goes to the parent, which drains
             limit=STREAM_LIMIT_BYTES,
         )

@@ -8,6 +8,7 @@ from services.detector.contents import Contents, room_of
 from services.detector.detect import Detector, failed
 from services.detector.fetching import Fetching
 from services.detector.keeping import Keeping
+from services.detector.references import Rules
 from services.detector.roots import Roots
 from services.detector.slots import Slots
 from services.detector.starting import ready_slots
@@ -59,7 +60,9 @@ async def open_stage(
     try:
         async with _shared(starting) if starting else ready_slots(settings) as slots:
             health.watch("slots", slots.wrong)
-            room, roots = room_of(slots.count), Roots(FILES.allow_list(settings), away)
+            rules = Rules({FILES.kind: FILES.allow_list(settings)}, settings.max_file_bytes)
+            roots = Roots(rules, away, slots.count, settings.task_timeout_seconds)
+            room = room_of(slots.count)
             await roots.look()
             fetching = Fetching(settings, Buckets(BUCKETS.setting), away, room)
             contents = Contents(Payloads(client, keys), (roots, fetching), room)

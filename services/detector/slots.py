@@ -17,6 +17,7 @@ from services.detector.cell import Layer, hide_memory, lacking
 from services.detector.environment import child_environment
 from services.detector.pipe import Config, Request, frame_start
 from services.detector.process import ChildProcess, NotBegun, SlotAnswer
+from services.detector.references import Opened
 from shared.backoff import backoff
 from shared.errors import FacesError, Unreachable
 
@@ -81,14 +82,15 @@ class Slots:
         if wrong := self.wrong():
             raise Unreachable(wrong)
 
-    async def ask(self, request: Request, content: bytes = b"") -> SlotAnswer:
-        """One picture's answer, from the next free slot.
+    async def ask(self, request: Request, content: bytes | Opened) -> SlotAnswer:
+        """One picture's answer, from the next free slot, of its bytes or its open file.
 
         Raises:
             SlotCrashed: the picture cost its process, or took too long.
             Unreachable: there is no slot, and there will be none soon.
         """
-        frame = frame_start(request, len(content))  # while all slots are busy, not while one waits
+        payload = 0 if isinstance(content, Opened) else len(content)
+        frame = frame_start(request, payload)  # while all slots are busy, not while one waits
         while True:
             child = await self._take()
             granted = False

@@ -7,7 +7,6 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from services.detector.pipe import Config
 from services.detector.slots import Slots, open_slots
 from shared.cpu import usable_cpus
-from shared.references import FILES
 from shared.settings import Settings
 
 PAGES_SHARE = 0.5
@@ -25,7 +24,6 @@ def slot_config(settings: Settings) -> Config:
         max_file_bytes=settings.max_file_bytes,
         pages_seconds=settings.task_timeout_seconds * PAGES_SHARE,
         cell_required=settings.cell_required,
-        allowed={FILES.kind: FILES.allow_list(settings)},
     )
 
 

@@ -2,13 +2,12 @@
 
 import asyncio
 import math
-import threading
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TypeVar
 
 from shared.errors import Unreachable
+from shared.stores.threads import begin
 
 PATIENCE_SECONDS = 5.0
 """After this long, and again and again, a sign of life is asked for."""
@@ -110,31 +109,5 @@ def _looked_at(answer: "asyncio.Future[object]") -> None:
 
 
 async def in_thread(call: Callable[[], T]) -> T:
-    """What `call` answers, in a thread of its own that keeps nobody from ending.
-
-    `asyncio.to_thread` takes threads from a small pool, and a process that ends waits for them: a
-    file system that hangs would use it up, and hold up the end.
-    """
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[T] = loop.create_future()
-
-    def tell(value: T | None, error: BaseException | None) -> None:
-        if answer.done():
-            return
-        if error is None:
-            answer.set_result(value)  # type: ignore[arg-type]  # a T wherever there is no error
-        else:
-            answer.set_exception(error)
-
-    def run() -> None:
-        value: T | None = None
-        failure: BaseException | None = None
-        try:
-            value = call()
-        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
-            failure = error
-        with suppress(RuntimeError):  # the loop has ended: nobody waits any more
-            loop.call_soon_threadsafe(tell, value, failure)
-
-    threading.Thread(target=run, daemon=True).start()
-    return await answer
+    """What `call` answers, in a thread that keeps nobody from ending; see `threads.begin`."""
+    return await begin(call)

@@ -1,8 +1,8 @@
 """What a child answers, without a process around it."""
 
+import errno
 import io
 import os
-import struct
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,6 @@ from PIL import Image
 from services.detector.child import MODELS_KEPT, Worker
 from services.detector.pipe import (
     Config,
-    ProtocolError,
     Reply,
     Request,
     read_frame,
@@ -22,8 +21,6 @@ from shared.messages import Kind, Status
 from shared.model_table import MODELS
 from shared.reasons import Reason
 from shared.recipe import Recipe
-from shared.references import FILES
-from shared.urls import file_uri
 from tests.support.pictures import animated, astronaut, recipe
 from tests.support.poison import poisoned
 
@@ -32,14 +29,13 @@ RECIPE = Recipe(model="yunet", model_version=MODELS["yunet"].version)
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    allowed = {FILES.kind: (tmp_path.as_uri(),)}
-    return poisoned(tmp_path).model_copy(update={"allowed": allowed})
+    return poisoned(tmp_path)
 
 
 def test_an_answer_carries_what_was_found_and_the_pictures(config: Config) -> None:
     reply, pictures = Worker(config).answer(Request(recipe=RECIPE), b"faces")
     assert pictures == (b"annotated", b"crop")
-    assert reply.split(b"annotatedcrop") == pictures
+    assert reply.sizes_of(len(b"annotatedcrop")) == tuple(map(len, pictures))
     assert (reply.kind, reply.status, reply.size) == ("done", Status.FACES, 5)
     assert (reply.width, reply.height, reply.format) == (20, 10, "PNG")
     assert len(reply.faces) == 1
@@ -47,12 +43,21 @@ def test_an_answer_carries_what_was_found_and_the_pictures(config: Config) -> No
     assert reply.total_ms > 0
 
 
-def test_a_picture_by_reference_is_opened_here(config: Config, tmp_path: Path) -> None:
+def handed(config: Config, file: Path, version: str = "") -> Reply:
+    """What is answered of an open file; it is closed afterwards, come what may."""
+    descriptor = os.open(file, os.O_RDONLY)
+    request = Request(recipe=RECIPE, handed=True, version=version)
+    reply, _ = Worker(config).answer(request, b"", descriptor)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+    return reply
+
+
+def test_a_picture_that_is_handed_over_is_read_here_and_closed(
+    config: Config, tmp_path: Path
+) -> None:
     (tmp_path / "a").write_bytes(b"damaged truncated")
-    request = Request(
-        recipe=RECIPE, source_uri=file_uri(os.fsencode(tmp_path / "a")), source_version=""
-    )
-    reply, _ = Worker(config).answer(request, b"")
+    reply = handed(config, tmp_path / "a")
     assert (reply.status, reply.reason, reply.size) == (Status.FAILED, "truncated", 17)
     assert reply.code == Reason.DAMAGED
     assert "open" in reply.steps_ms
@@ -80,12 +85,25 @@ def test_what_is_found_in_a_document_survives_the_pipe(config: Config) -> None:
     assert len(pictures) == 1 + len(reply.faces)
 
 
-def test_a_reference_that_cannot_be_had_is_a_failed_picture(config: Config) -> None:
-    request = Request(recipe=RECIPE, source_uri="file:///etc/passwd")
-    reply, _ = Worker(config).answer(request, b"")
-    assert (reply.kind, reply.status) == ("done", Status.FAILED)
-    assert "FACES_SOURCE_ROOTS" in reply.reason
-    assert reply.code == Reason.NOT_ALLOWED
+def test_a_file_that_changed_since_it_was_opened_is_a_failed_picture(
+    config: Config, tmp_path: Path
+) -> None:
+    (tmp_path / "a").write_bytes(b"ok")
+    reply = handed(config, tmp_path / "a", "2-1")
+    assert (reply.kind, reply.status, reply.code) == ("done", Status.FAILED, Reason.CHANGED)
+
+
+def test_a_file_that_cannot_be_read_is_worth_another_attempt(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> int:
+        raise OSError(errno.EIO, "x")
+
+    (tmp_path / "a").write_bytes(b"ok")
+    monkeypatch.setattr(os, "lseek", broken)
+    reply = handed(config, tmp_path / "a")
+    assert (reply.kind, reply.code) == ("retry", Reason.UNREADABLE)
+    assert reply.reason == f"the file cannot be read: {os.strerror(errno.EIO)}"
 
 
 def test_another_model_than_the_services_own_is_loaded_when_asked_for(config: Config) -> None:
@@ -133,36 +151,3 @@ def test_only_the_models_used_last_are_kept(
 def test_a_library_that_lacks_memory_is_understood(text: str, config: Config) -> None:
     reply, _ = Worker(config).answer(Request(recipe=RECIPE), b"fail " + text.encode())
     assert (reply.kind, reply.code) == ("memory", Reason.MEMORY)
-
-
-def test_frames_survive_the_pipe_and_its_end_is_seen() -> None:
-    pipe = io.BytesIO()
-    reply = Reply(kind="done", reason="é", parts=(2, 1))
-    write_frame(pipe, reply, (b"\0\xff", b"c"))
-    pipe.seek(0)
-    assert read_frame(pipe, Reply) == (reply, b"\0\xffc")
-    assert read_frame(pipe, Reply) is None
-    whole = pipe.getvalue()
-    for cut in (1, 11, 13, len(whole) - 1):
-        assert read_frame(io.BytesIO(whole[:cut]), Reply) is None
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        struct.pack(">IQ", 1 << 31, 0),
-        struct.pack(">IQ", 2, 1 << 40) + b"{}",
-        struct.pack(">IQ", 2, 0) + b"{}",
-        struct.pack(">IQ", 15, 0) + b'{"kind":"eval"}',
-        struct.pack(">IQ", 32, 0) + b'{"kind":"done","status":"faces"}',
-        struct.pack(">IQ", 15, 0) + b'{"kind":"done"}',
-    ],
-)
-def test_what_is_no_frame_is_refused_before_it_takes_memory(sent: bytes) -> None:
-    with pytest.raises(ProtocolError):
-        read_frame(io.BytesIO(sent), Reply)
-
-
-def test_sizes_that_do_not_fit_the_payload_are_refused() -> None:
-    with pytest.raises(ProtocolError):
-        Reply(kind="done", status=Status.NO_FACES, parts=(1, 2)).split(b"12")

@@ -7,6 +7,7 @@ from services.detector.detect import failed
 from services.detector.pages import PAGE_REASON_LIMIT
 from services.detector.pipe import Reply
 from services.detector.process import SlotAnswer, SlotCrashed
+from services.detector.references import Opened
 from services.detector.taken import Taken
 from shared.messages import (
     FACES_IN_MESSAGE,
@@ -52,8 +53,8 @@ async def test_a_result_says_all_that_was_found_and_whose_it_is() -> None:
     assert (result.bytes, result.width, result.height, result.format) == (1234, 20, 10, "PNG")
     assert (result.consumer, result.attempts, result.detect_ms) == ("me", 2, 7.5)
     [(request, content)] = slots.asked
-    assert (request.source_uri, request.source_version) == (message.source_uri, "1-2")
-    assert content == b""
+    assert (request.handed, request.version) == (True, "1-2")
+    assert isinstance(content, Opened)
 
 
 async def test_for_the_writer_pictures_travel_as_bodies() -> None:
@@ -93,7 +94,7 @@ async def test_an_inline_picture_is_sent_to_the_slot() -> None:
     )
     assert result_in(output).status is Status.NO_FACES
     [(request, content)] = slots.asked
-    assert (request.source_uri, content) == (None, b"pixels")
+    assert (request.handed, content) == (False, b"pixels")
 
 
 async def test_bytes_lost_with_redis_are_a_clear_failure_without_a_slot() -> None:

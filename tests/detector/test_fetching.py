@@ -12,10 +12,9 @@ from typing import Any, cast
 import pytest
 
 from services.detector import listening as module
-from services.detector.failures import Refused, TryAgain
+from services.detector.failures import CHANGED, Refused, TryAgain
 from services.detector.fetching import Fetching
 from services.detector.put_off import PutOff
-from services.detector.references import CHANGED
 from services.detector.room import Room
 from shared.identity import object_version
 from shared.reasons import Reason

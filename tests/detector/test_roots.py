@@ -1,7 +1,8 @@
-"""Folders by reference: whose fault it is that a file below them cannot be read."""
+"""Folders by reference: whose fault it is that a file below them cannot be opened or read."""
 
 import errno
 import os
+import shutil
 import threading
 from collections.abc import Sequence
 from os import fsdecode
@@ -13,6 +14,7 @@ import pytest
 from services.detector.detect import Detector
 from services.detector.pipe import Reply, Request
 from services.detector.process import SlotAnswer, SlotCrashed
+from services.detector.references import Opened
 from shared.messages import ImageMessage, Status
 from shared.reasons import Reason
 from shared.stores.mounts import MountedFolder
@@ -21,35 +23,50 @@ from tests.support.detecting import FakeSlots, detector_of, handled, result_in
 from tests.support.stages import image
 from tests.support.waiting import wait_until
 
+SEARCHED = SlotAnswer(Reply(kind="done", status=Status.NO_FACES, size=1), ())
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "mounted"
+    return filled(tmp_path / "mounted")
+
+
+def filled(folder: Path) -> Path:
     folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"x")
     return folder
 
 
-def picture_in(root: Path) -> ImageMessage:
-    return image(source_uri=(root / "a.jpg").as_uri())
+def picture_in(root: Path, name: str = "a.jpg") -> ImageMessage:
+    return image(source_uri=(root / name).as_uri())
 
 
-def unreadable(root: Path, reason: Reason) -> SlotAnswer:
+def unreadable(reason: Reason) -> SlotAnswer:
     """What a slot says of a file that it cannot read."""
     kind = "done" if reason is Reason.GONE else "retry"
-    told = Reply(kind=kind, reason="told", code=reason, unreadable_below=root.as_uri())
-    return SlotAnswer(told, ())
+    return SlotAnswer(Reply(kind=kind, reason="told", code=reason), ())
 
 
 def works(message: ImageMessage) -> Sequence[Work[ImageMessage]]:
     return [Work(message, 1, "me")]
 
 
+async def outcome_of(detector: Detector, message: ImageMessage) -> Outcome:
+    [outcome] = await detector.handle(works(message))
+    return outcome
+
+
 async def test_below_a_folder_that_is_there_it_is_the_files_own_fault(root: Path) -> None:
-    gone = detector_of(FakeSlots(unreadable(root, Reason.GONE)), roots=[root.as_uri()])
-    result = result_in(await handled(gone, picture_in(root)))
+    slots = FakeSlots(unreadable(Reason.UNREADABLE))
+    detector = detector_of(slots, roots=[root.as_uri()])
+    assert await outcome_of(detector, picture_in(root)) == Retry("told", Reason.UNREADABLE)
+    slots.answer = unreadable(Reason.GONE)
+    result = result_in(await handled(detector, picture_in(root)))
     assert (result.status, result.code) == (Status.FAILED, Reason.GONE)
-    broken = detector_of(FakeSlots(unreadable(root, Reason.UNREADABLE)), roots=[root.as_uri()])
-    assert await broken.handle(works(picture_in(root))) == [Retry("told", Reason.UNREADABLE)]
+    slots.asked.clear()
+    result = result_in(await handled(detector, picture_in(root, "gone.jpg")))
+    assert (result.status, result.code) == (Status.FAILED, Reason.GONE)
+    assert slots.asked == [], "what cannot be opened costs no slot"
 
 
 class Unmounting(FakeSlots):
@@ -59,39 +76,50 @@ class Unmounting(FakeSlots):
         super().__init__(answer)
         self._root = root
 
-    async def ask(self, request: Request, content: bytes = b"") -> SlotAnswer:
+    async def ask(self, request: Request, content: bytes | Opened) -> SlotAnswer:
         if len(self.asked) == 0:
-            self._root.rmdir()
+            shutil.rmtree(self._root)
         return await super().ask(request, content)
 
 
+async def is_put_off_until_it_is_back(detector: Detector, slots: FakeSlots, root: Path) -> None:
+    message, tried = picture_in(root), len(slots.asked)
+    put_off = await outcome_of(detector, message)
+    assert isinstance(put_off, Later)
+    assert put_off.key == root.as_uri()
+    assert "is not there; is it mounted?" in put_off.reason
+    asked = len(slots.asked)
+    assert asked <= tried + 1
+    assert isinstance(await outcome_of(detector, message), Later)
+    assert len(slots.asked) == asked, "the second was put off untried"
+
+    filled(root)
+    slots.answer = SEARCHED
+
+    async def is_searched() -> bool:
+        return not isinstance(await outcome_of(detector, message), Later)
+
+    await wait_until(is_searched, "it is seen that the folder is back")
+
+
 @pytest.mark.parametrize("said", [Reason.GONE, Reason.UNREADABLE, Reason.TIMEOUT])
-async def test_below_one_that_is_not_it_is_nobodys_until_the_folder_is_back(
+async def test_below_one_that_goes_while_a_file_is_read_it_is_nobodys_until_the_folder_is_back(
     said: Reason, root: Path
 ) -> None:
     crash = SlotCrashed("took longer than 60 s", "timeout")
-    slots = Unmounting(root, crash if said is Reason.TIMEOUT else unreadable(root, said))
+    slots = Unmounting(root, crash if said is Reason.TIMEOUT else unreadable(said))
+    await is_put_off_until_it_is_back(detector_of(slots, roots=[root.as_uri()]), slots, root)
+
+
+async def test_below_one_that_goes_before_a_file_is_opened_it_is_nobodys_either(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.stores.patience.LATELY_SECONDS", 1000)
+    slots = FakeSlots(SEARCHED)
     detector = detector_of(slots, roots=[root.as_uri()])
-    message = picture_in(root)
-
-    async def put_off() -> Outcome:
-        [outcome] = await detector.handle(works(message))
-        return outcome
-
-    first = await put_off()
-    assert isinstance(first, Later)
-    assert first.key == root.as_uri()
-    assert "is not there; is it mounted?" in first.reason
-    assert isinstance(await put_off(), Later)
-    assert len(slots.asked) == 1, "the second was put off untried"
-
-    root.mkdir()
-    slots.answer = SlotAnswer(Reply(kind="done", status=Status.NO_FACES), ())
-
-    async def is_searched() -> bool:
-        return not isinstance(await put_off(), Later)
-
-    await wait_until(is_searched, "it is seen that the folder is back")
+    await handled(detector, picture_in(root))
+    shutil.rmtree(root)
+    await is_put_off_until_it_is_back(detector, slots, root)
 
 
 async def test_a_folder_that_hangs_holds_no_slot_also_where_a_picture_is_let_through(
@@ -101,30 +129,34 @@ async def test_a_folder_that_hangs_holds_no_slot_also_where_a_picture_is_let_thr
     monkeypatch.setattr("shared.streams.away.TRIAL_FIRST_SECONDS", 0)
     hang = threading.Event()
     monkeypatch.setattr(MountedFolder, "see", lambda _: hang.wait())
-    slots = FakeSlots(SlotAnswer(Reply(kind="done", status=Status.NO_FACES), ()))
+    slots = FakeSlots(SEARCHED)
     detector = detector_of(slots, roots=[root.as_uri()])
     for _ in range(3):
-        [outcome] = await detector.handle(works(picture_in(root)))
+        outcome = await outcome_of(detector, picture_in(root))
         assert isinstance(outcome, Later)
         assert "does not answer" in outcome.reason
     assert slots.asked == []
     hang.set()
 
 
-async def test_a_file_whose_folder_is_back_by_the_time_it_is_judged_is_read_once_more(
-    root: Path,
+class Back(FakeSlots):
+    """Slots that read what they could not read at the first time."""
+
+    async def ask(self, request: Request, content: bytes | Opened) -> SlotAnswer:
+        answer = await super().ask(request, content)
+        self.answer = SEARCHED
+        return answer
+
+
+@pytest.mark.parametrize("said", [Reason.GONE, Reason.UNREADABLE])
+async def test_a_file_whose_folder_is_back_by_the_time_it_is_judged_is_opened_and_read_once_more(
+    said: Reason, root: Path
 ) -> None:
-    class Back(FakeSlots):
-        """Slots for which a folder is back after the first time."""
-
-        async def ask(self, request: Request, content: bytes = b"") -> SlotAnswer:
-            answer = await super().ask(request, content)
-            self.answer = SlotAnswer(Reply(kind="done", status=Status.NO_FACES), ())
-            return answer
-
-    slots = Back(unreadable(root, Reason.GONE))
+    slots = Back(unreadable(said))
     detector = detector_of(slots, roots=[root.as_uri()])
     assert result_in(await handled(detector, picture_in(root))).status is Status.NO_FACES
+    (_, first), (_, second) = slots.asked
+    assert first is not second, "an open file of before the outage may be stale for good"
 
 
 @pytest.fixture
@@ -142,31 +174,29 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return refused
 
 
-async def read_first(slots: FakeSlots, detector: Detector, root: Path, *names: str) -> None:
-    """Have these files read by slots, which then can read no more."""
-    then = slots.answer
-    slots.answer = SlotAnswer(Reply(kind="done", status=Status.NO_FACES, size=1), ())
+async def read_first(detector: Detector, root: Path, *names: str) -> None:
+    """Have these files read by slots."""
     for name in names:
         (root / name).write_bytes(b"x")
-        await handled(detector, image(source_uri=(root / name).as_uri()))
-    slots.answer = then
+        await handled(detector, picture_in(root, name))
 
 
+@pytest.mark.parametrize("opening", [True, False])
 async def test_a_volume_that_refuses_what_was_read_from_it_is_nobodys_fault(
-    root: Path, refusing: set[str]
+    opening: bool, root: Path, refusing: set[str]
 ) -> None:
-    slots = FakeSlots(unreadable(root, Reason.UNREADABLE))
+    slots = FakeSlots(SEARCHED)
     detector = detector_of(slots, roots=[root.as_uri()])
-    await read_first(slots, detector, root, "1.jpg", "2.jpg")
-    refusing |= {"1.jpg", "2.jpg", "a.jpg"}
-    [outcome] = await detector.handle(works(picture_in(root)))
+    await read_first(detector, root, "1.jpg", "2.jpg")
+    refusing |= {"1.jpg", "2.jpg"} | ({"a.jpg"} if opening else set())
+    slots.answer = unreadable(Reason.UNREADABLE)
+    outcome = await outcome_of(detector, picture_in(root))
     assert isinstance(outcome, Later)
     assert outcome.reason.endswith(f"what was read from {root} no longer can be: Permission denied")
     refusing.clear()
 
     async def is_tried() -> bool:
-        [outcome] = await detector.handle(works(picture_in(root)))
-        return not isinstance(outcome, Later)
+        return not isinstance(await outcome_of(detector, picture_in(root)), Later)
 
     await wait_until(is_tried, "it is seen that it can be read")
 
@@ -174,25 +204,36 @@ async def test_a_volume_that_refuses_what_was_read_from_it_is_nobodys_fault(
 async def test_one_file_that_is_refused_beside_others_is_its_own_fault(
     root: Path, refusing: set[str]
 ) -> None:
-    slots = FakeSlots(unreadable(root, Reason.UNREADABLE))
-    detector = detector_of(slots, roots=[root.as_uri()])
-    await read_first(slots, detector, root, "1.jpg", "2.jpg")
+    detector = detector_of(FakeSlots(SEARCHED), roots=[root.as_uri()])
+    await read_first(detector, root, "1.jpg", "2.jpg")
     refusing |= {"2.jpg", "a.jpg"}
-    assert await detector.handle(works(picture_in(root))) == [Retry("told", Reason.UNREADABLE)]
+    result = result_in(await handled(detector, picture_in(root)))
+    assert (result.status, result.code) == (Status.FAILED, Reason.UNREADABLE)
+    assert "permission denied" in result.reason
 
 
-async def test_a_folder_that_a_child_made_up_changes_nothing(root: Path) -> None:
-    made_up = unreadable(Path("/made/up"), Reason.GONE)
-    result = result_in(
-        await handled(detector_of(FakeSlots(made_up), roots=[root.as_uri()]), picture_in(root))
-    )
-    assert result.code == Reason.GONE
+async def test_files_elsewhere_do_not_wait_for_it(root: Path, tmp_path: Path) -> None:
+    elsewhere = filled(tmp_path / "elsewhere")
+    slots = Unmounting(root, unreadable(Reason.GONE))
+    detector = detector_of(slots, roots=[root.as_uri(), elsewhere.as_uri()])
+    assert isinstance(await outcome_of(detector, picture_in(root)), Later)
+    slots.answer = SEARCHED
+    result = result_in(await handled(detector, picture_in(elsewhere)))
+    assert result.status is Status.NO_FACES
 
 
-async def test_files_elsewhere_do_not_wait_for_it(root: Path) -> None:
-    slots = Unmounting(root, unreadable(root, Reason.GONE))
+async def test_a_link_from_elsewhere_into_a_folder_is_followed_and_none_out_of_it(
+    root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(root)
+    filled(tmp_path / "secret")
+    (root / "out").symlink_to(tmp_path / "secret")
+    slots = FakeSlots(SEARCHED)
     detector = detector_of(slots, roots=[root.as_uri()])
-    await detector.handle(works(picture_in(root)))
-    slots.answer = SlotAnswer(Reply(kind="done", status=Status.NO_FACES), ())
-    elsewhere = image(source_uri="file:///elsewhere/a.jpg")
-    assert result_in(await handled(detector, elsewhere)).status is Status.NO_FACES
+    result = result_in(await handled(detector, picture_in(tmp_path / "link")))
+    assert result.status is Status.NO_FACES
+    slots.asked.clear()
+    for outside in (root / "out", tmp_path / "secret"):
+        result = result_in(await handled(detector, picture_in(outside)))
+        assert (result.status, result.code) == (Status.FAILED, Reason.NOT_ALLOWED)
+    assert slots.asked == [], "no slot is handed what is outside"

@@ -1,17 +1,20 @@
 """Detectors under test without processes: slots that answer what they are told to."""
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar, cast
 
 from services.detector.contents import Contents
 from services.detector.detect import Detector
 from services.detector.keeping import Keeping
 from services.detector.pipe import Reply, Request
 from services.detector.process import SlotAnswer
+from services.detector.references import Opened, Rules
 from services.detector.room import Room
 from services.detector.roots import Roots
 from services.detector.slots import Slots
 from shared.messages import Face, ImageMessage, Payload, ResultMessage, Status
+from shared.references import FILES, Scheme
 from shared.settings import Settings
 from shared.streams.away import Away
 from shared.streams.later import WaitingSets
@@ -39,9 +42,9 @@ class FakeSlots:
 
     def __init__(self, answer: SlotAnswer | Exception) -> None:
         self.answer = answer
-        self.asked: list[tuple[Request, bytes]] = []
+        self.asked: list[tuple[Request, bytes | Opened]] = []
 
-    async def ask(self, request: Request, content: bytes = b"") -> SlotAnswer:
+    async def ask(self, request: Request, content: bytes | Opened) -> SlotAnswer:
         self.asked.append((request, content))
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -71,6 +74,19 @@ def result_in(output: Output) -> ResultMessage:
     return output.message
 
 
+class AnyFile:
+    """Every file is there, and in no folder that could be at fault."""
+
+    scheme: ClassVar[Scheme] = FILES
+
+    @asynccontextmanager
+    async def content(self, _uri: str, _version: str) -> AsyncIterator[Opened]:
+        yield Opened(descriptor=-1, below="")
+
+    async def judge(self, _: str) -> None:
+        """It is not the folder's fault."""
+
+
 class NobodyWaits:
     """Waiting sets in which nothing waits."""
 
@@ -93,7 +109,9 @@ def detector_of(
     roots: Sequence[str] = (),
     **overrides: Any,  # Any: any setting's value
 ) -> Detector:
-    """A detector of files and of what was sent along."""
-    files = Roots(roots, answering_all())
+    """A detector of what was sent along, and of files below these roots; of any without roots."""
+    rules = Rules({FILES.kind: tuple(roots)}, 1000)
+    opening = Roots(rules, answering_all(), 1, seconds=60)
+    files = opening if roots else cast(Roots, AnyFile())
     contents = Contents(payloads or FakePayloads(), (files,), Room(1000))
     return Detector(cast(Slots, slots), contents, files, Settings.load(overrides), keeping)

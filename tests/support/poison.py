@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -101,6 +102,14 @@ def babble(_: str) -> None:
             os.write(descriptor, b"GET / HTTP/1.1\r\n" * 10)
 
 
+def close_door(_: str) -> None:
+    """Close every socket, as one may do that was taken over."""
+    for number in range(1024):
+        with suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                os.close(number)
+
+
 def tell(_: str) -> Processed:
     """What the process is like, as JSON instead of an annotated picture: it can write no file."""
     told = {
@@ -130,5 +139,6 @@ ACTIONS: dict[str, Callable[[str], object]] = {
     "fail": fail,
     "print": print_everywhere,
     "babble": babble,
+    "close": close_door,
     "tell": tell,
 }

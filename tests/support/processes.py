@@ -144,3 +144,9 @@ async def all_ended(suite: Suite, catalog: Catalog, count: int) -> None:
 async def results_added(suite: Suite) -> int:
     """How many results were ever added: also those that the writer has finished."""
     return int((await suite.client.xinfo_stream(suite.keys.stream(RESULTS)))["entries-added"])
+
+
+def open_files(pid: int | str = "self") -> set[str]:
+    """The open file descriptors of a process, by number; without that of this look at them."""
+    folder = Path(f"/proc/{pid}/fd")
+    return {file.name for file in folder.iterdir() if file.is_symlink()}

@@ -1,10 +1,8 @@
-"""What an opener of references is, and what it may open."""
+"""What an opener of references is, what it may open, and what it gives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from services.detector.failures import Refused
-from shared.reasons import Reason
 from shared.references import AllowLists, Scheme
 
 
@@ -20,22 +18,25 @@ class Rules:
         return self.allowed.get(scheme.kind, ())
 
 
-Opener = Callable[[str, str, Rules], bytes]
-"""`(uri, version, rules)` to the bytes of this version of a picture ('' for any version).
+@dataclass(frozen=True)
+class Opened:
+    """A picture's file, open for reading. Whoever has it closes it.
+
+    Attributes:
+        descriptor: the file descriptor.
+        below: the allowed folder, as a URI, in which the file really is.
+    """
+
+    descriptor: int
+    below: str
+
+
+Opener = Callable[[str, str, Rules], Opened]
+"""`(uri, version, rules)` to the open file of this version of a picture ('' for any version).
+
+Blocks as long as the file system does.
 
 Raises:
     Refused: it is gone, changed, too large, or not allowed.
     TryAgain: the storage failed.
 """
-
-CHANGED = "changed_at_source: the file is not the one that was submitted; submit it again"
-
-
-def changed() -> Refused:
-    """It is not the version that was submitted."""
-    return Refused(Reason.CHANGED, CHANGED)
-
-
-def too_large(size: int, limit: int) -> Refused:
-    """It has more bytes than are allowed."""
-    return Refused(Reason.TOO_LARGE, f"{size:,} bytes; FACES_MAX_FILE_BYTES allows {limit:,}")
