@@ -89,11 +89,12 @@ class Worker:
             reply, pictures = _answer("memory", Reason.MEMORY, ""), ()
         except Exception as error:  # noqa: BLE001 - a fault of a library: this picture's alone
             if _lacks_memory(error):
-                return _answer("memory", Reason.MEMORY, ""), ()
-            print(without_words(error), file=sys.stderr, flush=True)
-            text = f"{type(error).__name__}: {error}"
-            reply, pictures = _answer("retry", Reason.ERROR, text), ()
-        return reply.model_copy(update={"total_ms": _since(start)}), pictures
+                reply, pictures = _answer("memory", Reason.MEMORY, ""), ()
+            else:
+                print(without_words(error), file=sys.stderr, flush=True)
+                text = f"{type(error).__name__}: {error}"
+                reply, pictures = _answer("retry", Reason.ERROR, text), ()
+        return reply.model_copy(update={"to": request.number, "total_ms": _since(start)}), pictures
 
     def _searched(
         self, request: Request, content: bytes, descriptor: int | None

@@ -96,9 +96,14 @@ class Ready(_Header):
 
 class Request(_Header):
     """One picture: in the payload, or an open file of this `version` ('' for any) that is `handed`
-    over beside it (`services.detector.handing`)."""
+    over beside it (`services.detector.handing`).
+
+    `number` is drawn anew for each: its answer repeats it, and so was not written before it was
+    asked for, nor to another picture.
+    """
 
     recipe: Recipe
+    number: int = 0
     handed: bool = False
     version: str = ""
 
@@ -107,11 +112,12 @@ class Reply(_Header):
     """What became of one picture.
 
     `retry`: an attempt that may go better elsewhere or later. `memory`: it needed more memory
-    than a slot may use, and the parent replaces the child. `faces` to `steps_ms` are as in
-    `services.detector.processed.Processed`.
+    than a slot may use, and the parent replaces the child. `to` is the request's number; `faces`
+    to `steps_ms` are as in `services.detector.processed.Processed`.
     """
 
     kind: Literal["done", "retry", "memory"]
+    to: int = 0
     reason: fields.ShortText = ""
     code: fields.ReasonCode | None = None
     status: Literal[Status.FACES, Status.NO_FACES, Status.FAILED] = Status.FAILED

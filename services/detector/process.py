@@ -157,11 +157,13 @@ class ChildProcess:
     async def ask(
         self,
         frame: bytes,
+        number: int,
         content: bytes | Opened,
         timeout: float,  # noqa: ASYNC109
         credited: Callable[[], None],
     ) -> SlotAnswer:
-        """One picture's answer, within `timeout` seconds of its turn; `frame` is of `frame_start`.
+        """One picture's answer, within `timeout` seconds of its turn; `frame` is of `frame_start`,
+        with a request of this number.
         An open file stays open: a picture that has not begun is asked about at another child.
 
         `credited` is called when the child grants a credit: another may then ask, beside this one.
@@ -186,7 +188,7 @@ class ChildProcess:
         try:
             if self.spent:
                 raise NotBegun
-            return await self._answer(timeout, credited)
+            return await self._answer(number, timeout, credited)
         finally:
             if self.spent:
                 self.kill("cancelled")
@@ -202,13 +204,20 @@ class ChildProcess:
             self._take_no_more("idle")
             raise
 
-    async def _answer(self, timeout: float, credited: Callable[[], None]) -> SlotAnswer:  # noqa: ASYNC109
+    async def _answer(
+        self,
+        number: int,
+        timeout: float,  # noqa: ASYNC109
+        credited: Callable[[], None],
+    ) -> SlotAnswer:
         """The answer of the picture at work; whatever goes wrong now is its doing."""
         self.at_work = True
         try:
             async with asyncio.timeout(timeout):
                 await self._stdin.drain()
                 reply, payload = await receive(self._stdout, Reply, credited)
+                if reply.to != number:
+                    raise ProtocolError("an answer that nobody asked for")
                 answer = SlotAnswer(reply, await receive_pictures(self._stdout, reply, payload))
         except TimeoutError:
             self._spend("timeout")

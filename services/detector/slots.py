@@ -6,6 +6,7 @@ a fresh one in its place, while the neighbours go on.
 
 import asyncio
 import os
+import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -89,8 +90,10 @@ class Slots:
             SlotCrashed: the picture cost its process, or took too long.
             Unreachable: there is no slot, and there will be none soon.
         """
+        number = secrets.randbits(48)
         payload = 0 if isinstance(content, Opened) else len(content)
-        frame = frame_start(request, payload)  # while all slots are busy, not while one waits
+        # While all slots are busy, not while one waits.
+        frame = frame_start(request.model_copy(update={"number": number}), payload)
         while True:
             child = await self._take()
             granted = False
@@ -101,7 +104,7 @@ class Slots:
                 self._give(child, self._credits)
 
             try:
-                return await child.ask(frame, content, self._task_timeout, credited)
+                return await child.ask(frame, number, content, self._task_timeout, credited)
             except NotBegun:
                 continue
             finally:

@@ -6,8 +6,9 @@ A message stays below 1 MiB however many faces there are.
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import FailFast, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from shared.errors import InvalidMessage
@@ -31,7 +32,7 @@ class Attachment(Part):
     payload: Payload
 
 
-_FACES = TypeAdapter(tuple[Face, ...])
+_FACES = TypeAdapter(Annotated[tuple[Face, ...], FailFast()])
 
 
 def pack_faces(faces: Sequence[Face]) -> bytes:

@@ -96,6 +96,7 @@ def test_a_slot_answers_crashes_comes_back_and_leaves_on_both_event_loops(
         (b"allocate", "needed more than the 1 GiB of memory a slot may use", "memory"),
         (b"allocate_in_opencv", "needed more than the 1 GiB of memory a slot may use", "memory"),
         (b"babble", "its process answered nonsense", "protocol"),
+        (b"unasked", "its process answered nonsense: an answer that nobody asked for", "protocol"),
     ],
 )
 async def test_a_picture_that_costs_its_process_is_blamed_in_plain_words(
@@ -177,6 +178,27 @@ async def test_what_libraries_print_does_not_get_into_the_answers(config: Config
         for _ in range(20):
             assert (await slots.ask(REQUEST, b"print hello")).reply.kind == "done"
         assert slots.pids == before
+
+
+@pytest.mark.parametrize("flood", [b"flood 2", b"flood 1"], ids=["prints", "sends"])
+async def test_a_child_that_prints_or_sends_without_end_is_not_listened_to_without_end(
+    flood: bytes, config: Config, tmp_path: Path
+) -> None:
+    async with slots_of(config, 1) as slots:
+        written = tmp_path / "written"
+        assert (await slots.ask(REQUEST, b"%b %b" % (flood, bytes(written)))).reply.kind == "done"
+        await wait_until(lambda: written.exists() and int(written.read_text() or 0), "it writes")
+        stuck = -1
+
+        async def it_waits() -> bool:
+            nonlocal stuck
+            before, stuck = stuck, int(written.read_text() or 0)
+            for _ in range(1000):  # turns of the loop, in which all would be read that comes
+                await asyncio.sleep(0)
+            return before == stuck
+
+        await wait_until(it_waits, "it has to wait until its parent reads")
+        assert stuck < 8 << 20
 
 
 async def test_when_no_process_can_be_started_it_says_so_until_one_can(config: Config) -> None:

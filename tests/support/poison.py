@@ -1,12 +1,15 @@
 """What test children run instead of the detector: the picture's bytes say what becomes of it."""
 
 import ctypes
+import fcntl
 import json
 import os
 import resource
 import signal
 import stat
+import struct
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -102,6 +105,40 @@ def babble(_: str) -> None:
             os.write(descriptor, b"GET / HTTP/1.1\r\n" * 10)
 
 
+def answer_unasked(_: str) -> None:
+    """Answer, and then answer once more."""
+    header = b'{"kind":"done","status":"no_faces"}'
+    for descriptor in range(3, 30):
+        with suppress(OSError):
+            os.write(descriptor, struct.pack(">IQ", len(header), 0) + header)
+
+
+def flood(told: str) -> None:
+    """From now on write without end: to standard error (2), or (1) to whatever is a way out; and
+    into a file how many bytes were taken."""
+    number, _, file = told.partition(" ")
+    out = 2 if number == "2" else max(ways_out())
+
+    def write() -> None:
+        written = 0
+        while True:
+            written += os.write(out, b"x" * 4096)
+            Path(file).write_text(str(written))
+
+    threading.Thread(target=write, daemon=True).start()
+
+
+def ways_out() -> list[int]:
+    """Pipes that can be written to: the last is the one that answers take."""
+    found = []
+    for number in map(int, os.listdir("/proc/self/fd")):
+        with suppress(OSError):
+            is_pipe = stat.S_ISFIFO(os.fstat(number).st_mode)
+            if number > 2 and is_pipe and fcntl.fcntl(number, fcntl.F_GETFL) & os.O_WRONLY:
+                found.append(number)
+    return found
+
+
 def close_door(_: str) -> None:
     """Close every socket, as one may do that was taken over."""
     for number in range(1024):
@@ -140,5 +177,7 @@ ACTIONS: dict[str, Callable[[str], object]] = {
     "print": print_everywhere,
     "babble": babble,
     "close": close_door,
+    "unasked": answer_unasked,
+    "flood": flood,
     "tell": tell,
 }
