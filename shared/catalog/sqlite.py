@@ -14,6 +14,8 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from shared.folder import make_private_file
+
 BUSY_SECONDS = 30
 """How long a writer waits for writers of other processes."""
 
@@ -43,6 +45,8 @@ class _File:
     async def connect(self) -> "_Connection":
         """Open it; only the first time it may be made."""
         mode = "rw" if self._made else "rwc"
+        if not self._made:
+            make_private_file(self._path)
         open_ = partial(
             sqlite3.connect, f"{self._path.as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS
         )

@@ -3,24 +3,18 @@
 import os
 import re
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-import obstore
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore, MemoryStore, ObjectStore
+from obstore.store import MemoryStore
 
 from shared.errors import FacesError, SettingsError, Unreachable
 from shared.picture_keys import PictureKeys
-from shared.stores.opening import (
-    ObjectRefused,
-    absent,
-    explain,
-    first_line,
-    open_bucket,
-)
+from shared.stores.backend import Backend, Bucket
+from shared.stores.backend import Found as StoredObject
+from shared.stores.local import LocalStore
+from shared.stores.opening import ObjectRefused, absent, explain, open_bucket
 from shared.stores.writes import PROBE, Writes
 from shared.together import each
 from shared.urls import BUCKET_SCHEMES
@@ -38,15 +32,6 @@ FOLDER_CHECK_SECONDS = 2.0
 BUCKET_CHECK_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
-class StoredObject:
-    """An object as a listing shows it; `modified` by the store's clock, aware."""
-
-    key: str
-    size: int
-    modified: datetime
-
-
 class NoFolder(SettingsError):
     """The folder of a store cannot be made."""
 
@@ -60,10 +45,10 @@ class Objects:
 
     def __init__(
         self,
-        store: ObjectStore,
+        store: Backend,
         place: str,
         folder: Path | None = None,
-        writes: ObjectStore | None = None,
+        writes: Backend | None = None,
     ) -> None:
         """`writes`: the same store, for requests that send much; see `open_bucket`."""
         self._store = store
@@ -88,12 +73,14 @@ class Objects:
                 "az://ACCOUNT/CONTAINER/PREFIX"
             )
         if scheme == "memory":
-            return cls(MemoryStore(), "memory://")
+            return cls(Bucket(MemoryStore()), "memory://")
         if scheme == "file":
             return cls._folder(rest)
         parts = urlsplit(url)
         place = f"{scheme}://{parts.hostname or ''}{parts.path}".rstrip("/")
-        reads, writes = (open_bucket(url, "FACES_OBJECTS_URL", reads=one) for one in (True, False))
+        reads, writes = (
+            Bucket(open_bucket(url, "FACES_OBJECTS_URL", reads=one)) for one in (True, False)
+        )
         return cls(reads, place, writes=writes)
 
     @classmethod
@@ -114,11 +101,10 @@ class Objects:
         folder = Path(unquote(path) or ".").absolute()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            store = LocalStore(folder)
-        except (BaseError, ValueError, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) else first_line(error)
+        except (ValueError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
             raise NoFolder(f"FACES_OBJECTS_URL: {folder}: {reason}") from None
-        return cls(store, "file://" + quote(os.path.normpath(folder)), folder)
+        return cls(LocalStore(folder), "file://" + quote(os.path.normpath(folder)), folder)
 
     def uri(self, key: str) -> str:
         """The URI of an object, which a person or a program can open."""
@@ -147,8 +133,7 @@ class Objects:
     async def get(self, key: str) -> bytes | None:
         """An object's content; None where there is none."""
         try:
-            answer = await obstore.get_async(self._store, _checked(key))
-            return bytes(await answer.bytes_async())
+            return await self._store.get(_checked(key))
         except (BaseError, OSError) as error:
             if absent(error):
                 return None
@@ -157,7 +142,7 @@ class Objects:
     async def exists(self, key: str) -> bool:
         """Whether there is such an object."""
         try:
-            await obstore.head_async(self._store, _checked(key))
+            await self._store.head(_checked(key))
         except (BaseError, OSError) as error:
             if absent(error):
                 return False
@@ -167,7 +152,7 @@ class Objects:
     async def delete(self, key: str) -> None:
         """Delete an object; that it is not there is no error."""
         try:
-            await obstore.delete_async(self._store, _checked(key))
+            await self._store.delete(_checked(key))
         except (BaseError, OSError) as error:
             if not absent(error):
                 raise self._explain(error, f"delete {key}", "delete objects") from None
@@ -181,11 +166,10 @@ class Objects:
         if prefix:
             _checked(prefix)
         try:
-            async for chunk in obstore.list(self._store, prefix or None):
-                for found in chunk:
-                    if found["path"].rpartition("/")[2] == PROBE:
-                        continue  # nobody's
-                    yield StoredObject(found["path"], found["size"], found["last_modified"])
+            async for page in self._store.list(prefix):
+                for found in page:
+                    if found.key.rpartition("/")[2] != PROBE:  # which is nobody's
+                        yield found
         except (BaseError, OSError) as error:
             if not absent(error):
                 raise self._explain(error, "list objects", "list objects") from None

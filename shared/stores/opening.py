@@ -166,7 +166,7 @@ def _meaning(error: Exception) -> tuple[str, bool]:
     """The reason in words, and whether it is plainly an outage."""
     text = str(error)
     if isinstance(error, OSError) and error.errno is not None:
-        return os.strerror(error.errno), error.errno in PASSING_OS_ERRORS
+        return error.strerror or os.strerror(error.errno), error.errno in PASSING_OS_ERRORS
     if found := _STATUS.search(text):
         code = _code_of(text)
         reason = f"{found[1].strip()}{f' ({code})' if code else ''}"

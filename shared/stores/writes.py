@@ -6,11 +6,10 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-import obstore
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore, MemoryStore, ObjectStore
 
 from shared.errors import FacesError, Unreachable
+from shared.stores.backend import Backend
 from shared.stores.judge import Judge
 from shared.stores.mounts import MountedFolder
 from shared.stores.opening import NotNow, ObjectRefused, explain, plainly_absent
@@ -44,9 +43,7 @@ class Writes:
     succeeded would bring back a picture that was forgotten since, or one of an earlier generation.
     """
 
-    def __init__(
-        self, store: ObjectStore, reads: ObjectStore, place: str, folder: Path | None
-    ) -> None:
+    def __init__(self, store: Backend, reads: Backend, place: str, folder: Path | None) -> None:
         """`reads` are requests that end where the server is silent; `folder` is the store's own."""
         self._store = store
         self._reads = reads
@@ -139,36 +136,29 @@ class Writes:
         await while_alive(self._put(key, content), self._alive)
 
     async def _put(self, key: str, content: bytes) -> None:
-        """In one request: of one that is cut off nothing stays."""
         try:
-            await obstore.put_async(
-                self._store,
-                key,
-                content,
-                attributes=attributes(self._store, key),
-                use_multipart=False,
-            )
+            await self._store.put(key, content)
         except (BaseError, OSError) as error:
             raise self._explain(error, f"write {key}", "be written to") from None
 
     async def _write_probe(self, key: str) -> None:
         await self._put_patiently(key, b"probe")
         with suppress(FacesError, BaseError, OSError):
-            await obstore.delete_async(self._reads, key)
+            await self._reads.delete(key)
 
     async def _sign(self) -> None:
         """Any answer at all is a sign of life."""
         if self._folder is not None:
             await in_thread(partial(_see_folder, self._folder))
             self._seen_at = time.monotonic()
-        elif not isinstance(self._store, MemoryStore):
+        elif not self._place.startswith("memory:"):
             self._refusal = await self._look()
 
     async def _look(self) -> ObjectRefused | None:
         """Read what is not there. The server's own words for that show that it knows us; else the
         refusal."""
         try:
-            await obstore.get_async(self._reads, PROBE)
+            await self._reads.get(PROBE)
         except (BaseError, OSError) as error:
             if not plainly_absent(error):
                 explained = self._explain(error, "be used", "be used")
@@ -180,13 +170,6 @@ class Writes:
     def _explain(self, error: Exception, action: str, of_all: str) -> FacesError:
         store = f"object store {self._place}"
         return explain(error, f"{store} cannot {action}", f"{store} cannot {of_all}")
-
-
-def attributes(store: ObjectStore, key: str) -> dict[str, str] | None:
-    """The content type of an object, for browsers; a folder cannot hold one."""
-    if isinstance(store, LocalStore | MemoryStore) or not key.endswith(".jpg"):
-        return None
-    return {"Content-Type": "image/jpeg"}
 
 
 def _see_folder(folder: MountedFolder) -> None:

@@ -1,6 +1,7 @@
 """The private Valkey of a run: starts, keeps its data, recovers, says why when it cannot."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import redis
 
 from services.cli.local.embedded import EmbeddedValkey, ServerFailed, running_url
+from services.cli.outdir.private import PRIVATE
 from tests.support.faces_command import PROJECT
 from tests.support.waiting import wait_until
 
@@ -19,7 +21,7 @@ from tests.support.waiting import wait_until
 @pytest.fixture
 def valkey(tmp_path: Path) -> Iterator[EmbeddedValkey]:
     """One that is stopped after the test."""
-    server = EmbeddedValkey(tmp_path / "private")
+    server = EmbeddedValkey(tmp_path / PRIVATE)
     yield server
     server.stop()
 
@@ -31,7 +33,7 @@ async def up(valkey: EmbeddedValkey) -> "redis.Redis":
 
 async def test_it_listens_on_a_socket_of_its_folder_and_on_no_port(valkey: EmbeddedValkey) -> None:
     with await up(valkey) as client:
-        assert valkey.url == f"unix://{valkey.folder}/valkey.sock"
+        assert re.fullmatch(rf"unix://:[0-9a-f]{{64}}@{valkey.folder}/valkey.sock", valkey.url)
         assert client.config_get("port") == {"port": "0"}
         assert (valkey.folder / "valkey.sock").stat().st_mode & 0o077 == 0
 
@@ -66,7 +68,7 @@ async def test_where_the_path_is_too_long_its_socket_is_in_the_temp_folder(
     try:
         with await up(deep) as client:
             assert client.ping()
-        socket_file = Path(deep.url.removeprefix("unix://"))
+        socket_file = Path(deep.url.partition("@")[2])
         assert not socket_file.is_relative_to(tmp_path)
         assert socket_file.parent.stat().st_mode & 0o077 == 0
     finally:
@@ -95,12 +97,12 @@ async def test_without_unix_sockets_it_has_a_free_port_and_a_password(
 
 
 async def test_its_url_is_noted_while_it_runs(valkey: EmbeddedValkey) -> None:
-    assert running_url(valkey.folder) is None
+    assert running_url(valkey.folder.parent) is None
     with await up(valkey):
-        assert running_url(valkey.folder) == valkey.url
+        assert running_url(valkey.folder.parent) == valkey.url
         assert (valkey.folder / "valkey.json").stat().st_mode & 0o077 == 0
     valkey.stop()
-    assert running_url(valkey.folder) is None
+    assert running_url(valkey.folder.parent) is None
 
 
 async def test_a_server_that_outlived_its_run_is_ended_by_the_next(

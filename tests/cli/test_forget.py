@@ -16,6 +16,7 @@ from services.cli.outdir.roots import Roots
 from services.cli.outdir.sidecars import Written, write_sidecar
 from services.cli.outdir.tree import Tree as Mirror
 from shared.catalog import Member, QueuedImage
+from shared.folder import Folder
 from shared.messages import Status, new_token
 from shared.picture_keys import PictureKeys
 from tests.support.catalogs import RECIPE, nothing_found, result_of, some_images
@@ -69,8 +70,8 @@ def tree(here: Here) -> Tree:
 def test_rows_objects_links_records_and_sidecars_go_and_others_stay(tree: Tree) -> None:
     gone, *kept = tree.images
     annotated = tree.here.out / "annotated"
-    with tree.record() as opened:
-        assert write_sidecar(annotated, opened, gone.name, ".xmp", b"<who/>") is Written.NEW
+    with tree.record() as opened, Folder.open(annotated) as folder:
+        assert write_sidecar(folder, opened, gone.name, ".xmp", b"<who/>") is Written.NEW
     (annotated / f"{gone.name}.xmp").write_bytes(b"<who name='Anna'/>")
     answer = tree.here.on("forget", "*000000*", "--yes")
     assert answer.status == 0

@@ -10,6 +10,7 @@ import pytest
 from bench.samples import samples
 from services.cli.formats.xmp import AREA, DC, DIMENSIONS, RDF, REGIONS, X, sidecar
 from services.cli.outdir.sidecars import Written, drop_stale_sidecars, write_sidecar
+from shared.folder import Folder
 from shared.messages import Face
 from tests.cli.test_forget import Tree, tree
 from tests.cli.test_formats import ROW
@@ -106,12 +107,12 @@ def test_what_others_made_or_changed_is_left_alone(tree: Tree) -> None:
 def test_one_that_is_still_ours_is_replaced_and_goes_with_its_picture(tree: Tree) -> None:
     image, *_ = tree.images
     annotated = tree.here.out / "annotated"
-    with tree.record() as record:
+    with tree.record() as record, Folder.open(annotated) as folder:
         for content, became in ((b"old", "NEW"), (b"new", "NEW"), (b"new", "SAME")):
-            written = write_sidecar(annotated, record, image.name, ".xmp", content)
+            written = write_sidecar(folder, record, image.name, ".xmp", content)
             assert written is Written[became]
         record.drop(str(image.source_uri))
-        assert drop_stale_sidecars(annotated, record) == 1
+        assert drop_stale_sidecars(folder, record) == 1
     assert not (tree.here.out / "annotated" / f"{image.name}.xmp").exists()
 
 

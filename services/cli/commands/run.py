@@ -116,7 +116,10 @@ def carry_out(
         FacesError: what keeps it from going on.
     """
     from services.cli.local.progress import reporter
+    from services.cli.outdir.private import make_objects
 
+    if plan.objects == plan.out / "objects":
+        make_objects(plan.out)
     shown = reporter(quiet=quiet)
     try:
         ending = _run(plan, shown)

@@ -50,7 +50,7 @@ def _settings(redis: str | None, out: Path | None) -> "Settings":
     if out is not None and redis is None:
         from services.cli.local.embedded import running_url
 
-        redis = running_url(out / ".faces")
+        redis = running_url(out)
         if redis is None:
             raise FacesError(
                 f"no run is going on in {out}; what is finished: faces results -o {out}"

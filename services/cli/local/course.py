@@ -25,6 +25,7 @@ from services.cli.talk import notes_on
 from services.detector.slots import Slots
 from shared.catalog import Catalog, Redo, SubmissionStatus
 from shared.errors import Exit, FacesError, Unreachable
+from shared.printing import printable
 from shared.recipe import DRAWING_VERSION
 from shared.streams.client import check, connect
 from shared.streams.keys import RESULTS, Keys
@@ -223,6 +224,8 @@ class _Course:
         except (OSError, sqlite3.Error) as error:
             self._refuse_full_disk()
             raise ResultsRefused(f"cannot write below {self._plan.out}: {error}") from None
+        for note in filling.notes():
+            self._reporter.note(printable(note))
 
     def _refuse_full_disk(self) -> None:
         if shutil.disk_usage(self._plan.out).free < LEAST_FREE_BYTES:

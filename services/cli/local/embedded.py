@@ -1,7 +1,8 @@
 """A private Valkey for `faces run`: up in milliseconds, recovers after a kill, ends with its run.
 
 The server listens on a Unix socket of its own folder, on one in the temp folder where that path is
-too long or cannot hold a socket, and on a free loopback port with a random password as a last way.
+too long or cannot hold a socket, and on a free loopback port as a last way; always with a random
+password, by which whoever reads its note knows it.
 redis-py is imported only where it is used: the server starts before a run has loaded anything.
 """
 
@@ -9,7 +10,6 @@ import asyncio
 import ctypes
 import errno
 import fcntl
-import json
 import os
 import secrets
 import signal
@@ -19,11 +19,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import IO, NoReturn
 from urllib.parse import quote
 
+from services.cli.local.note import HOST, NAME, Note, read_note
+from services.cli.outdir.private import PRIVATE, check_private, make_private
+from services.cli.talk import say
 from shared.errors import Exit, FacesError
+from shared.folder import Folder
 
 MAXMEMORY = "512mb"
 """Far above what `run` needs by reference (its pixels stay on disk): a bound, not a budget."""
@@ -62,7 +68,7 @@ class EmbeddedValkey:
         self.url = ""
         self.stopping = False
         self._log = folder / "valkey.log"
-        self._note = folder / "valkey.json"
+        self._note = folder / NAME
         self._process: subprocess.Popen[bytes] | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
@@ -76,13 +82,20 @@ class EmbeddedValkey:
 
         Raises:
             ServerFailed: there is no server for this platform, or another one holds the folder.
+            FacesError: the folder, or something in it, is not ours.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self._lock() as lock, self._log.open("wb") as log:
+        with ExitStack() as opened:
+            above = opened.enter_context(Folder.open(self.folder.parent, make=True))
+            private = opened.enter_context(make_private(above, self.folder.name, self.folder, say))
+            self._start(private)
+
+    def _start(self, private: Folder) -> None:
+        with self._lock(private) as lock, _own_file(private, self._log.name, os.O_TRUNC) as log:
             listen = self._address()
             self._process = subprocess.Popen(  # noqa: S603 - our own server, no shell
                 [str(_binary()), "-"],
                 cwd=self.folder,
+                umask=0o077,  # its socket, and what it writes, are nobody else's
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -93,8 +106,7 @@ class EmbeddedValkey:
         assert self._process.stdin is not None
         self._process.stdin.write((_CONFIG + listen).encode())
         self._process.stdin.close()
-        self._note.touch(mode=0o600)
-        self._note.write_text(json.dumps({"url": self.url, "pid": self._process.pid}))
+        Note.of(self.url, self._process.pid, private).write(private)
 
     async def ready(self) -> str:
         """Wait until the server answers, also while it reads its append-only file; its URL.
@@ -167,9 +179,10 @@ class EmbeddedValkey:
             "what is finished is kept in the catalog"
         )
 
-    def _lock(self) -> IO[bytes]:
+    def _lock(self, private: Folder) -> IO[bytes]:
         """Hold the folder; a server that outlived its run (SIGKILL) is told to end first."""
-        lock = (self.folder / "valkey.lock").open("ab")
+        lock = _own_file(private, "valkey.lock", os.O_APPEND)
+        tell: Callable[[str], None] = cache(say)
         deadline = time.monotonic() + 10
         while True:
             try:
@@ -181,53 +194,63 @@ class EmbeddedValkey:
                     raise ServerFailed(
                         f"another Valkey holds {self.folder} ({self._note}); end it first: {error}"
                     ) from None
-            end_leftover(self.folder)
+            end_leftover(self.folder, tell)
             time.sleep(0.02)
 
     def _address(self) -> str:
         """Choose where the server listens; sets `url`, returns the lines of its configuration."""
+        password = secrets.token_hex(32)
+        shared = f"requirepass {password}\n"
         own = os.fsencode((self.folder / "valkey.sock").absolute())
         if len(own) <= SOCKET_PATH_LIMIT and _can_bind(own):
-            self.url = f"unix://{quote(own)}"
-            return "port 0\nunixsocket valkey.sock\nunixsocketperm 700\n"
+            self.url = f"unix://:{password}@{quote(own)}"
+            return f"{shared}port 0\nunixsocket valkey.sock\nunixsocketperm 700\n"
         try:
             self._temporary = tempfile.TemporaryDirectory(prefix="faces-")
             short = os.fsencode(Path(self._temporary.name) / "valkey.sock")
         except OSError:
             short = b""
         if 0 < len(short) <= SOCKET_PATH_LIMIT and _can_bind(short):
-            self.url = f"unix://{quote(short)}"
-            return f"port 0\nunixsocket {_quoted(short)}\nunixsocketperm 700\n"
-        password = secrets.token_hex(32)
+            self.url = f"unix://:{password}@{quote(short)}"
+            return f"{shared}port 0\nunixsocket {_quoted(short)}\nunixsocketperm 700\n"
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.bind((HOST, 0))
             port = probe.getsockname()[1]
-        self.url = f"redis://:{password}@127.0.0.1:{port}/0"
-        return f"port {port}\nbind 127.0.0.1\nrequirepass {password}\n"
+        self.url = f"redis://:{password}@{HOST}:{port}/0"
+        return f"{shared}port {port}\nbind {HOST}\n"
 
 
-def running_url(folder: Path) -> str | None:
-    """URL of the server that a run keeps in this folder now, None when there is none."""
-    try:
-        return str(json.loads((folder / "valkey.json").read_text())["url"])
-    except (OSError, ValueError, KeyError):
-        return None
+def running_url(out: Path) -> str | None:
+    """URL of the server that a run keeps for an output folder now, None when there is none.
+
+    Raises:
+        FacesError: what is there is not ours.
+    """
+    note = read_note(out / PRIVATE, say) if check_private(out) else None
+    return note.url if note is not None else None
 
 
-def end_leftover(folder: Path) -> None:
-    """Tell the server that a killed run left behind to end, where there is one."""
-    url = running_url(folder)
-    if url is None:
+def end_leftover(folder: Path, say: Callable[[str], None]) -> None:
+    """Tell the server that a killed run left behind in this private folder to end, where there is
+    one, and it proves to be that one by its password."""
+    note = read_note(folder, say)
+    if note is None:
         return
     import redis
 
-    client = redis.Redis.from_url(url, socket_timeout=2, retry=None)
+    client = redis.Redis.from_url(note.url, socket_timeout=2, retry=None)
     try:
         client.shutdown(nosave=True)
     except redis.RedisError:
         pass  # it is ending, or gone: the lock tells
     finally:
         client.close()
+
+
+def _own_file(private: Folder, name: str, how: int) -> IO[bytes]:
+    """A file of a private folder to write into; made where it is missing, never behind a link."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | how
+    return os.fdopen(os.open(name, flags, 0o600, dir_fd=private.fileno()), "wb")
 
 
 def _binary() -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from services.cli.local.embedded import EmbeddedValkey, running_url
 from services.cli.outdir.lock import hold
+from services.cli.outdir.private import PRIVATE
 from services.cli.talk import say
 from shared.errors import FacesError
 
@@ -15,13 +16,13 @@ async def server_of(out: Path) -> AsyncIterator[str]:
     """URL of the server that holds what runs left in `out`.
 
     Raises:
-        FacesError: no run was ever made there.
+        FacesError: no run was ever made there, or by another user.
     """
-    private = out / ".faces"
-    url = running_url(private)
+    url = running_url(out)
     if url is not None:
         yield url
         return
+    private = out / PRIVATE
     if not (private / "appendonlydir").is_dir():
         raise FacesError(f"no `faces run` with a server of its own was made in {out}")
     with hold(out, say):

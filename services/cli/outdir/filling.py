@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
@@ -12,10 +11,12 @@ import structlog
 
 from services.cli.local.plan import Plan
 from services.cli.outdir.names import with_id
+from services.cli.outdir.placing import take
 from services.cli.outdir.record import Record
 from services.cli.outdir.roots import Roots
 from services.cli.outdir.tree import Tree
 from shared.catalog import Catalog, Member
+from shared.folder import Folder, Linked
 from shared.identity import file_version, reference_id
 from shared.messages import Status
 
@@ -42,6 +43,7 @@ class Filling:
                 self._tree.remember_roots()
             else:
                 self._tree.recall_roots(own_recipe=plan.again.recipe is None)
+        self._told: set[Path] = set()
         self._after = 0
         self._seen: set[int] = set()
 
@@ -65,6 +67,16 @@ class Filling:
             if not ended:
                 return
             after = page[-1].key
+
+    def notes(self) -> list[str]:
+        """What people should know and were not told yet."""
+        links = sorted((self._tree.links if self._tree is not None else set()) - self._told)
+        self._told.update(links)
+        return [
+            f"{link} is a symbolic link, which is not followed: its pictures lie in "
+            f"{link.parent} under names with their ids"
+            for link in links
+        ]
 
     def close(self) -> None:
         """Close the record of OUT."""
@@ -92,12 +104,16 @@ def move_done(source_uri: str, image_id: str, roots: Roots, done_dir: Path) -> b
     if reference_id(source_uri, file_version(status.st_size, status.st_mtime_ns)) != image_id:
         log.warning("changed since it was searched, so not moved", image=image_id)
         return False
-    target = done_dir / os.fsdecode(roots.relative(source_uri))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if os.path.lexists(target):
-        target = target.parent / with_id(PurePosixPath(target.name), image_id)
-        if os.path.lexists(target):
-            log.warning("not moved: its place is taken", image=image_id)
-            return False
-    shutil.move(path, target)
-    return True
+    name = PurePosixPath(os.fsdecode(roots.relative(source_uri)))
+    with Folder.open(done_dir, make=True) as done:
+        for candidate in (name, with_id(name, image_id)):
+            try:
+                take(path, done, str(candidate))
+            except FileExistsError:
+                continue
+            except (Linked, ValueError):  # or a name that leads out
+                log.warning("not moved: its folder there is a link", image=image_id)
+                return False
+            return True
+    log.warning("not moved: its place is taken", image=image_id)
+    return False

@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from services.cli.outdir.private import ONLY_OUR_FILE, PRIVATE, open_out
 from shared.errors import FacesError
 
+LOCK = "run.lock"
+_OPENED = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 POLL_SECONDS = 0.2
 
 
@@ -19,17 +22,17 @@ def hold(out: Path, say: Callable[[str], None]) -> Iterator[Path]:
     The lock is the system's, so it ends with its process, however that dies.
 
     Raises:
-        FacesError: the folder cannot be made or written.
+        FacesError: the folder cannot be made or written, or is not ours (see `open_out`).
     """
-    private = out / ".faces"
     try:
-        private.mkdir(parents=True, exist_ok=True)
-        file = (private / "run.lock").open("a+")
+        with open_out(out, say) as folder:
+            file = os.fdopen(os.open(LOCK, _OPENED, ONLY_OUR_FILE, dir_fd=folder.fileno()), "a+")
     except OSError as error:
         raise FacesError(
             f"cannot write in the output folder {out}: {error.strerror or error}; "
             "choose another with -o"
         ) from None
+    private = out / PRIVATE
     with file:
         told = False
         while True:

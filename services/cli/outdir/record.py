@@ -9,6 +9,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.folder import make_private_file
+
 TABLES = (
     """CREATE TABLE IF NOT EXISTS places
         (source TEXT PRIMARY KEY, target TEXT UNIQUE NOT NULL, object TEXT NOT NULL)
@@ -55,6 +57,7 @@ class Record:
 
     @staticmethod
     def _connect(file: Path) -> sqlite3.Connection:
+        make_private_file(file)
         return sqlite3.connect(file, check_same_thread=False, isolation_level=None)
 
     @contextmanager

@@ -6,7 +6,6 @@ that a photo manager changed since (named a face, say) is left alone: that work 
 """
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Sequence
 from enum import Enum
@@ -17,6 +16,7 @@ from services.cli.outdir.record import Record
 from services.cli.talk import say
 from shared.catalog import Catalog, Filter, ImageRow
 from shared.errors import FacesError, Unreachable
+from shared.folder import Folder
 from shared.picture_keys import PictureKeys
 from shared.printing import count
 
@@ -61,14 +61,15 @@ async def write_sidecars(
     done: Counter[Written] = Counter()
     with Record.open(Record.file(out)) as record:
         try:
-            async for row in catalog.reader.results(filter_):
-                target = _target(annotated, record, row)
-                if target is None:
-                    continue
-                for form, content_of in contents.items():
-                    content = content_of(row)
-                    done[write_sidecar(annotated, record, target, f".{form}", content)] += 1
-            drop_stale_sidecars(annotated, record)
+            with Folder.open(annotated, make=True, link=False) as tree:
+                async for row in catalog.reader.results(filter_):
+                    target = _target(tree, record, row)
+                    if target is None:
+                        continue
+                    for form, content_of in contents.items():
+                        content = content_of(row)
+                        done[write_sidecar(tree, record, target, f".{form}", content)] += 1
+                drop_stale_sidecars(tree, record)
         except OSError as error:
             raise Unreachable(f"sidecars in {annotated}: {error.strerror}") from None
     kept = f"; {done[Written.KEPT]:,} that others made or changed were left alone"
@@ -76,7 +77,7 @@ async def write_sidecars(
     say(number + kept * bool(done[Written.KEPT]))
 
 
-def _target(annotated: Path, record: Record, row: ImageRow) -> str | None:
+def _target(tree: Folder, record: Record, row: ImageRow) -> str | None:
     """The name of a row's annotated picture, where it has one, with faces and a size."""
     if row.annotated_uri is None or row.source_uri is None or not row.faces:
         return None
@@ -84,11 +85,11 @@ def _target(annotated: Path, record: Record, row: ImageRow) -> str | None:
     if place is None or place.object != PictureKeys(row.recipe, row.id).annotated:
         return None
     sized = row.width and row.height
-    return place.target if sized and (annotated / place.target).exists() else None
+    return place.target if sized and tree.is_file(place.target) else None
 
 
 def write_sidecar(
-    annotated: Path, record: Record, target: str, suffix: str, content: bytes
+    tree: Folder, record: Record, target: str, suffix: str, content: bytes
 ) -> Written:
     """Write `target` + `suffix`, unless somebody else's file, or a changed one, is there.
 
@@ -96,37 +97,34 @@ def write_sidecar(
         OSError: the disk is full or the folder cannot be written.
     """
     name = target + suffix
-    path = annotated / name
     digest = hashlib.sha256(content).digest()
     ours = record.sidecar_digest(name)
-    if os.path.lexists(path):
-        there = _digest(path)
+    if tree.status(name) is not None:
+        there = _digest(tree, name)
         if there == digest:
             if ours != digest:
                 record.keep_sidecar(name, target, digest)
             return Written.SAME
         if ours is None or there != ours:
             return Written.KEPT
-    beside = path.parent / f".{hashlib.sha256(name.encode()).hexdigest()[:16]}.part"
-    beside.write_bytes(content)
-    beside.replace(path)
+    tree.write(name, content)
     record.keep_sidecar(name, target, digest)
     return Written.NEW
 
 
-def drop_stale_sidecars(annotated: Path, record: Record) -> int:
+def drop_stale_sidecars(tree: Folder, record: Record) -> int:
     """Delete our own sidecars whose picture is no longer there; how many there were."""
     stale = record.stale_sidecars()
     for name, digest in stale:
-        path = annotated / name
-        if _digest(path) == digest:
-            path.unlink()
+        if _digest(tree, name) == digest:
+            tree.unlink(name)
         record.drop_sidecar(name)
     return len(stale)
 
 
-def _digest(path: Path) -> bytes:
+def _digest(tree: Folder, name: str) -> bytes:
+    """Of a file; of what is none, or behind a link, that of nothing."""
     try:
-        return hashlib.sha256(path.read_bytes()).digest()
+        return hashlib.sha256(tree.read(name)).digest()
     except OSError:
         return b""

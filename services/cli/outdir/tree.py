@@ -2,28 +2,26 @@
 
 A result is a hard link to its object (a reflink or a copy where that is not possible). The record
 says what lies where, so that placing is idempotent, a newer result replaces its older one, and two
-different pictures never share a name.
+different pictures never share a name. No link below `annotated` or `objects` is followed: pictures
+whose folder is one lie beside it, and `links` says so.
 """
 
-import fcntl
 import os
-import shutil
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path, PurePosixPath
 
 import structlog
 
 from services.cli.outdir.names import result_path, with_id
+from services.cli.outdir.placing import place
 from services.cli.outdir.record import Place, Record
 from services.cli.outdir.roots import Roots
 from shared.catalog import Member
+from shared.folder import Folder, Linked
 from shared.picture_keys import PictureKeys
 
 log = structlog.get_logger()
-
-_FICLONE = 0x40049409
-"""<linux/fs.h>: make one file share the blocks of another."""
 
 
 class Tree:
@@ -31,11 +29,12 @@ class Tree:
 
     def __init__(self, annotated: Path, objects: Path, record: Record, roots: Roots) -> None:
         self.annotated = annotated
-        self.objects = objects
+        self.objects = Path(os.path.realpath(objects))  # which may be a link; but not from now on
         self.roots = roots
         self._record = record
-        self._made: set[Path] = set()
-        self._own_recipe = False
+        self.own_recipe = False
+        self.links: set[Path] = set()
+        """Links that were met where a folder should be; nothing was read or written behind them."""
 
     def remember_roots(self) -> None:
         """Note this run's paths, for whoever does some of its pictures again."""
@@ -46,7 +45,7 @@ class Tree:
 
         With `own_recipe` a result only replaces one of its own recipe, and not a newer one's.
         """
-        self._own_recipe = own_recipe
+        self.own_recipe = own_recipe
         self.roots.recall(self._record.roots())
 
     def place(self, members: Iterable[Member]) -> int:
@@ -58,126 +57,125 @@ class Tree:
         Raises:
             OSError: the disk is full or the folder cannot be written.
         """
-        with self._record.one_commit():
+        with (
+            self._record.one_commit(),
+            Folder.open(self.annotated, make=True, link=False) as annotated,
+            Folder.open(self.objects, link=False) as objects,
+        ):
+            placing = _Placing(self, self._record, annotated, objects)
             return sum(
-                self._place(member, member.source_uri)
+                placing.place(member, member.source_uri)
                 for member in members
                 if member.source_uri is not None
             )
 
-    def _place(self, member: Member, source: str) -> bool:
+
+class _Placing:
+    """The tree while its folders are open."""
+
+    def __init__(self, tree: Tree, record: Record, annotated: Folder, objects: Folder) -> None:
+        self._tree = tree
+        self._record = record
+        self._annotated = annotated
+        self._objects = objects
+
+    def place(self, member: Member, source: str) -> bool:
+        """Give one result its name; whether anything changed."""
         known = self._record.place(source)
-        if self._own_recipe and known and not known.object.startswith(f"{member.recipe}/"):
+        if self._tree.own_recipe and known and not known.object.startswith(f"{member.recipe}/"):
             return False
         if member.annotated_uri is None:
             return known is not None and self._remove(known)
         key = PictureKeys(member.recipe, member.id).annotated
-        drawn = self.objects / key
-        if not drawn.exists():
+        if not self._objects.is_file(key):
             log.warning("an annotated picture is gone", image=member.id, object=key)
             return False
         if known is not None:
-            path = self.annotated / known.target
-            if known.object == key and path.exists():
+            if known.object == key and self._annotated.is_file(known.target):
                 return False
-            self._replace(drawn, path, member.id)
-            self._record.keep(Place(source, known.target, key))
-            return True
-        self._record.keep(Place(source, self._link_new(drawn, source, member.id), key))
+            if self._replaced(key, known.target):
+                self._record.keep(Place(source, known.target, key))
+                return True
+            self._record.drop(source)
+        self._record.keep(Place(source, self._link_new(key, source, member.id), key))
         return True
 
-    def _link_new(self, drawn: Path, source: str, image_id: str) -> str:
+    def _link_new(self, key: str, source: str, image_id: str) -> str:
         """Link under the first fitting name that nobody has; that name."""
-        relative = result_path(self.roots.relative(source), image_id)
-        flat = PurePosixPath(relative.name)  # where a folder's name is taken by a file
+        relative = result_path(self._tree.roots.relative(source), image_id)
+        flat = PurePosixPath(relative.name)  # where a folder's name is taken by a file or a link
         for candidate in (
             relative,
             with_id(relative, image_id),
             with_id(flat, image_id),
             with_id(flat, image_id + image_id[8:]),
         ):
-            if self._linked(drawn, candidate):
+            if self._linked(key, str(candidate)):
                 return str(candidate)
-        raise FileExistsError(f"{self.annotated / relative}: another file has this name")
+        raise FileExistsError(f"{self._tree.annotated / relative}: another file has this name")
 
-    def _linked(self, drawn: Path, name: PurePosixPath) -> bool:
+    def _linked(self, key: str, name: str) -> bool:
         """Link under a name; False where somebody has it."""
-        if self._record.is_taken(str(name)):
+        if self._record.is_taken(name):
             return False
-        target = self.annotated / name
         try:
-            self._make(target.parent)
-            _link(drawn, target)
+            place(self._objects, key, self._annotated, name, replace=False)
         except FileExistsError:
             # A run that died between link and record left our own link behind.
-            return target.is_file() and target.samefile(drawn)
+            found, drawn = self._annotated.status(name), self._objects.status(key)
+            return found is not None and drawn is not None and os.path.samestat(found, drawn)
+        except Linked as refused:
+            self._tree.links.add(self._tree.annotated / refused.link)
+            return False
         except NotADirectoryError:
             return False
         return True
 
-    def _replace(self, drawn: Path, target: Path, image_id: str) -> None:
-        self._make(target.parent)
-        beside = target.parent / f".{image_id}.tmp"
-        beside.unlink(missing_ok=True)
-        _link(drawn, beside)
-        beside.replace(target)  # does nothing where both are one file already ...
-        beside.unlink(missing_ok=True)  # ... and then leaves the first
-
-    def _remove(self, place: Place) -> bool:
-        (self.annotated / place.target).unlink(missing_ok=True)
-        self._record.drop(place.source)
+    def _replaced(self, key: str, name: str) -> bool:
+        """Replace an older result; False where a link, or something else, has its place now."""
+        try:
+            place(self._objects, key, self._annotated, name, replace=True)
+        except Linked as refused:
+            self._tree.links.add(self._tree.annotated / refused.link)
+            return False
+        except (NotADirectoryError, IsADirectoryError):
+            return False
         return True
 
-    def _make(self, folder: Path) -> None:
-        if folder not in self._made:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._made.add(folder)
+    def _remove(self, known: Place) -> bool:
+        with suppress(Linked):
+            self._annotated.unlink(known.target)
+        self._record.drop(known.source)
+        return True
 
 
 def forget_result(annotated: Path, record: Record, object_key: str) -> int:
     """Delete from the tree and the record what was made of an object; how many files.
 
-    Its sidecars go too, whoever changed them since: they say who is in a forgotten picture.
+    Its sidecars go too, whoever changed them since: they say who is in a forgotten picture. What is
+    behind a link that was put there since is not ours.
     """
     removed = 0
-    for place in record.places_of(object_key):
-        sidecars = record.sidecars_of(place.target)
-        for name in (place.target, *sidecars):
-            path = annotated / name
-            removed += os.path.lexists(path)
-            path.unlink(missing_ok=True)
-        for name in sidecars:
-            record.drop_sidecar(name)
-        record.drop(place.source)
-        _drop_empty(annotated, annotated / place.target)
+    places = record.places_of(object_key)
+    with ExitStack() as opened:
+        tree: Folder | None = None
+        with suppress(FileNotFoundError):
+            tree = opened.enter_context(Folder.open(annotated, link=False))
+        for found in places:
+            sidecars = record.sidecars_of(found.target)
+            for name in (found.target, *sidecars):
+                with suppress(Linked):
+                    removed += tree is not None and tree.unlink(name)
+            for name in sidecars:
+                record.drop_sidecar(name)
+            record.drop(found.source)
+            if tree is not None:
+                _drop_empty(tree, found.target)
     return removed
 
 
-def _drop_empty(annotated: Path, path: Path) -> None:
+def _drop_empty(tree: Folder, name: str) -> None:
     """Folders' names are of the forgotten too: empty ones go, up to the tree itself."""
-    for folder in path.parents:
-        if folder == annotated or not folder.is_relative_to(annotated):
+    for folder in PurePosixPath(name).parents:
+        if str(folder) == "." or not tree.remove_empty(str(folder)):
             return
-        try:
-            folder.rmdir()
-        except OSError:
-            return  # something else is in it
-
-
-def _link(source: Path, target: Path) -> None:
-    """A hard link; else a copy that shares its blocks; else a copy, whole or not at all."""
-    with suppress(OSError):
-        target.hardlink_to(source)
-        return
-    if os.path.lexists(target):
-        raise FileExistsError(target)
-    beside = target.parent / f".{target.name[:200]}.part"
-    try:
-        with source.open("rb") as read, beside.open("wb") as write:
-            try:
-                fcntl.ioctl(write, _FICLONE, read.fileno())
-            except OSError:
-                shutil.copyfileobj(read, write, 1 << 20)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)

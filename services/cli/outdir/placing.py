@@ -1,0 +1,106 @@
+"""Giving a file that is there already a second name in a folder, or moving it into one."""
+
+import errno
+import fcntl
+import os
+import shutil
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from shared.folder import Folder, new_file, unfinished, unlink_quietly
+
+_FICLONE = 0x40049409
+"""<linux/fs.h>: make one file share the blocks of another."""
+
+COPIED_AT_ONCE = 1 << 20
+
+
+def place(source: Folder, source_name: str, folder: Folder, name: str, *, replace: bool) -> None:
+    """Give a file this name in `folder`: by a hard link, else by a copy that shares its blocks,
+    else by a copy.
+
+    Raises:
+        FileExistsError: the name is taken, and not to be replaced.
+        OSError: as the methods of `Folder`.
+    """
+    with (
+        os.fdopen(source.open_file(source_name), "rb") as content,
+        source.at(source_name) as (from_, first),
+        folder.at(name, make=True) as (into, last),
+    ):
+        beside = unfinished()
+        try:
+            if not _link(from_, first, into, beside, content.fileno()):
+                _copy(content.fileno(), into, beside)
+            if replace:
+                os.rename(beside, last, src_dir_fd=into, dst_dir_fd=into)
+            else:
+                _rename_new(into, beside, last)
+        finally:
+            unlink_quietly(into, beside)  # also where both names were of one file already
+
+
+def take(path: Path, folder: Folder, name: str) -> None:
+    """Move a file from a path to this name in `folder`; also to another disk, with its times and
+    mode.
+
+    Raises:
+        FileExistsError: the name is taken.
+        OSError: as the methods of `Folder`.
+    """
+    with folder.at(name, make=True) as (into, last):
+        try:
+            os.link(path, last, dst_dir_fd=into, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except OSError:  # another disk, or one without links
+            beside = unfinished()
+            try:
+                with path.open("rb") as content:
+                    _copy(content.fileno(), into, beside, as_it_was=True)
+                _rename_new(into, beside, last)
+            finally:
+                unlink_quietly(into, beside)
+    path.unlink()
+
+
+def _rename_new(folder: int, name: str, new: str) -> None:
+    """Give a file a name that nothing has. Where there are no links, it is only looked for."""
+    try:
+        os.link(name, new, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:
+        with suppress(FileNotFoundError):
+            os.stat(new, dir_fd=folder, follow_symlinks=False)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new) from None
+        os.rename(name, new, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _link(from_: int, first: str, into: int, name: str, opened: int) -> bool:
+    """Link to the very file that was opened; False where that cannot be done."""
+    try:
+        os.link(first, name, src_dir_fd=from_, dst_dir_fd=into, follow_symlinks=False)
+    except OSError:
+        return False
+    if os.path.samestat(os.stat(name, dir_fd=into, follow_symlinks=False), os.fstat(opened)):
+        return True
+    os.unlink(name, dir_fd=into)  # another was put in its place since it was opened
+    return False
+
+
+def _copy(opened: int, into: int, name: str, *, as_it_was: bool = False) -> None:
+    """Copy an open file into a new one; `as_it_was`: with its times and mode."""
+    target = new_file(into, name, 0o666)
+    with os.fdopen(target, "wb") as write, os.fdopen(os.dup(opened), "rb") as read:
+        try:
+            fcntl.ioctl(write, _FICLONE, read.fileno())
+        except OSError:
+            shutil.copyfileobj(read, write, COPIED_AT_ONCE)
+        write.flush()
+        if as_it_was:
+            found = os.fstat(opened)
+            os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
+            with suppress(OSError):  # some file systems know no modes
+                os.fchmod(target, stat.S_IMODE(found.st_mode))

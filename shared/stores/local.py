@@ -1,0 +1,81 @@
+"""A store in a folder that others may write into: no link below it is followed.
+
+obstore's own store of files names each object by its whole path, and follows whatever links are on
+the way. Errors are the system's, as `shared.stores.opening` explains them.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from shared.folder import UNFINISHED, Folder
+from shared.stores.backend import Found
+from shared.stores.patience import in_thread
+
+LISTED_AT_ONCE = 500
+
+
+class LocalStore:
+    """Objects as files below a folder, which is opened for each: a volume may be mounted there
+    anew, and is not kept busy."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = Path(os.path.realpath(folder))  # which may be a link; but not from now on
+
+    async def put(self, key: str, content: bytes) -> None:
+        """Write an object whole, or not at all."""
+        await in_thread(partial(self._put, key, content))
+
+    async def get(self, key: str) -> bytes:
+        """Its content."""
+        return await in_thread(partial(self._get, key))
+
+    async def head(self, key: str) -> None:
+        """See that it is there."""
+        await in_thread(partial(self._head, key))
+
+    async def delete(self, key: str) -> None:
+        """Delete it."""
+        await in_thread(partial(self._delete, key))
+
+    async def list(self, prefix: str) -> AsyncIterator[list[Found]]:
+        """What is below a folder of the store, some at a time."""
+        root = await in_thread(self._open)
+        files = root.files(prefix)
+        try:
+            while page := await in_thread(lambda: list(islice(files, LISTED_AT_ONCE))):
+                yield [_found(name, status) for name, status in page if _is_object(name)]
+        finally:
+            root.close()
+
+    def _open(self) -> Folder:
+        return Folder.open(self._folder, link=False)
+
+    def _put(self, key: str, content: bytes) -> None:
+        with self._open() as folder:
+            folder.write(key, content)
+
+    def _get(self, key: str) -> bytes:
+        with self._open() as folder:
+            return folder.read(key)
+
+    def _head(self, key: str) -> None:
+        with self._open() as folder:
+            os.close(folder.open_file(key))
+
+    def _delete(self, key: str) -> None:
+        with self._open() as folder:
+            folder.unlink(key)
+
+
+def _is_object(name: str) -> bool:
+    """Unfinished ones are none, and what another program named with `#` was such a one too."""
+    last = name.rpartition("/")[2]
+    return not last.startswith(UNFINISHED) and "#" not in last
+
+
+def _found(name: str, status: os.stat_result) -> Found:
+    return Found(name, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
