@@ -18,6 +18,9 @@ from typing import Self
 UNFINISHED = ".#"
 """How names of files begin that are being written; a killed process may leave one."""
 
+MAKING_TRIES = 10
+"""How often a folder is made that somebody else takes away at once."""
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _PASS_BY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """A FIFO is opened without waiting for who writes into it, a link not at all."""
@@ -197,18 +200,19 @@ def _parts(name: str) -> list[str]:
 
 def _enter(above: int, part: str, name: str, make: bool, mode: int) -> int:
     """Open the folder `part` of the one above it."""
-    try:
-        return os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=above)
-    except FileNotFoundError:
-        if not make:
-            raise
-        with suppress(FileExistsError):  # somebody else made it just now, or it leads nowhere
-            os.mkdir(part, mode, dir_fd=above)
-        return _enter(above, part, name, make=False, mode=mode)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR) and _is_link(above, part):
-            raise Linked(name) from None
-        raise OSError(error.errno, error.strerror, name) from None
+    for _ in range(MAKING_TRIES):
+        try:
+            return os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=above)
+        except FileNotFoundError:
+            if not make:
+                raise
+            with suppress(FileExistsError):  # somebody else made it just now
+                os.mkdir(part, mode, dir_fd=above)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR) and _is_link(above, part):
+                raise Linked(name) from None
+            raise OSError(error.errno, error.strerror, name) from None
+    raise NotADirectoryError(errno.ENOTDIR, f"{name!r} is taken away again and again")
 
 
 def _is_link(folder: int, part: str) -> bool:

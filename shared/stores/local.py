@@ -4,7 +4,9 @@ obstore's own store of files names each object by its whole path, and follows wh
 the way. Errors are the system's, as `shared.stores.opening` explains them.
 """
 
+import errno
 import os
+import stat
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
@@ -64,7 +66,9 @@ class LocalStore:
 
     def _head(self, key: str) -> None:
         with self._open() as folder:
-            os.close(folder.open_file(key))
+            status = folder.status(key)
+        if status is None or not stat.S_ISREG(status.st_mode):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), key)
 
     def _delete(self, key: str) -> None:
         with self._open() as folder:

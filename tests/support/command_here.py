@@ -36,7 +36,8 @@ class Here:
         capture: pytest.CaptureFixture[str],
     ) -> None:
         self.out = folder / "out"
-        (self.out / ".faces").mkdir(parents=True)
+        (self.out / ".faces").mkdir(0o700, parents=True)
+        (self.out / "objects").mkdir(0o700)
         self.url = f"sqlite:///{self.out}/faces.db"
         self._patch = patch
         self._capture = capture

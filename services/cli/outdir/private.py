@@ -105,11 +105,15 @@ def make_objects(out: Path) -> None:
     those in OUT/annotated are the same files, and people share them.
 
     Raises:
-        FacesError: it cannot be made.
+        FacesError: it cannot be made, or a recipe's folder in it is a link.
     """
     try:
-        with Folder.open(out) as folder, folder.below(OBJECTS, make=True, mode=ONLY_OURS):
-            pass
+        with (
+            Folder.open(out) as folder,
+            folder.below(OBJECTS, make=True, mode=ONLY_OURS) as objects,
+        ):
+            for name in os.listdir(objects.fileno()):  # noqa: PTH208 - by its descriptor
+                _refuse_link(objects.status(name), out / OBJECTS / name)
     except OSError as error:
         raise FacesError(f"cannot make {out / OBJECTS}: {error.strerror or error}") from None
 

