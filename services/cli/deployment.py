@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.cli.outdir.lock import hold
+from services.cli.outdir.private import check_catalog
 from services.cli.talk import say
 from shared.errors import FacesError
 from shared.urls import sqlite_url
@@ -69,13 +70,11 @@ class Place:
         """Which catalog to read: the one given, that of OUT, or the environment's.
 
         Raises:
-            FacesError: there is none at that place, and an empty one would only mislead.
+            FacesError: there is none at that place, and an empty one would only mislead; or it is
+                another user's.
         """
         if self.out is not None and self.database is None:
-            file = self.out / "faces.db"
-            if not file.is_file():
-                raise FacesError(f"there is no catalog in {self.out}: {file} is missing")
-            return sqlite_url(file)
+            return sqlite_url(check_catalog(self.out))
         if self.database is None and "FACES_DATABASE_URL" not in os.environ:
             raise FacesError("which catalog? Give -o OUT of a run, or --database URL")
         return load_settings(database_url=self.database).database_url.get_secret_value()

@@ -1,6 +1,7 @@
 """Opening a catalog: migrations under a lock, upgrades with rows, and errors in plain words."""
 
 import asyncio
+import os
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -28,6 +29,18 @@ from tests.support.catalogs import (
 __all__ = ["_own_database", "catalog_url", "empty_postgres"]
 
 ONE = "1" * 32
+
+
+async def test_a_new_file_catalog_is_readable_by_its_user_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        catalog = await Catalog.open(f"sqlite:///{tmp_path}/faces.db")
+        await catalog.ledger.queue(step_of(some_images(1), ONE))
+        files = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        await catalog.close()
+    finally:
+        os.umask(before)
+    assert files == dict.fromkeys(("faces.db", "faces.db-wal", "faces.db-shm"), 0o600)
 
 
 async def test_a_catalog_of_a_newer_program_is_refused(catalog_url: str) -> None:

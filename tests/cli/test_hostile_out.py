@@ -1,5 +1,6 @@
 """OUT where others may write too: what they plant there leads nothing out, and is not believed."""
 
+import errno
 import json
 import os
 import shutil
@@ -24,7 +25,10 @@ from shared.errors import FacesError
 from shared.identity import file_version, reference_id
 from shared.urls import file_uri
 from tests.cli.test_layout import Tree
+from tests.support.command_here import Here, here
 from tests.support.faces_command import Faces
+
+__all__ = ["here"]
 
 FACE = dict(samples())["portrait/as it is.jpg"]
 
@@ -181,6 +185,26 @@ def test_an_original_is_not_moved_behind_a_link(tmp_path: Path, elsewhere: Path)
     assert (done / "sub" / "a.jpg").read_bytes() == b"picture" and not photo.exists()
 
 
+def test_an_original_that_moves_to_another_disk_keeps_its_time_and_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    photo, uri = tmp_path / "a.jpg", file_uri(os.fsencode(tmp_path / "a.jpg"))
+    photo.write_bytes(b"picture")
+    photo.chmod(0o640)
+    os.utime(photo, ns=(10**18, 10**18))
+    status = photo.stat()
+    image = reference_id(uri, file_version(status.st_size, status.st_mtime_ns))
+    monkeypatch.setattr(os, "link", refuse)
+    assert move_done(uri, image, Roots([photo]), tmp_path / "done")
+    (moved,) = (tmp_path / "done").iterdir()
+    assert (moved.name, moved.read_bytes()) == ("a.jpg", b"picture")
+    assert (moved.stat().st_mtime_ns, moved.stat().st_mode) == (10**18, status.st_mode)
+    assert not photo.exists()
+
+
 @pytest.mark.parametrize("name", [PRIVATE, "annotated", "objects", "faces.db", "faces.db-wal"])
 def test_a_link_in_the_place_of_our_own_is_refused_by_name(
     tmp_path: Path, elsewhere: Path, name: str
@@ -223,6 +247,19 @@ def test_what_belongs_to_another_user_is_not_taken_for_ours(tmp_path: Path, name
         hold(out, print),
     ):
         pass
+
+
+@as_root
+def test_what_another_users_run_left_is_not_read_by_us_and_the_line_says_whose_it_is(
+    here: Here,
+) -> None:
+    here.queue([])
+    for name in (PRIVATE, "faces.db"):
+        os.chown(here.out / name, ANOTHER, -1)
+    for command in (("results",), ("stats",), ("dead", "list"), ("results", "--sidecar", "xmp")):
+        answer = here.on(*command)
+        assert answer.status == 2
+        assert f"belongs to user {ANOTHER}: an output folder has one user" in answer.err
 
 
 def test_a_second_name_of_a_file_of_ours_is_found_where_others_could_write(

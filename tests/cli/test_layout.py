@@ -89,15 +89,20 @@ def test_a_result_is_the_same_file_as_its_object(tree: Tree) -> None:
 def test_where_hard_links_are_refused_a_result_is_a_copy(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError("no links here")
 
-    monkeypatch.setattr(Path, "hardlink_to", refuse)
-    picture = tree.found(inside(tree, b"a.jpg"))
+    monkeypatch.setattr(os, "link", refuse)
+    path = inside(tree, b"a.jpg")
+    picture = tree.found(path)
     assert tree.layout.place([picture]) == 1
     assert tree.layout.place([picture]) == 0
-    assert (tree.annotated / "a.jpg").read_bytes() == inside(tree, b"a.jpg") + b"1"
-    assert tree.names() == {"a.jpg"}
+    assert (tree.annotated / "a.jpg").read_bytes() == path + b"1"
+    (tree.annotated / "b.jpg").write_text("a stranger's")
+    tree.layout.place([tree.found(path, "2"), tree.found(inside(tree, b"b.jpg"))])
+    assert (tree.annotated / "a.jpg").read_bytes() == path + b"2"
+    assert (tree.annotated / "b.jpg").read_text() == "a stranger's"
+    assert len(tree.names()) == 3, "and nothing unfinished is left"
 
 
 def test_two_pictures_that_want_one_name_get_two(tree: Tree) -> None:

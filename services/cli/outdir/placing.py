@@ -29,14 +29,18 @@ def place(source: Folder, source_name: str, folder: Folder, name: str, *, replac
         source.at(source_name) as (from_, first),
         folder.at(name, make=True) as (into, last),
     ):
+        opened = content.fileno()
+        if not replace and _link(from_, first, into, last, opened):
+            return
         beside = unfinished()
         try:
-            if not _link(from_, first, into, beside, content.fileno()):
-                _copy(content.fileno(), into, beside)
-            if replace:
-                os.rename(beside, last, src_dir_fd=into, dst_dir_fd=into)
-            else:
+            if not replace:
+                _copy(opened, into, beside)
                 _rename_new(into, beside, last)
+                return
+            if not _link(from_, first, into, beside, opened):
+                _copy(opened, into, beside)
+            os.rename(beside, last, src_dir_fd=into, dst_dir_fd=into)
         finally:
             unlink_quietly(into, beside)  # also where both names were of one file already
 
@@ -79,9 +83,15 @@ def _rename_new(folder: int, name: str, new: str) -> None:
 
 
 def _link(from_: int, first: str, into: int, name: str, opened: int) -> bool:
-    """Link to the very file that was opened; False where that cannot be done."""
+    """Link to the very file that was opened; False where that cannot be done.
+
+    Raises:
+        FileExistsError: the name is taken.
+    """
     try:
         os.link(first, name, src_dir_fd=from_, dst_dir_fd=into, follow_symlinks=False)
+    except FileExistsError:
+        raise
     except OSError:
         return False
     if os.path.samestat(os.stat(name, dir_fd=into, follow_symlinks=False), os.fstat(opened)):

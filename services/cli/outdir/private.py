@@ -100,6 +100,30 @@ def check_private(out: Path) -> bool:
         raise FacesError(f"{out} cannot be read: {error.strerror or error}") from None
 
 
+def check_catalog(out: Path) -> Path:
+    """The file of OUT's catalog, which is there, and ours.
+
+    Raises:
+        FacesError: it is not, or the disk cannot be written, which SQLite needs to read, too.
+    """
+    file = out / CATALOG
+    try:
+        with Folder.open(out) as folder:
+            status = folder.status(CATALOG)
+            _Disk(folder).refuse_strangers(status, file)
+    except FileNotFoundError:
+        status = None
+    except OSError as error:
+        raise FacesError(f"{out} cannot be read: {error.strerror or error}") from None
+    if status is None or not stat.S_ISREG(status.st_mode):
+        raise FacesError(f"there is no catalog in {out}: {file} is missing")
+    if not all(os.access(path, os.R_OK | os.W_OK) for path in (out, file)):
+        raise FacesError(
+            f"{file} cannot be written, which is needed to read it, too: copy {out} to where it can"
+        )
+    return file
+
+
 def make_objects(out: Path) -> None:
     """Make OUT's folder of objects so that only we can read it. The files in it follow the umask:
     those in OUT/annotated are the same files, and people share them.
@@ -155,7 +179,7 @@ class _Disk:
         if self._made is None or self._made.st_uid != status.st_uid:
             raise FacesError(
                 f"{path} belongs to {_name_of(status.st_uid)}: an output folder has one user; "
-                "choose another with -o"
+                "work as that one, or choose another with -o"
             )
 
 

@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 
 from services.cli.formats.registry import SIDECARS
+from services.cli.outdir.private import check_private
 from services.cli.outdir.record import Record
 from services.cli.talk import say
 from shared.catalog import Catalog, Filter, ImageRow
@@ -42,9 +43,9 @@ def check_tree(out: Path) -> None:
     """See that OUT has annotated pictures.
 
     Raises:
-        FacesError: no run has put any there.
+        FacesError: no run has put any there, or another user's.
     """
-    if not Record.file(out).is_file():
+    if not check_private(out) or not Record.file(out).is_file():
         raise FacesError(f"there are no annotated pictures in {out}; make them with `faces run`")
 
 
