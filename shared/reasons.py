@@ -29,8 +29,9 @@ class Reason(StrEnum):
     TOO_MANY_PIXELS = "too_many_pixels", "more pixels than FACES_MAX_PIXELS allows"
     TOO_LARGE = (
         "too_large",
-        "more bytes than FACES_MAX_FILE_BYTES or the inline limit allow",
+        "more bytes than FACES_MAX_FILE_BYTES or the inline limit allow, or its results have",
     )
+    TOO_COMPLEX = "too_complex", "more scans, markers, tiles or pieces than a picture has"
     TOO_LONG_TO_DRAW = "too_long_to_draw", "a side is longer than a JPEG can be"
     # Where it is kept.
     GONE = "gone", "there is no such file or object any more"

@@ -5,16 +5,26 @@ from services.detector.formats import recognised
 from services.detector.formats.format import Format, Header
 from shared.reasons import Reason
 
-__all__ = ["BadPicture", "Header", "judged", "read_header"]
+__all__ = ["BadPicture", "Header", "header_of", "judged", "read_header"]
 
 
 def read_header(content: bytes, max_pixels: int) -> Header:
-    """Read a file's header, and refuse what is no picture or claims too many pixels.
+    """Read a file's header, and refuse what is no picture, or claims or costs too much.
 
     Raises:
         BadPicture: with the reason.
     """
-    return judged(format_of(content).read_header(content), max_pixels)
+    return judged(header_of(format_of(content), content), max_pixels)
+
+
+def header_of(found: Format, content: bytes) -> Header:
+    """The header of a file of this format, whose costs are judged before it is read.
+
+    Raises:
+        BadPicture: it costs too much, or its header cannot be read.
+    """
+    found.costs(content)
+    return found.read_header(content)
 
 
 def format_of(content: bytes) -> Format:

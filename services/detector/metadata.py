@@ -47,6 +47,10 @@ KEPT_EXPOSURE = frozenset(
 LONGEST_VALUE = 2000
 """Longer values are dropped: no camera writes one into these tags."""
 
+LARGEST_PROFILE = 256 << 10
+"""Larger colour profiles are dropped. Those of RGB that cameras and programs write have 0.5 to 60
+kB, and measured ones of screens up to 200; a file may hold one of 16 MB (255 segments)."""
+
 
 def kept_exif(header: Header, recipe: Recipe) -> bytes:
     """The EXIF block of the annotated picture (`Exif\\0\\0` and a TIFF header); b"" for none.
@@ -64,7 +68,7 @@ def kept_exif(header: Header, recipe: Recipe) -> bytes:
                 _copy(exposure, kept.get_ifd(ExifTags.IFD.Exif), base)
             if recipe.keep_location:
                 place = header.exif.get_ifd(ExifTags.IFD.GPSInfo)
-                for tag in place:
+                for tag in ExifTags.GPS:
                     _copy(place, kept.get_ifd(ExifTags.IFD.GPSInfo), tag)
             told = kept.tobytes()
     except MemoryError:
@@ -91,8 +95,9 @@ def _copy(
 
 
 def kept_icc(header: Header) -> bytes:
-    """The colour profile, where it is one of RGB; b"" for none.
+    """The colour profile, where it is one of RGB and of a modest size; b"" for none.
 
     The pixels written are RGB: a profile of CMYK or grey ones would give wrong colours.
     """
-    return header.icc if header.icc[16:20] == b"RGB " else b""
+    modest = len(header.icc) <= LARGEST_PROFILE
+    return header.icc if modest and header.icc[16:20] == b"RGB " else b""

@@ -18,7 +18,7 @@ from services.detector.formats.format import Header, Pages, StoredPage
 from services.detector.header import judged
 from services.detector.models.model import Model
 from services.detector.orient import upright
-from services.detector.processed import Limits, Processed, Steps
+from services.detector.processed import Limits, Processed, Shelf, Steps, TooManyBytes
 from services.detector.showing import Shown, show, shows
 from shared.messages import FACES_LIMIT, PAGES_LIMIT, Face, Kind, Page
 from shared.reasons import Failure, Reason
@@ -42,6 +42,7 @@ class _Findings:
     searched: list[Page] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     lacks_memory: bool = False
+    shelf: Shelf = field(default_factory=Shelf)
 
     def add(self, number: int, faces: tuple[Face, ...], shown: Shown) -> None:
         """The faces of one page. The best of all pages are kept."""
@@ -61,6 +62,7 @@ def search_pages(
     The annotated picture is of the first page with faces; there is a crop of every face.
 
     Raises:
+        TooManyBytes: what shows the faces of all pages is too large together.
         BadPicture: no page can be searched; why the first one cannot.
         MemoryError: no page can be searched, and one needs more memory than there is.
     """
@@ -75,6 +77,8 @@ def search_pages(
             size = size_of(judged(page.header, limits.max_pixels))
             room -= size[0] * size[1]
             _search_page(number, page, recipe, model, steps, found)
+        except TooManyBytes:
+            raise  # the fault of all pages together
         except BadPicture as bad:
             found.failures.append(bad.failure)
             reason = str(bad)[:PAGE_REASON_LIMIT]
@@ -102,7 +106,7 @@ def _search_page(
     if recipe.crops or (annotates and shows(recipe)):
         pixels = upright(stored, page.header.orientation)
         del stored
-        shown = show(pixels, faces, page.header, recipe, steps, annotates=annotates)
+        shown = show(pixels, faces, page.header, recipe, steps, found.shelf, annotates=annotates)
     found.add(number, faces, shown)
 
 

@@ -7,11 +7,11 @@ from services.detector.decode import decode, reduction
 from services.detector.failures import BadPicture
 from services.detector.finding import find, searched_sizes, size_of
 from services.detector.formats.format import Header
-from services.detector.header import format_of, judged
+from services.detector.header import format_of, header_of, judged
 from services.detector.models.model import Model
 from services.detector.orient import upright
 from services.detector.pages import search_pages
-from services.detector.processed import Limits, Processed, Steps
+from services.detector.processed import Limits, Processed, Shelf, Steps
 from services.detector.showing import Shown, show, shows
 from services.detector.taken import Taken, taken
 from shared.recipe import Recipe
@@ -45,7 +45,7 @@ def process(
     try:
         with steps.step("header"):
             found = format_of(content)
-            claimed = found.read_header(content)
+            claimed = header_of(found, content)
             pages = found.pages(content, claimed)
             own_sizes = pages is not None and pages.own_sizes
             header = claimed if own_sizes else judged(claimed, limits.max_pixels)
@@ -90,7 +90,7 @@ def _search_picture(
     if faces and shows(recipe):
         pixels = upright(stored, header.orientation)
         del stored
-        shown = show(pixels, faces, header, recipe, steps)
+        shown = show(pixels, faces, header, recipe, steps, Shelf())
     width, height = size_of(header)
     return Processed(
         "faces" if faces else "no_faces",

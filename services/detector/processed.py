@@ -6,9 +6,46 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from services.detector.failures import BadPicture
 from services.detector.taken import Taken
 from shared.messages import Face, Kind, Page
 from shared.reasons import Reason
+
+PICTURES_LIMIT_BYTES = 128 << 20
+"""The annotated picture and the crops of one input, together: what its parent takes of a child
+(`services.detector.pipe.PAYLOAD_LIMIT_BYTES`), and Redis of one result."""
+
+
+class TooManyBytes(BadPicture):
+    """What is to show the faces of an input is larger than `PICTURES_LIMIT_BYTES`."""
+
+    def __init__(self, crops: int) -> None:
+        super().__init__(
+            Reason.TOO_LARGE,
+            f"its annotated picture and the first {crops:,} crops have more than the "
+            f"{PICTURES_LIMIT_BYTES:,} bytes that one result may have; run without --crops, with "
+            f"a smaller --margin, or with a higher --min-score",
+        )
+
+
+class Shelf:
+    """The pictures made of one input, counted as they come, so that none is held beyond the cap."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._crops = 0
+
+    def put(self, picture: bytes, *, crop: bool = False) -> bytes:
+        """The picture, counted.
+
+        Raises:
+            TooManyBytes: those of this input are too large together.
+        """
+        self._bytes += len(picture)
+        self._crops += crop
+        if self._bytes > PICTURES_LIMIT_BYTES:
+            raise TooManyBytes(self._crops)
+        return picture
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from services.detector.formats.format import Header
 from services.detector.metadata import kept_exif, kept_icc
 from services.detector.models.model import Pixels
 from services.detector.modes import draw, draws
-from services.detector.processed import Steps
+from services.detector.processed import Shelf, Steps
 from shared.messages import Face
 from shared.recipe import Recipe
 
@@ -33,25 +33,29 @@ def show(
     header: Header,
     recipe: Recipe,
     steps: Steps,
+    shelf: Shelf,
     *,
     annotates: bool = True,
 ) -> Shown:
     """The files that the recipe asks for. Draws into `pixels`, which are upright.
 
+    Crops have no metadata, nor a colour profile: it can be larger than they are.
+
     Raises:
+        TooManyBytes: they are too large together, with what is on the shelf of this input.
         BadPicture: the picture is too long for a JPEG.
         MemoryError: there is not enough memory.
     """
-    icc = kept_icc(header)
     crops: tuple[bytes, ...] = ()
     if recipe.crops:
         with steps.step("crop"):
             cuts = (crop(pixels, face, recipe.margin) for face in faces)
-            crops = tuple(encode_jpeg(cut, recipe.jpeg_quality, icc=icc) for cut in cuts)
+            made = (encode_jpeg(cut, recipe.jpeg_quality) for cut in cuts)
+            crops = tuple(shelf.put(one, crop=True) for one in made)
     if not annotates or not draws(recipe):
         return Shown(None, crops)
     with steps.step("draw"):
         draw(pixels, faces, recipe)
     with steps.step("encode"):
-        exif = kept_exif(header, recipe)
-        return Shown(encode_jpeg(pixels, recipe.jpeg_quality, exif, icc), crops)
+        exif, icc = kept_exif(header, recipe), kept_icc(header)
+        return Shown(shelf.put(encode_jpeg(pixels, recipe.jpeg_quality, exif, icc)), crops)

@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 
 from shared.backoff import backoff
 from shared.messages import Message, now
-from shared.reasons import Failure
+from shared.reasons import Failure, Reason
 from shared.settings import Settings
 from shared.streams.dead_bounds import DeadBounds
 from shared.streams.entries import Delivery, Membership, weight_of
@@ -16,6 +16,11 @@ from shared.streams.keys import DEAD, RESULTS
 from shared.streams.scripts import Answer, Scripts
 
 FIRST_DELAY_SECONDS = 1.0
+
+TIMEOUTS = 2
+"""Attempts of what takes too long: a busy machine may be the reason once. Each costs the whole of
+`FACES_TASK_TIMEOUT_SECONDS`, and what took all of it twice takes it again."""
+
 REASON_LIMIT = 1000
 
 
@@ -31,13 +36,20 @@ class FailedAttempts:
         self._settings = settings
         self._bounds = DeadBounds(scripts.client, scripts.keys, marks.of_stream(DEAD))
 
-    def delay(self, delivery: Delivery, *, final: bool) -> float | None:
+    def delay(
+        self, delivery: Delivery, *, final: bool, reason: Reason | None = None
+    ) -> float | None:
         """Seconds until the next attempt; None where there is none.
+
+        `reason` is why this one failed: a timeout ends the entry at its second attempt already.
 
         Never longer than a lease, whose end is what brings the entry back.
         """
         attempt = delivery.failed_attempts + 1
-        if final or attempt >= self._settings.max_attempts:
+        most = self._settings.max_attempts
+        if reason is Reason.TIMEOUT:
+            most = min(most, TIMEOUTS)
+        if final or attempt >= most:
             return None
         lease = self._settings.lease_seconds
         return backoff(attempt, min(FIRST_DELAY_SECONDS, lease), lease)

@@ -234,7 +234,7 @@ class Settling(Generic[M]):
         result: Message | None = None
         if message is not None:
             result = self._failed_result(message, failure, attempts)
-        delay = self._failed_attempts.delay(delivery, final=final)
+        delay = self._failed_attempts.delay(delivery, final=final, reason=failure.reason)
         send = partial(
             self._failed_attempts.send, delivery, failure, delay, message=message, result=result
         )

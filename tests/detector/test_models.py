@@ -107,7 +107,7 @@ def test_yunet_finds_what_opencv_finds_with_the_same_network(
 
 
 def test_yunet_s_joined_heads_are_those_of_its_file(picture: Pixels, sample_models: Path) -> None:
-    weights = sample_models / MODELS["yunet"].file
+    weights = (sample_models / MODELS["yunet"].file).read_bytes()
     strides, heads = (8, 16, 32), ("cls", "obj", "bbox", "kps")
     given = {"input": blob(picture, rgb=False)}
     own = session(weights).run([f"{head}_{n}" for n in strides for head in heads], given)

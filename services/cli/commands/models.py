@@ -22,7 +22,7 @@ PREFERRED = ("yunet", "centerface")
 def is_there(name: str, models_dir: Path) -> bool:
     """Whether a model's weights are on this machine; they are checked when they are loaded."""
     entry = MODELS[name]
-    return not entry.sha256 or (models_dir / entry.file).is_file()
+    return bool(entry.installed) or (models_dir / entry.file).is_file()
 
 
 def choose(named: str | None, models_dir: Path, say: Callable[[str], None]) -> str:

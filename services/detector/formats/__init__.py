@@ -4,7 +4,8 @@ from services.detector.formats.avif import AVIF
 from services.detector.formats.format import HEAD_BYTES, Format, Unreadable, begins, branded
 from services.detector.formats.gif import GIF
 from services.detector.formats.jpeg import JPEG
-from services.detector.formats.plain import BMP, JPEG_2000, PPM
+from services.detector.formats.jpeg_2000 import JPEG_2000
+from services.detector.formats.plain import BMP, PPM
 from services.detector.formats.png import PNG
 from services.detector.formats.tiff import TIFF
 from services.detector.formats.webp import WEBP

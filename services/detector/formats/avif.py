@@ -6,6 +6,8 @@ from functools import partial
 from PIL import Image
 
 from services.detector.formats.animation import frames
+from services.detector.formats.avif_items import costs, largest_coded
+from services.detector.formats.costs import larger_than_told
 from services.detector.formats.format import (
     HEAD_BYTES,
     Format,
@@ -17,7 +19,20 @@ from services.detector.formats.format import (
 from services.detector.formats.opencv import decoder
 from services.detector.formats.pillow import header_by_pillow
 
+LARGER_CODED = 512
+"""Pixels by which a side may be longer as coded than as told: a tile at the edge is cut."""
+
 _decode = decoder()
+_by_pillow = header_by_pillow("AVIF", "AVIF")
+
+
+def _read_header(content: bytes) -> Header:
+    """What is told is compared with what the coded pixels say, by which memory is taken."""
+    header = _by_pillow(content)
+    for width, height in largest_coded(content):
+        if width > header.width + LARGER_CODED or height > header.height + LARGER_CODED:
+            raise larger_than_told("AVIF", (header.width, header.height), (width, height))
+    return header
 
 
 def _pages(content: bytes, header: Header) -> Pages | None:
@@ -33,7 +48,8 @@ def _pages(content: bytes, header: Header) -> Pages | None:
 AVIF = Format(
     name="AVIF",
     recognises=branded(b"avif", b"avis"),
-    read_header=header_by_pillow("AVIF", "AVIF"),
+    costs=costs,
+    read_header=_read_header,
     decode=_decode,
     pages=_pages,
 )

@@ -1,16 +1,29 @@
 """The chunks of WebP and PNG files, walked before a decoder trusts their lengths."""
 
 import struct
+import zlib
 from collections.abc import Iterator, Mapping
-from itertools import islice
 
+from services.detector.formats.costs import too_complex
 from shared.messages import PAGES_COUNTED
 
 _PNG_START = 8
 _ANIMATION = 0x02  # a flag of VP8X (RFC 9649, 2.7.1)
 
-CHUNKS_READ = 1_000_000
-"""Chunks that are passed over in search of frames; a file with more was made to take time."""
+CHUNKS = 250_000
+"""Chunks of a file; one with more was made to take time, 2 s for two million. Encoders put 8 KiB of
+pixels into a chunk of PNG, which makes 32,768 of the largest file allowed by default; a frame of an
+animation takes two, and frames are counted up to 100,000."""
+
+PACKED_TEXTS = 32
+"""Texts of a PNG that may be packed (`zTXt`, `iTXt`). libpng unpacks each twice, up to 8 MB, though
+nobody reads them: 1,000 of 7 kB took two minutes. Programs write a handful."""
+
+EXIF_BYTES = 1 << 20
+"""EXIF that is read; a camera's has at most 64 KiB."""
+
+ICC_BYTES = 1 << 20
+"""A colour profile that is unpacked; the largest of printers have 4 MB, and are of CMYK."""
 
 
 def png_is_whole(content: bytes) -> bool:
@@ -28,6 +41,63 @@ def png_is_whole(content: bytes) -> bool:
     return False
 
 
+def png_costs(content: bytes) -> None:
+    """Refuse a PNG of too many chunks, or of too many texts to unpack.
+
+    Raises:
+        BadPicture: it has them.
+    """
+    texts = 0
+    for count, (kind, _) in enumerate(_png_kinds(content), start=1):
+        texts += kind in (b"zTXt", b"iTXt")
+        if count > CHUNKS:
+            raise too_complex("PNG", "chunks", count, CHUNKS)
+        if texts > PACKED_TEXTS:
+            raise too_complex("PNG", "packed texts", texts, PACKED_TEXTS)
+        if kind == b"IEND":
+            return
+
+
+def png_metadata(content: bytes) -> tuple[bytes, bytes]:
+    """EXIF and colour profile of a PNG, the first of each; b"" for what is absent or damaged."""
+    exif = icc = b""
+    for kind, at in _png_kinds(content):
+        size = int.from_bytes(content[at - 8 : at - 4], "big")
+        if kind == b"eXIf" and not exif and size <= EXIF_BYTES:
+            exif = content[at : at + size]
+        elif kind == b"iCCP" and not icc and size <= ICC_BYTES:
+            icc = _unpacked(content[at : at + size])
+        elif kind == b"IEND":
+            break
+    return exif, icc
+
+
+def _unpacked(profile: bytes) -> bytes:
+    """A profile behind its name and the byte of its packing (PNG specification, 11.3.2.3)."""
+    packed = profile.partition(b"\0")[2][1:]
+    unpacking = zlib.decompressobj()
+    try:
+        unpacked = unpacking.decompress(packed, ICC_BYTES)
+    except zlib.error:
+        return b""
+    return unpacked if unpacking.eof else b""
+
+
+def webp_costs(content: bytes) -> None:
+    """Refuse a WebP of too many chunks.
+
+    Raises:
+        BadPicture: it has them.
+    """
+    at, count = 12, 0
+    while at + 8 <= len(content):
+        count += 1
+        if count > CHUNKS:
+            raise too_complex("WebP", "chunks", count, CHUNKS)
+        size = int.from_bytes(content[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+
+
 def apng_frames(content: bytes) -> int:
     """Frames of an animated PNG; 1 of any other. Counted up to `PAGES_COUNTED`.
 
@@ -40,12 +110,12 @@ def apng_frames(content: bytes) -> int:
         if kind == b"acTL":
             announced = int.from_bytes(content[at : at + 4], "big")
         elif kind == b"fcTL" and announced:
-            held = 1 + sum(1 for kind, _ in islice(kinds, CHUNKS_READ) if kind == b"fcTL")
+            held = 1 + sum(1 for kind, _ in kinds if kind == b"fcTL")
             return min(announced, held, PAGES_COUNTED)
         elif kind == b"IDAT":
             if not announced:
                 return 1
-            held = sum(1 for kind, _ in islice(kinds, CHUNKS_READ) if kind == b"fcTL")
+            held = sum(1 for kind, _ in kinds if kind == b"fcTL")
             return 1 + min(announced, held, PAGES_COUNTED - 1)
     return 1
 
@@ -63,7 +133,7 @@ def webp_frames(content: bytes) -> int:
     if content[12:16] != b"VP8X" or not content[20:21] or not content[20] & _ANIMATION:
         return 1
     at, frames = 12, 0
-    for _ in range(CHUNKS_READ):
+    for _ in range(CHUNKS):
         if at + 8 > len(content) or frames == PAGES_COUNTED:
             break
         frames += content.startswith(b"ANMF", at)

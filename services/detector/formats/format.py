@@ -65,19 +65,26 @@ class Format:
     Attributes:
         name: as rows and sentences have it.
         recognises: whether a file is of this format, by its first `HEAD_BYTES`.
+        costs: refuses a file that would cost more than its pixels do, by its structure alone
+            (`services.detector.formats.costs`). It comes before anything else reads the file, and
+            is itself bounded: in C for each byte, in Python for as many pieces as its caps allow.
+            Which caps a format needs is to be measured: with as many as fit a file of each thing
+            that the format lets a file have many of, or say the size of twice.
         read_header: a file's header, without decoding; of a document, of its first page.
         decode: a file's pixels, of its first page: `(content, header, reduced)` to BGR, 8 bits,
-            as stored, each side divided by `reduced`, rounded up.
+            as stored, each side divided by `reduced`, rounded up. The size that it finds is the
+            header's, or it fails: sizes are read where the decoder reads them.
         reductions: what `decode` may be asked to reduce by; largest last.
         pages: a file's pages; None where it has one.
 
-    Raises (read_header, decode, pages):
+    Raises (costs, read_header, decode, pages):
         BadPicture: the file cannot be searched, and why.
         MemoryError: there is not enough memory.
     """
 
     name: str
     recognises: Callable[[bytes], bool]
+    costs: Callable[[bytes], None]
     read_header: Callable[[bytes], Header]
     decode: Callable[[bytes, Header, int], Pixels]
     reductions: tuple[int, ...] = (1,)

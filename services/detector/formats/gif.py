@@ -1,33 +1,46 @@
 """GIF, and the frames of an animated one (GIF89a specification, 1990)."""
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 
 from services.detector.failures import BadPicture
 from services.detector.formats.animation import frames
-from services.detector.formats.format import Format, Header, Pages, StoredPage, begins
+from services.detector.formats.costs import too_complex
+from services.detector.formats.format import (
+    Format,
+    Header,
+    Pages,
+    StoredPage,
+    begins,
+    damaged,
+)
 from services.detector.formats.opencv import decoder
-from services.detector.formats.pillow import header_by_pillow
 from shared.messages import PAGES_COUNTED
 from shared.reasons import Reason
 
-BLOCKS_READ = 4_000_000
-"""Blocks of data that are passed over in search of frames: more than a file of 256 MiB has, unless
-it was made to take time."""
+BLOCKS = 1_000_000
+"""Blocks of a file. Encoders fill each with 255 bytes, so that a file of 256 MiB has not more,
+unless it was made to take time: of blocks of one byte, as many in 3 MB."""
+
+BETWEEN_BYTES = 64 << 10
+"""Bytes between blocks, which no encoder writes. Pillow takes a step of Python for each."""
 
 _FRAME, _EXTENSION, _END = 0x2C, 0x21, 0x3B
+_BLOCK = re.compile(b"[,!;]")
 
 
 def frame_corners(content: bytes) -> Iterator[tuple[int, int]]:
-    """The right and lower edge of each frame, in pixels of the whole picture; bounded in time."""
+    """The right and lower edge of each frame, in pixels of the whole picture.
+
+    Raises:
+        BadPicture: there are more than `BLOCKS` blocks, or `BETWEEN_BYTES` between them.
+    """
     at = 13 + _table_bytes(content[10:11])
-    left = BLOCKS_READ
+    blocks = between = 0
     try:
-        while left > 0:
-            kind = content[at]
-            if kind == _END:
-                return
+        while (kind := content[at]) != _END:
             at += 1
             if kind == _FRAME:
                 x, y, width, height = (
@@ -38,16 +51,38 @@ def frame_corners(content: bytes) -> Iterator[tuple[int, int]]:
             elif kind == _EXTENSION:
                 at += 1
             else:
-                left -= 1
+                following = _next_block(content, at)
+                between += following - at + 1
+                if between > BETWEEN_BYTES:
+                    raise too_complex("GIF", "bytes between blocks", between, BETWEEN_BYTES)
+                at = following
                 continue
-            while left > 0:
-                left -= 1
+            size = 1
+            while size:
                 size = content[at]
                 at += size + 1
-                if not size:
-                    break
+                blocks += 1
+                if blocks > BLOCKS:
+                    raise too_complex("GIF", "blocks", blocks, BLOCKS)
     except IndexError:
         return
+
+
+def _next_block(content: bytes, at: int) -> int:
+    """Where a block begins that was not found where it should be; decoders look for it so."""
+    found = _BLOCK.search(content, at)
+    return found.start() if found else len(content)
+
+
+def costs(content: bytes) -> None:
+    """Refuse a GIF of too many blocks.
+
+    Raises:
+        BadPicture: it has them.
+    """
+    if len(content) // 2 > BLOCKS:  # each takes two bytes or more
+        for _ in islice(frame_corners(content), PAGES_COUNTED):
+            pass
 
 
 def _table_bytes(flags: bytes) -> int:
@@ -56,6 +91,16 @@ def _table_bytes(flags: bytes) -> int:
 
 
 _decode = decoder()
+
+
+def _read_header(content: bytes) -> Header:
+    """By its blocks: Pillow takes a step of Python for each. A first frame that goes beyond the
+    screen makes the picture larger, as decoders have it."""
+    first = next(frame_corners(content), None)
+    if first is None:
+        raise damaged("GIF", "it holds no picture")
+    width, height = (int.from_bytes(content[at : at + 2], "little") for at in (6, 8))
+    return Header("GIF", max(width, first[0]), max(height, first[1]))
 
 
 def _pages(content: bytes, header: Header) -> Pages | None:
@@ -82,7 +127,8 @@ def _each(
 GIF = Format(
     name="GIF",
     recognises=begins(b"GIF87a", b"GIF89a"),
-    read_header=header_by_pillow("GIF", "GIF"),
+    costs=costs,
+    read_header=_read_header,
     decode=_decode,
     pages=_pages,
 )

@@ -4,23 +4,33 @@ from functools import partial
 
 from services.detector.failures import BadPicture
 from services.detector.formats.animation import frames
-from services.detector.formats.chunks import apng_frames, png_is_whole
-from services.detector.formats.format import Format, Header, Pages, begins
+from services.detector.formats.chunks import (
+    apng_frames,
+    png_costs,
+    png_is_whole,
+    png_metadata,
+)
+from services.detector.formats.exif import orientation_of, parsed
+from services.detector.formats.format import Format, Header, Pages, begins, damaged
 from services.detector.formats.opencv import decoder
-from services.detector.formats.pillow import header_by_pillow
 from shared.reasons import Reason
 
 _decode = decoder(ends_early=lambda content: b"IEND" not in content[-4096:])
-_by_pillow = header_by_pillow("PNG", "PNG")
 
 
 def _read_header(content: bytes) -> Header:
+    """By its chunks: Pillow unpacks a profile and a text as often as a file has them."""
     if not png_is_whole(content):
         raise BadPicture(
             Reason.DAMAGED,
             "the PNG is truncated or damaged: a chunk is longer than the file",
         )
-    return _by_pillow(content)
+    if content[12:16] != b"IHDR":
+        raise damaged("PNG", "its first chunk is not its header")
+    width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
+    block, icc = png_metadata(content)
+    exif = parsed(block)
+    return Header("PNG", width, height, orientation_of(exif), icc, exif)
 
 
 def _pages(content: bytes, header: Header) -> Pages | None:
@@ -33,6 +43,7 @@ def _pages(content: bytes, header: Header) -> Pages | None:
 PNG = Format(
     name="PNG",
     recognises=begins(b"\x89PNG\r\n\x1a\n"),
+    costs=png_costs,
     read_header=_read_header,
     decode=_decode,
     pages=_pages,

@@ -8,55 +8,64 @@ are not pages, unless there is nothing else.
 import io
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from services.detector.failures import BadPicture
+from services.detector.formats.costs import too_complex
+from services.detector.formats.directories import ENTRIES, Directory, layout_of, read_directory
 from services.detector.formats.format import Format, Header, Pages, StoredPage, begins, damaged
 from services.detector.formats.opencv import decoder
 from services.detector.formats.pillow import words
 from services.detector.models.model import Pixels
-from shared.messages import PAGES_COUNTED
+from shared.messages import PAGES_COUNTED, PAGES_LIMIT
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+ENTRIES_IN_ALL = 100_000
+"""Entries of the pages that are searched, 200 a page."""
+
+VALUES_LIE_OVER = 2
+"""How often the bytes of a file may be named by entries of one page, on average. Values have no
+reason to lie over each other; a page of 65,535 entries could name the whole file by each."""
+
+VALUES_IN_ALL = 1 << 30
+"""Bytes that all pages that are searched may name, since each page's are read. Pages may share
+what is in the file once, such as a profile."""
+
+PIECES = 200_000
+"""Strips or tiles of a page. Each is set up alone: 390,000 of 16 x 16 pixels took 4 s. Strips of
+one row are common, tiles of fewer than 128 x 128 pixels are not."""
+
+TILE_SIDE = 4096
+"""Longest side of a tile that is larger than its picture: decoders hold a whole one."""
+
+SAMPLES = 16
+"""Samples of a pixel. Decoders hold all of them, and read at most four."""
+
 _SUBFILE_TYPE = 254
+_WIDTH, _HEIGHT, _STRIPS, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT, _TILES = (
+    256,
+    257,
+    273,
+    277,
+    322,
+    323,
+    324,
+)
 _by_opencv = decoder()
 
 _NO_PAGE = 0b101
 """Bits of NewSubfileType: a reduced version of another page, a mask of another page."""
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Where the numbers of a file are, in bytes: of TIFF, or of BigTIFF."""
-
-    order: Literal["little", "big"]
-    first: int
-    """Where the head names the first IFD."""
-    offset: int
-    count: int
-    entry: int
-
-    def number(self, content: bytes | bytearray, at: int, size: int) -> int:
-        return int.from_bytes(content[at : at + size], self.order)
-
-
-def _layout(content: bytes | bytearray) -> _Layout:
-    order: Literal["little", "big"] = "little" if content[:2] == b"II" else "big"
-    if int.from_bytes(content[2:4], order) == 43:
-        return _Layout(order, first=8, offset=8, count=8, entry=20)
-    return _Layout(order, first=4, offset=4, count=2, entry=12)
-
-
 def _directories(content: bytes) -> Iterator[tuple[int, int]]:
     """The offset of each IFD, and its NewSubfileType; a chain that meets itself ends there."""
-    layout = _layout(content)
+    layout = layout_of(content)
     seen: set[int] = set()
     offset = layout.number(content, layout.first, layout.offset)
     while 0 < offset <= len(content) - layout.count and offset not in seen:
@@ -71,6 +80,44 @@ def _directories(content: bytes) -> Iterator[tuple[int, int]]:
         offset = layout.number(content, start + entries * layout.entry, layout.offset)
 
 
+def costs(content: bytes) -> None:
+    """Refuse a TIFF whose pages name too much, or are of too many pieces.
+
+    Raises:
+        BadPicture: they do, and which.
+    """
+    layout = layout_of(content)
+    entries = values = 0
+    for offset, _ in islice(_directories(content), PAGES_LIMIT):
+        page = read_directory(content, layout, offset)
+        if page.entries > ENTRIES:
+            raise too_complex("TIFF", "entries in a directory", page.entries, ENTRIES)
+        entries += page.entries
+        if entries > ENTRIES_IN_ALL:
+            raise too_complex("TIFF", "entries", entries, ENTRIES_IN_ALL)
+        values += page.value_bytes
+        for named, cap in (
+            (page.value_bytes, VALUES_LIE_OVER * len(content)),
+            (values, VALUES_IN_ALL),
+        ):
+            if named > cap:
+                raise too_complex("TIFF", "bytes of values", named, cap)
+        _judge_pieces(content, page)
+
+
+def _judge_pieces(content: bytes, page: Directory) -> None:
+    pieces = max(page.count(_STRIPS), page.count(_TILES))
+    if pieces > PIECES:
+        raise too_complex("TIFF", "strips or tiles in a page", pieces, PIECES)
+    samples = page.number(content, _SAMPLES)
+    if samples > SAMPLES:
+        raise too_complex("TIFF", "samples a pixel", samples, SAMPLES)
+    for side, of in ((_TILE_WIDTH, _WIDTH), (_TILE_HEIGHT, _HEIGHT)):
+        told, cap = page.number(content, side), max(TILE_SIDE, page.number(content, of) + 15)
+        if told > cap:
+            raise too_complex("TIFF", "pixels along a side of its tiles", told, cap)
+
+
 def page_offsets(content: bytes) -> list[int]:
     """The offsets of the IFDs that are pages, at most `PAGES_COUNTED`."""
     found = list(islice(_directories(content), PAGES_COUNTED))
@@ -83,7 +130,7 @@ def _first_page(content: bytes) -> bytes | bytearray:
     """The file with its first page as its first IFD."""
     found = islice(_directories(content), PAGES_COUNTED)
     offset = next((offset for offset, kind in found if not kind & _NO_PAGE), None)
-    layout = _layout(content)
+    layout = layout_of(content)
     if offset is None or offset == layout.number(content, layout.first, layout.offset):
         return content
     pointed = bytearray(content)
@@ -93,7 +140,7 @@ def _first_page(content: bytes) -> bytes | bytearray:
 
 def _point(content: bytearray, offset: int) -> None:
     """Make the IFD at an offset the first."""
-    layout = _layout(content)
+    layout = layout_of(content)
     named = offset.to_bytes(layout.offset, layout.order)
     content[layout.first : layout.first + layout.offset] = named
 
@@ -171,6 +218,7 @@ def _each(content: bytes, offsets: list[int]) -> Iterator[StoredPage | BadPictur
 TIFF = Format(
     name="TIFF",
     recognises=begins(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    costs=costs,
     read_header=_read_header,
     decode=_decode,
     pages=_pages,

@@ -4,7 +4,7 @@ from functools import partial
 
 from services.detector.failures import BadPicture
 from services.detector.formats.animation import frames
-from services.detector.formats.chunks import riff_chunks, webp_frames, webp_size
+from services.detector.formats.chunks import riff_chunks, webp_costs, webp_frames, webp_size
 from services.detector.formats.exif import orientation_of, parsed
 from services.detector.formats.format import Format, Header, Pages
 from services.detector.formats.opencv import decoder
@@ -35,6 +35,7 @@ def _pages(content: bytes, header: Header) -> Pages | None:
 WEBP = Format(
     name="WebP",
     recognises=lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP",
+    costs=webp_costs,
     read_header=_read_header,
     decode=_decode,
     pages=_pages,

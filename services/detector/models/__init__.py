@@ -1,18 +1,19 @@
 """The face models behind one protocol, loaded by name from a folder of weights.
 
 A model is a row of `shared.model_table` and a module here of the same name, whose `load` takes the
-file of weights (None where they come with an installed package) and gives the model.
+weights, as bytes that were checked, and gives the model. No library opens the file: what lies there
+by then may be another.
 """
 
-import hashlib
 import os
 from importlib import import_module
 from pathlib import Path
 
+from services.detector.models.checked import weights
 from services.detector.models.model import Detections, Model, Pixels
 from services.detector.models.pull import pull
 from shared.errors import ModelMissing, SettingsError
-from shared.model_table import MODELS, ModelEntry
+from shared.model_table import MODELS
 
 __all__ = ["Detections", "Model", "Pixels", "import_ahead", "load", "pull"]
 
@@ -24,7 +25,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 def import_ahead(models_dir: Path) -> None:
     """Import the modules of all models that could be loaded: a closed cell maps no machine code."""
     for entry in MODELS.values():
-        if not entry.sha256 or (models_dir / entry.file).is_file():
+        if entry.installed or (models_dir / entry.file).is_file():
             import_module(f"{__name__}.{entry.name}")
 
 
@@ -38,8 +39,8 @@ def load(name: str, models_dir: Path) -> Model:
     entry = MODELS.get(name)
     if entry is None:
         raise SettingsError(f"model {name!r}: there is {', '.join(MODELS)}")
-    weights = _checked(entry, models_dir) if entry.sha256 else None
     # Imported only where it is chosen: a slot pays only for the libraries that it uses.
+    checked = weights(entry, models_dir)
     try:
         module = import_module(f"{__name__}.{entry.name}")
     except ImportError:
@@ -47,25 +48,5 @@ def load(name: str, models_dir: Path) -> Model:
             f"model {entry.name}: its weights came after this process was confined; restart the "
             f"detector"
         ) from None
-    model: Model = module.load(weights)
+    model: Model = module.load(checked)
     return model
-
-
-def _checked(entry: ModelEntry, models_dir: Path) -> Path:
-    file = models_dir / entry.file
-    command = f"faces models pull {entry.name}"
-    try:
-        content = file.read_bytes()
-    except FileNotFoundError:
-        raise ModelMissing(
-            f"model {entry.name}: {file} is not there; run `{command}`, or set FACES_MODELS_DIR "
-            f"to a folder that has it"
-        ) from None
-    except OSError as error:
-        raise ModelMissing(f"model {entry.name}: {file}: {error.strerror or error}") from None
-    if hashlib.sha256(content).hexdigest() != entry.sha256:
-        raise ModelMissing(
-            f"model {entry.name}: {file} is damaged or another version (its SHA-256 is not "
-            f"{entry.sha256[:12]}...); remove it and run `{command}`"
-        )
-    return file

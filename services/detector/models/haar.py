@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from services.detector.models.checked import weights
 from services.detector.models.model import Detections, Pixels
 from shared.errors import ModelMissing
 from shared.model_table import MODELS
@@ -16,9 +17,9 @@ LEAST_SIDE = 24
 """The cascade's own window: the smallest face that it knows."""
 
 
-def load(_: Path | None) -> "Haar":
-    """The model; its weights are in OpenCV's wheel."""
-    return Haar()
+def load(cascade: bytes) -> "Haar":
+    """The model, from its cascade."""
+    return Haar(cascade)
 
 
 class Haar:
@@ -27,15 +28,14 @@ class Haar:
     name = "haar"
     overlap = 0.3
 
-    def __init__(self, least_side: int = LEAST_SIDE) -> None:
-        cascades = getattr(cv2, "data", None)
-        file = Path(cascades.haarcascades) / MODELS["haar"].file if cascades else Path()
-        if not file.is_file():
+    def __init__(self, cascade: bytes, least_side: int = LEAST_SIDE) -> None:
+        told = cv2.FileStorage(cascade.decode(), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+        self._cascade = cv2.CascadeClassifier()
+        if not self._cascade.read(told.getFirstTopLevelNode()):
             raise ModelMissing(
-                "this OpenCV brings no Haar cascade: install opencv-python-headless 4.x, "
+                "this OpenCV reads no Haar cascade: install opencv-python-headless 4.x, "
                 "or use another model (faces models pull)"
             )
-        self._cascade = cv2.CascadeClassifier(str(file))
         self._least_side = least_side
 
     def detect(self, picture: Pixels, min_score: float) -> Detections:
@@ -60,4 +60,4 @@ class Haar:
 
 def tutorial() -> Haar:
     """As the 2011 tutorial searched: only faces of at least 50 x 50 pixels."""
-    return Haar(least_side=TUTORIAL_LEAST_SIDE)
+    return Haar(weights(MODELS["haar"], Path()), TUTORIAL_LEAST_SIDE)

@@ -5,8 +5,6 @@ convolutions over the same features. onnxruntime computes convolutions in blocks
 that a head of one channel costs as much as one of 16: just as many as all four have together.
 """
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
@@ -15,12 +13,12 @@ HEADS = ("cls", "obj", "bbox", "kps")
 CHANNELS = 16  # 1 + 1 + 4 + 10, in this order
 
 
-def joined(weights: Path, outputs: list[str]) -> bytes:
+def joined(weights: bytes, outputs: list[str]) -> bytes:
     """The model with one output a stride, (1, 16, rows, columns), named by `outputs`.
 
     Class and object come as they are before the sigmoid that the file puts behind them.
     """
-    model = onnx.load(weights)
+    model = onnx.load_from_string(weights)
     graph = model.graph
     values = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     features = {node.input[1]: node.input[0] for node in graph.node if node.op_type == "Conv"}

@@ -1,7 +1,5 @@
 """Running a network on one core, and what goes into it."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import onnxruntime as ort
@@ -12,7 +10,7 @@ SIDE_MULTIPLE = 32
 """The coarsest stride of both networks: sides are padded (never scaled) up to a multiple of it."""
 
 
-def session(model: Path | bytes) -> ort.InferenceSession:
+def session(model: bytes) -> ort.InferenceSession:
     """A session that uses one core and no threads: the slots are the parallelism.
 
     onnxruntime's memory arena stays on: without it a search took a quarter longer (10.3 against
@@ -25,7 +23,7 @@ def session(model: Path | bytes) -> ort.InferenceSession:
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
     return ort.InferenceSession(
-        model if isinstance(model, bytes) else str(model),
+        model,
         options,
         providers=["CPUExecutionProvider"],
     )

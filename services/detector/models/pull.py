@@ -58,7 +58,7 @@ def pull(name: str | None, models_dir: Path, say: Say) -> str:
 
 
 def _have(entry: ModelEntry, models_dir: Path, say: Say) -> None:
-    if not entry.sha256:
+    if entry.installed:
         _in_opencv()
         say(f"{entry.name}: {entry.origin}, nothing to fetch")
         return

@@ -4,8 +4,6 @@ The network and its heads are described in W. Wu, H. Peng, S. Yu, "YuNet: A Tiny
 Face Detector", Machine Intelligence Research 20, 2023; weights from ShiqiYu/libfacedetection.train.
 """
 
-from pathlib import Path
-
 import numpy as np
 
 from services.detector.models.heads import joined
@@ -15,8 +13,8 @@ from services.detector.models.network import blob, session
 STRIDES = (8, 16, 32)
 
 
-def load(weights: Path) -> "YuNet":
-    """The model, from its file of weights."""
+def load(weights: bytes) -> "YuNet":
+    """The model, from its weights."""
     return YuNet(weights)
 
 
@@ -26,7 +24,7 @@ class YuNet:
     name = "yunet"
     overlap = 0.45  # of the authors' own evaluation
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, weights: bytes) -> None:
         self._outputs = [f"heads_{stride}" for stride in STRIDES]
         self._session = session(joined(weights, self._outputs))
 

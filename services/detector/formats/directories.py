@@ -1,0 +1,98 @@
+"""The directories of TIFF and of EXIF blocks, read without their values (TIFF revision 6.0; BigTIFF
+as in libtiff)."""
+
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+_TYPE_BYTES = {
+    **dict.fromkeys((1, 2, 6, 7), 1),
+    **dict.fromkeys((3, 8), 2),
+    **dict.fromkeys((4, 9, 11, 13), 4),
+    **dict.fromkeys((5, 10, 12, 16, 17, 18), 8),
+}
+"""Bytes of one value of each type; of an unknown type nothing is read."""
+
+ENTRIES = 4_096
+"""Entries of one directory that are looked at. Those of maps and raw files have some 200."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the numbers of a file are, in bytes: of TIFF, or of BigTIFF."""
+
+    order: Literal["little", "big"]
+    first: int
+    """Where the head names the first directory."""
+    offset: int
+    count: int
+    entry: int
+
+    def number(self, content: bytes | bytearray, at: int, size: int) -> int:
+        return int.from_bytes(content[at : at + size], self.order)
+
+    @cached_property
+    def packed(self) -> struct.Struct:
+        """An entry: tag, type, count, and its values or where they are."""
+        order = "<" if self.order == "little" else ">"
+        return struct.Struct(order + ("HHQ8s" if self.entry == 20 else "HHI4s"))
+
+
+def layout_of(content: bytes | bytearray) -> Layout:
+    """The layout that the head of a file tells."""
+    order: Literal["little", "big"] = "little" if content[:2] == b"II" else "big"
+    if int.from_bytes(content[2:4], order) == 43:
+        return Layout(order, first=8, offset=8, count=8, entry=20)
+    return Layout(order, first=4, offset=4, count=2, entry=12)
+
+
+@dataclass(frozen=True)
+class Directory:
+    """What a directory says of itself.
+
+    Attributes:
+        entries: how many it claims.
+        value_bytes: of its values that lie elsewhere, as far as the file goes; each time that
+            they are named.
+        fields: tag to type, count and the bytes that hold the value or its place.
+    """
+
+    layout: Layout
+    entries: int
+    value_bytes: int
+    fields: dict[int, tuple[int, int, bytes]]
+
+    def count(self, tag: int) -> int:
+        """How many values a tag has; 0 without it."""
+        return self.fields[tag][1] if tag in self.fields else 0
+
+    def number(self, content: bytes | bytearray, tag: int) -> int:
+        """The first value of a tag, a whole number; 0 without it."""
+        if tag not in self.fields:
+            return 0
+        kind, count, held = self.fields[tag]
+        size = _TYPE_BYTES.get(kind, 0)
+        if size * count > len(held):
+            at = int.from_bytes(held, self.layout.order)
+            held = bytes(content[at : at + size])
+        return int.from_bytes(held[:size], self.layout.order)
+
+
+def read_directory(content: bytes | bytearray, layout: Layout, offset: int) -> Directory:
+    """The directory at an offset, its first `ENTRIES` entries; an empty one where there is none."""
+    if not 0 < offset <= len(content) - layout.count:
+        return Directory(layout, 0, 0, {})
+    entries = layout.number(content, offset, layout.count)
+    start = offset + layout.count
+    read = min(entries, ENTRIES, max(0, len(content) - start) // layout.entry)
+    fields: dict[int, tuple[int, int, bytes]] = {}
+    elsewhere = 0
+    view = memoryview(content)[start : start + read * layout.entry]
+    for tag, kind, count, held in layout.packed.iter_unpack(view):
+        size = _TYPE_BYTES.get(kind, 0) * count
+        if size > layout.offset:
+            at = int.from_bytes(held, layout.order)
+            elsewhere += min(size, max(0, len(content) - at))
+        fields[tag] = kind, count, held
+    return Directory(layout, entries, elsewhere, fields)
