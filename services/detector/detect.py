@@ -1,7 +1,7 @@
 """What the detector is: a function from an image message to its result, through a slot."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 
 from services.detector import metrics
@@ -29,10 +29,19 @@ from shared.reasons import Failure, Reason
 from shared.recipe import DRAWING_VERSION
 from shared.settings import Settings
 from shared.stores.objects import ObjectRefused
+from shared.streams.high_water import UNLIMITED
 from shared.streams.stage import Done, Outcome, Output, Retry, Work
 
 CANNOT_BE_READ = {Reason.GONE, Reason.UNREADABLE}
 """What a slot says of a file that its folder may be at fault for."""
+
+Largest = Callable[[int], Awaitable[int]]
+"""Bytes that one result may bring through Redis, where it has so many; raises `Unreachable`."""
+
+
+async def unlimited(_: int) -> int:
+    """Of a Redis without a limit."""
+    return UNLIMITED
 
 
 class Detector:
@@ -49,13 +58,16 @@ class Detector:
         roots: Roots,
         settings: Settings,
         keeping: Keeping | None = None,
+        largest: Largest = unlimited,
     ) -> None:
-        """`keeping` puts pictures into the object store; without it the writer does."""
+        """`keeping` puts pictures into the object store; without it the writer does, and `largest`
+        says how many bytes of them Redis can ever take with one result."""
         self._slots = slots
         self._contents = contents
         self._roots = roots
         self._keeping = keeping
         self._inline_limit = settings.inline_limit_bytes
+        self._largest = largest
 
     async def handle(self, works: Sequence[Work[ImageMessage]]) -> list[Outcome]:
         """One outcome a message; errors as `shared.streams.stage.Handler`."""
@@ -110,23 +122,33 @@ class Detector:
     async def _done(self, work: Work[ImageMessage], answer: SlotAnswer) -> Outcome:
         """The result, with its pictures; or after they were put, where the writer does not."""
         if self._keeping is None:
-            return Done((self._output(work, answer),))
+            size = sum(map(len, answer.pictures))
+            return Done((self._output(work, answer, await self._largest(size)),))
         try:
             await self._keeping.put(work.message.keys, answer.reply, answer.pictures)
         except ObjectRefused as refused:
             return Retry(str(refused)[: fields.SHORT_TEXT_LIMIT], Reason.STORE_REFUSED)
         return Done((self._output(work, SlotAnswer(answer.reply, ())),))
 
-    def _output(self, work: Work[ImageMessage], answer: SlotAnswer) -> Output:
-        """The result, with its pictures as payloads."""
+    def _output(
+        self, work: Work[ImageMessage], answer: SlotAnswer, most: int = UNLIMITED
+    ) -> Output:
+        """The result, with its pictures as payloads, of which Redis takes `most` bytes."""
         reply = answer.reply
-        largest = max(map(len, answer.pictures), default=0)
-        if largest > self._inline_limit:
+        sizes = [len(picture) for picture in answer.pictures]
+        sentence = ""
+        if max(sizes, default=0) > self._inline_limit:
             sentence = (
-                f"its annotated picture has {largest:,} bytes; FACES_INLINE_LIMIT_BYTES "
-                f"allows {self._inline_limit:,} through Redis (FACES_PICTURES_BY=detector "
-                f"sends none through Redis)"
+                f"its annotated picture has {max(sizes):,} bytes; FACES_INLINE_LIMIT_BYTES "
+                f"allows {self._inline_limit:,} through Redis"
             )
+        elif sum(sizes) > most:
+            sentence = (
+                f"its annotated picture and crops have {sum(sizes):,} bytes, and Redis takes at "
+                f"most {most:,} at once, half of its maxmemory"
+            )
+        if sentence:
+            sentence += " (FACES_PICTURES_BY=detector sends none through Redis)"
             refused = _refused(reply, Failure(Reason.TOO_LARGE, sentence))
             _count(refused)
             return Output(_result(work, refused))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import partial
 
 from services.detector.contents import Contents, room_of
 from services.detector.detect import Detector, failed
@@ -21,6 +22,7 @@ from shared.stores.buckets import Buckets
 from shared.stores.objects import Objects
 from shared.streams.away import Away
 from shared.streams.client import Payloads, connect
+from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import IMAGES, Keys
 from shared.streams.later import WaitingSets
 from shared.streams.outage import Outage
@@ -68,7 +70,8 @@ async def open_stage(
             contents = Contents(Payloads(client, keys), (roots, fetching), room)
             objects = _objects(settings)
             keeping = Keeping(objects, Outage(NAME, health, "pictures")) if objects else None
-            detector = Detector(slots, contents, roots, settings, keeping)
+            largest = partial(HighWaterMarks.largest_message, client, settings)
+            detector = Detector(slots, contents, roots, settings, keeping, largest)
             spec = StageSpec(
                 name=NAME,
                 stream=IMAGES,

@@ -6,6 +6,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from shared.settings import Settings
+from shared.streams.refusals import as_unreachable
 from shared.streams.replies import understood
 from shared.streams.topology import STREAMS
 
@@ -33,6 +34,9 @@ class HighWaterMark:
 NO_MARK = HighWaterMark(UNLIMITED, UNLIMITED)
 ONLY_WAKES = HighWaterMark(-1, UNLIMITED)
 
+WORTH_ASKING_BYTES = 8 << 20
+"""Less than this always finds room in the end: no Redis of less than twice as much holds a suite."""
+
 
 class HighWaterMarks:
     """The marks of all streams, from the settings and the server's own memory limit.
@@ -45,6 +49,10 @@ class HighWaterMarks:
         self._entries = settings.high_water
         self._dead_letters = settings.dead_letters
         self._bytes = settings.high_water_bytes or (maxmemory or 2 * GIBIBYTE) // 2
+        self.most_at_once = maxmemory // 2 or UNLIMITED
+        """Bytes that one message may bring along: half of what Redis may hold. The other half is
+        for images, without which nothing is to be handed on, and what a connection has received is
+        held once more until it is stored. More than this may wait for room for ever."""
 
     @classmethod
     async def of(cls, client: Redis, settings: Settings) -> "HighWaterMarks":
@@ -52,6 +60,18 @@ class HighWaterMarks:
         memory: dict[str, Any] = await client.info("memory")  # Any: INFO's values differ in type
         with understood():
             return cls(settings, int(memory.get("maxmemory", 0)))
+
+    @classmethod
+    async def largest_message(cls, client: Redis, settings: Settings, size: int) -> int:
+        """Bytes that one message may bring along, asked only where `size` may be too many.
+
+        Raises:
+            Unreachable: Redis does not answer.
+        """
+        if size <= WORTH_ASKING_BYTES:
+            return UNLIMITED
+        with as_unreachable():
+            return (await cls.of(client, settings)).most_at_once
 
     def of_stream(self, name: str) -> HighWaterMark:
         """The mark of a stream."""

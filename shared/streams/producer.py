@@ -16,7 +16,7 @@ from shared.streams.handoff import PAYLOAD_EXPIRY_SECONDS
 from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import Keys
 from shared.streams.outage import CAP_SECONDS, FIRST_SECONDS
-from shared.streams.refusals import describe, is_lasting
+from shared.streams.refusals import as_unreachable, describe, is_lasting
 from shared.streams.scripts import Answer, Scripts
 from shared.streams.sentinel import has_replicas
 
@@ -106,12 +106,25 @@ class Producer:
             self._patience_ms = DOUBT_MS
             log.warning("no replica has what was added; a failover now would lose it")
 
+    async def most_at_once(self) -> int:
+        """Bytes that one message may bring along; with more it might wait for ever.
+
+        Raises:
+            Unreachable: Redis does not answer.
+        """
+        with as_unreachable():
+            return (await self._asked()).most_at_once
+
+    async def _asked(self) -> HighWaterMarks:
+        """The marks, which Redis is asked for once."""
+        if self._marks is None:
+            self._marks = await HighWaterMarks.of(self._client, self._settings)
+        return self._marks
+
     async def _send(
         self, message: Message, payloads: Mapping[Payload, bytes], token: str
     ) -> Answer:
-        if self._marks is None:
-            self._marks = await HighWaterMarks.of(self._client, self._settings)
-        mark = self._marks.of_stream(message.stream)
+        mark = (await self._asked()).of_stream(message.stream)
         stream = self._keys.stream(message.stream)
         if payloads:
             # Do not even send the bytes while there is no room for them.

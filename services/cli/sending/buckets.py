@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from services.cli.sending.largest import Largest
 from services.ingest.sources.walk import is_picture
 from shared.errors import FacesError, Unreachable
 from shared.identity import display_name
@@ -28,12 +29,12 @@ Picture = tuple[str, bytes]
 T = TypeVar("T")
 
 
-def bucket_pictures(url: str, limit: int, refuse: Callable[[str], None]) -> Iterator[Picture]:
+def bucket_pictures(url: str, largest: Largest, refuse: Callable[[str], None]) -> Iterator[Picture]:
     """The pictures below a URL such as `s3://BUCKET/FOLDER`, or the one that it names.
 
     Taken are objects with the extension of a picture, in the store's own order. Calls `refuse`
-    with a line for people about each that is larger than `limit` bytes or cannot be read, and goes
-    on. Credentials and endpoints come from the provider's usual variables (`AWS_*`, ...).
+    with a line for people about each that is larger than `largest` allows or cannot be read, and
+    goes on. Credentials and endpoints come from the provider's usual variables (`AWS_*`, ...).
 
     Raises:
         SettingsError: the URL cannot be used.
@@ -47,9 +48,8 @@ def bucket_pictures(url: str, limit: int, refuse: Callable[[str], None]) -> Iter
             name, meta = one
             if isinstance(meta, BadKey):
                 refuse(meta.sentence)
-            elif meta["size"] > limit:
-                size = f"{meta['size']:,} bytes"
-                refuse(f"{name}: {size}, and FACES_INLINE_LIMIT_BYTES allows {limit:,}")
+            elif told := largest.refuses(meta["size"]):
+                refuse(f"{name}: {told}")
             else:
                 fetching = bucket.get(meta["path"], _anything)
                 waiting.append((name, asyncio.run_coroutine_threadsafe(fetching, loop)))

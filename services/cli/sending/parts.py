@@ -44,6 +44,10 @@ class Submission:
         await self._producer.add(self._message(SourceKind.INLINE, {"images": images}), payloads)
         self.parts += 1
 
+    async def most_at_once(self) -> int:
+        """Bytes that Redis can ever take with one message; as `Producer.most_at_once`."""
+        return await self._producer.most_at_once()
+
     async def close(self) -> None:
         """Say that no part follows."""
         await self._producer.add(self._message(SourceKind.END, {}))

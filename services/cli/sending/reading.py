@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from services.cli.sending.buckets import Picture, bucket_pictures
+from services.cli.sending.largest import Largest
 from services.ingest.sources.walk import Walk
 from shared.identity import display_name
 from shared.urls import is_bucket
@@ -16,33 +17,30 @@ STEP = 500
 
 
 def pictures(
-    sources: Sequence[bytes], limit: int, refuse: Callable[[str], None]
+    sources: Sequence[bytes], largest: Largest, refuse: Callable[[str], None]
 ) -> Iterator[Picture]:
     """The pictures in files, folders and buckets, each read when it is asked for.
 
-    Calls `refuse` with a line for people about each that is unreadable or larger than `limit`
-    bytes, and goes on.
+    Calls `refuse` with a line for people about each that is unreadable or larger than `largest`
+    allows, and goes on.
     """
     for source in sources:
         if is_bucket(os.fsdecode(source)):
-            yield from bucket_pictures(os.fsdecode(source), limit, refuse)
+            yield from bucket_pictures(os.fsdecode(source), largest, refuse)
             continue
         for path, relative in _files(source, refuse):
             name = display_name(relative)
             try:
                 size = os.stat(path).st_size  # noqa: PTH116 - a path of bytes
-                if size > limit:
-                    refuse(
-                        f"{name}: {size:,} bytes, and FACES_INLINE_LIMIT_BYTES allows {limit:,}; "
-                        "send it with --by-reference"
-                    )
+                if told := largest.refuses(size):
+                    refuse(f"{name}: {told}; send it with --by-reference")
                     continue
                 with open(path, "rb") as file:  # noqa: PTH123 - a path of bytes
-                    content = file.read(limit + 1)
+                    content = file.read(largest.size + 1)
             except OSError as error:
                 refuse(f"{name}: cannot be read: {error.strerror or error}")
                 continue
-            if len(content) <= limit:
+            if len(content) <= largest.size:
                 yield name, content
 
 

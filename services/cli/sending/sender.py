@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from services.cli.deployment import Place, deployment
+from services.cli.sending.largest import Largest
 from services.cli.sending.parts import Submission
 from services.cli.sending.reading import in_batches, pictures
 from services.cli.talk import say
@@ -101,7 +102,8 @@ class Sender:
     async def _send_all(self, submission: Submission) -> None:
         """Names and bytes, a few pictures a message; waits where the stream is full."""
         sources = [os.fsencode(source) for source in self._sources]
-        found = pictures(sources, self._settings.inline_limit_bytes, self._refuse)
+        largest = Largest.of(self._settings, await submission.most_at_once())
+        found = pictures(sources, largest, self._refuse)
         batches = in_batches(found)
         while not self._stop.is_set():
             batch = await asyncio.to_thread(next, batches, None)
