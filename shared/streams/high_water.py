@@ -35,7 +35,7 @@ NO_MARK = HighWaterMark(UNLIMITED, UNLIMITED)
 ONLY_WAKES = HighWaterMark(-1, UNLIMITED)
 
 WORTH_ASKING_BYTES = 8 << 20
-"""Less than this always finds room in the end: no Redis of less than twice as much holds a suite."""
+"""Less than this finds room in the end: no Redis of less than twice as much holds a suite."""
 
 
 class HighWaterMarks:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from services.cli.app import app
 from services.cli.options.recipe import make_recipe
 from services.cli.outdir.names import with_id
+from services.cli.sending.largest import Largest
 from services.cli.sending.reading import BATCH_BYTES, BATCH_PICTURES, in_batches, pictures
 from shared.catalog import Catalog, Filter
 from shared.errors import SettingsError
@@ -194,7 +195,7 @@ def test_reading_goes_on_behind_what_cannot_be_read(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg", "c.jpg")
     (tmp_path / "b.jpg").symlink_to("nowhere")
     refused: list[str] = []
-    found = [name for name, _ in pictures([str(tmp_path).encode()], 1000, refused.append)]
+    found = [name for name, _ in pictures([str(tmp_path).encode()], Largest(1000), refused.append)]
     assert found == ["a.jpg", "c.jpg"]
     assert refused == ["b.jpg: cannot be read: No such file or directory"]
 

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from services.cli.sending.buckets import READ_AHEAD, bucket_pictures
+from services.cli.sending.largest import Largest
 from services.cli.sending.reading import pictures
 from shared.errors import SettingsError, Unreachable
 from shared.urls import is_bucket
 from tests.support.s3_stub import s3_stub
 
-LIMIT = 1000
+LIMIT = Largest(1000)
 
 
 def put(s3: Any, bucket: str, *names: str, size: int = 10) -> None:
@@ -48,7 +49,7 @@ def test_a_picture_named_outright_is_taken_alone(s3: Any, bucket: str) -> None:
 
 def test_a_picture_that_is_too_large_is_told_and_the_rest_come(s3: Any, bucket: str) -> None:
     put(s3, bucket, "small.jpg")
-    put(s3, bucket, "large.jpg", size=LIMIT + 1)
+    put(s3, bucket, "large.jpg", size=LIMIT.size + 1)
     told: list[str] = []
     found = [name for name, _ in bucket_pictures(f"s3://{bucket}", LIMIT, told.append)]
     assert found == ["small.jpg"]

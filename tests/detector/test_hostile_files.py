@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from services.cli.sending.largest import Largest
 from services.cli.sending.parts import Submission
 from services.cli.sending.reading import pictures
 from services.detector.failures import Refused
@@ -60,7 +61,7 @@ async def test_a_path_too_long_to_be_written_out_stops_no_other_picture(
 def test_such_a_picture_can_be_sent_along(tmp_path: Path) -> None:
     make_deep_folder(tmp_path)
     refused: list[str] = []
-    for name, content in pictures([os.fsencode(tmp_path)], 1000, refused.append):
+    for name, content in pictures([os.fsencode(tmp_path)], Largest(1000), refused.append):
         assert InlineImage(id=inline_id(name, content), name=name, payload=Payload.of(content)).name
     assert refused == []
 

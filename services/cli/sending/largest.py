@@ -10,7 +10,7 @@ class Largest:
     """The bytes of the largest picture, and whose limit that is, in words."""
 
     size: int
-    whose: str
+    whose: str = "FACES_INLINE_LIMIT_BYTES allows {size:,}"
 
     @classmethod
     def of(cls, settings: Settings, redis_takes: int) -> "Largest":
@@ -20,7 +20,7 @@ class Largest:
         """
         if redis_takes < settings.inline_limit_bytes:
             return cls(redis_takes, "Redis takes at most {size:,} at once, half of its maxmemory")
-        return cls(settings.inline_limit_bytes, "FACES_INLINE_LIMIT_BYTES allows {size:,}")
+        return cls(settings.inline_limit_bytes)
 
     def refuses(self, size: int) -> str:
         """Why a picture of so many bytes is not sent; '' where it is."""

@@ -1,0 +1,204 @@
+"""Files that would cost more than their pixels: refused before they do; ordinary extremes pass."""
+
+import io
+import os
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from services.detector.formats.avif_items import largest_coded
+from services.detector.formats.chunks import CHUNKS, PACKED_TEXTS
+from services.detector.formats.gif import BETWEEN_BYTES, BLOCKS
+from services.detector.formats.jpeg_segments import SCANS, SEGMENTS
+from services.detector.formats.tiff import PIECES
+from services.detector.header import read_header
+from services.detector.picture import process
+from services.detector.pipe import Config, Request
+from services.detector.slots import open_slots
+from shared.messages import Status
+from shared.reasons import Reason
+from tests.support import bombs
+from tests.support.fuzzed import NoFaces
+from tests.support.pictures import LIMITS, astronaut, encoded, recipe
+
+CPU_SECONDS = 1.0
+"""What a refusal takes at the most; most take a thousandth."""
+
+TOO_COMPLEX: dict[str, Callable[[], bytes]] = {
+    "jpeg scans": lambda: bombs.jpeg_of_scans(SCANS + 1),
+    "jpeg scans, arithmetic": lambda: bombs.jpeg_of_scans(SCANS + 1, marker=0xCA),
+    "jpeg segments": lambda: bombs.jpeg_with(bombs.segment(0xE5, b"") * (SEGMENTS + 1)),
+    "jpeg comments": lambda: bombs.jpeg_with(bombs.segment(0xFE, b"") * (SEGMENTS + 1)),
+    "jpeg tables between scans": lambda: (
+        bombs.jpeg_of_scans(2)[:-2]
+        + (bombs.segment(0xC4, b"") * 50 + b"\xff\xda\0\2") * SCANS
+        + bombs.segment(0xC4, b"") * SEGMENTS
+    ),
+    "png chunks": lambda: bombs.png_with(bombs.chunk(b"abCd") * CHUNKS),
+    "png pieces": lambda: bombs.png_with(bombs.chunk(b"IDAT") * CHUNKS),
+    "png texts": lambda: bombs.png_with(
+        bombs.chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 20))) * (PACKED_TEXTS + 1)
+    ),
+    "webp chunks": lambda: bombs.webp_with(b"ABCD\0\0\0\0" * CHUNKS),
+    "gif comments": lambda: bombs.gif_with(b"\x21\xfe\1a\0" * (BLOCKS // 2)),
+    "gif blocks": lambda: bombs.gif_with(b"\x21\xfe" + b"\1a" * BLOCKS + b"\0"),
+    "gif gaps": lambda: bombs.gif_with(bytes(2 * BLOCKS + BETWEEN_BYTES)),
+    "ppm comment": lambda: b"P6\n#" + b"a" * 20_000 + b"\n8 8\n255\n" + bytes(192),
+    "ppm spaces": lambda: b"P6" + b" " * 20_000 + b"8 8\n255\n" + bytes(192),
+    "tiff entries": lambda: bombs.tiff_of([(1000 + n, 1, 1, 8) for n in range(5000)]),
+    "tiff values over each other": lambda: bombs.tiff_of(
+        [(1000 + n, 1, 1 << 20, 8) for n in range(4000)], bytes(1 << 20)
+    ),
+    "tiff strips": lambda: bombs.tiff_of(
+        bombs.grey_tiff(1000, (273, 4, PIECES + 1, 8)), bytes(4 * (PIECES + 1))
+    ),
+    "tiff tiles": lambda: bombs.tiff_of_tiles(450, 16),
+    "tiff tile of 40,000 pixels": lambda: bombs.tiff_of(
+        bombs.grey_tiff(64, (322, 4, 1, 40_000), (323, 4, 1, 40_000), (324, 4, 1, 8))
+    ),
+    "tiff samples": lambda: bombs.tiff_of(bombs.grey_tiff(64, (277, 3, 1, 60_000))),
+    "jpeg 2000 tiles": lambda: bombs.jpeg_2000(tile=40),
+    "jpeg 2000 components": lambda: bombs.jpeg_2000(components=16_384),
+    "jpeg 2000 code-blocks": lambda: bombs.jpeg_2000(block=0),
+    "jpeg 2000 code-blocks of a tile": lambda: bombs.jpeg_2000(told_again=bombs.coding_of(0)),
+    "jpeg 2000 code-blocks of a component": lambda: bombs.jpeg_2000(
+        told_again=bombs.segment(0x53, bytes([0, 0, 5, 0, 0, 0, 1]))
+    ),
+    "jpeg 2000 precincts": lambda: bombs.jpeg_2000(levels=0, precincts=b"\x22"),
+    "jpeg 2000 packets": lambda: bombs.jpeg_2000(layers=65_535, precincts=b"\x88" * 6),
+    "jpeg 2000 boxes": lambda: encoded(bombs.SMALL, "JPEG2000")[:12] + bombs.box(b"free") * 20_000,
+    "avif boxes": lambda: encoded(bombs.SMALL, "AVIF") + bombs.box(b"free") * 20_000,
+}
+
+LIARS: dict[str, Callable[[], bytes]] = {
+    "avif": lambda: bombs.lying("AVIF", b"ispe", 4, 8, 2000, speed=10),
+    "moving avif": lambda: bombs.moving_avif_that_lies(8, 900),
+    "jpeg 2000": lambda: bombs.lying("JPEG2000", b"ihdr", 0, 8, 900),
+}
+
+
+@pytest.mark.parametrize("bomb", TOO_COMPLEX)
+def test_what_costs_more_than_its_pixels_fails_before_it_costs_that(bomb: str) -> None:
+    content = TOO_COMPLEX[bomb]()
+    start = time.process_time()
+    done = process(content, recipe(), NoFaces(), LIMITS)
+    assert (done.status, done.code) == ("failed", Reason.TOO_COMPLEX), done.reason
+    assert "that are searched" in done.reason
+    assert time.process_time() - start < CPU_SECONDS
+
+
+@pytest.mark.parametrize("liar", LIARS)
+def test_a_file_whose_pixels_are_more_than_its_container_tells_fails_undecoded(
+    liar: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = LIARS[liar]()
+    monkeypatch.setattr("services.detector.picture.decode", None)
+    done = process(content, recipe(), NoFaces(), LIMITS)
+    assert (done.status, done.code) == ("failed", Reason.DAMAGED), done.reason
+    assert "8 x 8 pixels and holds " in done.reason
+
+
+async def test_a_slot_survives_all_of_them_and_names_each_cap(tmp_path: Path) -> None:
+    config = Config(
+        model="haar",
+        models_dir=tmp_path,
+        memory_bytes=1 << 30,
+        max_pixels=LIMITS.max_pixels,
+        max_file_bytes=256 << 20,
+    )
+    async with open_slots(config, 1, 60) as slots:
+        before = slots.pids
+        for name, make in (TOO_COMPLEX | LIARS).items():
+            reply = (await slots.ask(Request(recipe=recipe()), make())).reply
+            assert (reply.kind, reply.status) == ("done", Status.FAILED), name
+        ended = await slots.ask(Request(recipe=recipe()), encoded(astronaut(), "PNG"))
+        assert ended.reply.status is Status.FACES
+        assert slots.pids == before
+
+
+def with_profile(size: int) -> bytes:
+    profile = bytearray(os.urandom(size))
+    profile[16:20] = b"RGB "
+    return encoded(astronaut(), "JPEG", icc_profile=bytes(profile))
+
+
+def jpeg_with_much_behind_its_end() -> bytes:
+    """As a motion photo or an MPF file is, whose other pictures are no scans of this one."""
+    return bombs.jpeg(progressive=True) + bombs.jpeg(progressive=True) * 100
+
+
+def jpeg_with_restarts() -> bytes:
+    noise = Image.fromarray(np.random.default_rng(1).integers(0, 255, (400, 400, 3), np.uint8))
+    file = io.BytesIO()
+    noise.save(file, "JPEG", quality=95, restart_marker_blocks=1, progressive=True)
+    return file.getvalue() + b"\xff\xda" * 1000
+
+
+ORDINARY: dict[str, Callable[[], bytes]] = {
+    "jpeg of 64 scans": lambda: bombs.jpeg_of_scans(64),
+    "jpeg of as many scans as may be": lambda: bombs.jpeg_of_scans(SCANS),
+    "jpeg with pictures behind its end": jpeg_with_much_behind_its_end,
+    "jpeg with restarts": jpeg_with_restarts,
+    "jpeg with bytes that fill up": lambda: bombs.jpeg_with(b"\xff" * 20_000_000),
+    "jpeg with a thumbnail of many scans": lambda: bombs.jpeg_with(
+        bombs.segment(0xE1, b"Exif\0\0" + bombs.jpeg_of_scans(300)[:60_000])
+    ),
+    "png of 5,000 chunks of pixels": lambda: bombs.png_of_pieces(5000),
+    "tiff of 400 tiles": lambda: bombs.tiff_of_tiles(20, 64),
+    "tiff of strips of one row": lambda: encoded(
+        Image.new("L", (8, 20_000)), "TIFF", compression="tiff_deflate", tiffinfo={278: 1}
+    ),
+    "jpeg 2000 of tiles": lambda: encoded(
+        Image.new("RGB", (2048, 2048)), "JPEG2000", tile_size=(128, 128)
+    ),
+    "picture with a profile of 200 KiB": lambda: with_profile(200 << 10),
+    "png with a profile": lambda: encoded(bombs.SMALL, "PNG", icc_profile=os.urandom(200 << 10)),
+}
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_ordinary_extremes_are_searched(name: str) -> None:
+    done = process(ORDINARY[name](), recipe(), NoFaces(), LIMITS)
+    assert (done.status, done.reason) == ("no_faces", "")
+
+
+def test_metadata_whose_values_lie_over_each_other_are_dropped_and_the_picture_is_searched() -> (
+    None
+):
+    block = b"Exif\0\0" + bombs.exif_of(900, 40_000)
+    done = process(bombs.jpeg_with(bombs.segment(0xE1, block)), recipe(), NoFaces(), LIMITS)
+    assert done.status == "no_faces"
+    assert not read_header(bombs.png_with(bombs.chunk(b"eXIf", block[6:])), 10**6).exif
+
+
+def test_a_profile_comes_whole_out_of_a_png_and_a_jpeg_and_a_bomb_of_one_is_dropped() -> None:
+    profile = os.urandom(200 << 10)
+    for kind in ("PNG", "JPEG", "WEBP"):
+        content = encoded(bombs.SMALL, kind, icc_profile=profile)
+        assert read_header(content, 10**6).icc == profile
+    bomb = bombs.chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(50 << 20), 9))
+    assert read_header(bombs.png_with(bomb * 1000), 10**6).icc == b""
+
+
+def test_every_coded_picture_of_an_avif_tells_its_size() -> None:
+    assert list(largest_coded(encoded(Image.new("RGBA", (90, 50), (1, 2, 3, 4)), "AVIF"))) == [
+        (90, 50),
+        (90, 50),
+    ], "colours and transparency"
+    moving = io.BytesIO()
+    one, *more = (Image.new("RGB", (90, 50), (n, n, n)) for n in range(0, 250, 50))
+    one.save(moving, "AVIF", save_all=True, append_images=more)
+    assert set(largest_coded(moving.getvalue())) == {(90, 50)}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "JPEG2000"])
+def test_structures_cut_anywhere_are_read_without_an_error_of_ours(kind: str) -> None:
+    content = encoded(bombs.SMALL, kind)
+    for end in range(1, len(content), max(1, len(content) // 60)):
+        done = process(content[:end], recipe(), NoFaces(), LIMITS)
+        assert done.code is not Reason.TOO_COMPLEX, (end, done.reason)
