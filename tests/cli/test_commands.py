@@ -21,6 +21,7 @@ from shared.model_table import MODELS
 from shared.recipe import Recipe
 from tests.support.entries import entries_in
 from tests.support.faces_command import Faces
+from tests.support.servers import RedisServer
 
 runner = CliRunner()
 
@@ -168,6 +169,24 @@ def test_submit_tells_of_each_file_that_is_too_large_and_sends_the_rest(
     assert done.returncode == 3
     assert "not sent: large.jpg: 209 bytes, and FACES_INLINE_LIMIT_BYTES allows 100" in done.stderr
     assert [image.name for image in submitted(redis_url)[0].images] == ["small.jpg"]
+
+
+def test_submit_refuses_a_file_that_redis_can_never_hold_and_sends_the_rest(
+    tmp_path: Path,
+) -> None:
+    server = RedisServer(tmp_path / "redis", "--maxmemory", "20mb")
+    server.start()
+    try:
+        folder = put(tmp_path / "photos", "small.jpg")
+        put(folder, "large.jpg", content=bytes(11 << 20))
+        done = Faces(tmp_path, FACES_REDIS_URL=server.url)("submit", folder)
+        sent = submitted(server.url)[0]
+    finally:
+        server.kill()
+    assert done.returncode == 3
+    assert "not sent: large.jpg: 11," in done.stderr
+    assert "Redis takes at most 10,485,760 at once, half of its maxmemory" in done.stderr
+    assert [image.name for image in sent.images] == ["small.jpg"]
 
 
 def test_submit_refuses_what_is_not_there_and_a_server_that_is_away(

@@ -1,9 +1,16 @@
 """From an image message to its result, with slots that answer what they are told to."""
 
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import cast
+
 import pytest
 from prometheus_client import REGISTRY
+from pydantic import SecretStr
 
 from services.detector.detect import failed
+from services.detector.keeping import Keeping
 from services.detector.pages import PAGE_REASON_LIMIT
 from services.detector.pipe import Reply
 from services.detector.process import SlotAnswer, SlotCrashed
@@ -22,8 +29,12 @@ from shared.messages import (
     Status,
     unpack_faces,
 )
+from shared.picture_keys import PictureKeys
 from shared.reasons import Failure, Reason
 from shared.recipe import DRAWING_VERSION
+from shared.settings import Settings
+from shared.streams.client import connect
+from shared.streams.high_water import HighWaterMarks
 from shared.streams.stage import Done, Retry, Work
 from tests.support.detecting import (
     FACE,
@@ -34,7 +45,18 @@ from tests.support.detecting import (
     handled,
     result_in,
 )
+from tests.support.servers import RedisServer
 from tests.support.stages import image
+
+
+class FakeKeeping:
+    """Keeps pictures in mind."""
+
+    def __init__(self) -> None:
+        self.put_pictures: list[Sequence[bytes]] = []
+
+    async def put(self, _keys: PictureKeys, _reply: Reply, pictures: Sequence[bytes]) -> None:
+        self.put_pictures.append(pictures)
 
 
 def failed_images(code: str) -> float | None:
@@ -84,6 +106,41 @@ async def test_an_annotated_picture_too_large_for_redis_fails_with_the_setting()
     assert result.code == Reason.TOO_LARGE
     assert result.width == 20
     assert output.payloads == {}
+
+
+@pytest.mark.parametrize(("size", "fits"), [(9 << 20, True), (10 << 20, False)])
+async def test_pictures_that_redis_can_never_hold_fail_in_place_of_waiting_for_ever(
+    size: int, fits: bool, tmp_path: Path
+) -> None:
+    server = RedisServer(tmp_path, "--maxmemory", "20mb")
+    server.start()
+    client = connect(SecretStr(server.url))
+    try:
+        largest = partial(HighWaterMarks.largest_message, client, Settings.load({}))
+        parts = (b"x" * (size - 2), b"one", b"two")
+        detector = detector_of(FakeSlots(SlotAnswer(FOUND, parts)), largest=largest)
+        output = await handled(detector, image())
+    finally:
+        await client.aclose()
+        server.kill()
+    result = result_in(output)
+    assert (result.status is Status.FAILED) is not fits
+    if not fits:
+        assert result.code == Reason.TOO_LARGE
+        assert f"have {size + 4:,} bytes, and Redis takes at most 10,485,760" in result.reason
+        assert "FACES_PICTURES_BY=detector" in result.reason
+        assert output.payloads == {}
+
+
+async def test_where_detectors_store_pictures_redis_limits_none() -> None:
+    async def nothing_at_all(_: int) -> int:
+        return 0
+
+    slots, keeping = FakeSlots(SlotAnswer(FOUND, (b"annotated", b"one", b"two"))), FakeKeeping()
+    detector = detector_of(slots, keeping=cast(Keeping, keeping), largest=nothing_at_all)
+    result = result_in(await handled(detector, image()))
+    assert result.status is Status.FACES
+    assert keeping.put_pictures == [(b"annotated", b"one", b"two")]
 
 
 async def test_an_inline_picture_is_sent_to_the_slot() -> None:

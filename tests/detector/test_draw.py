@@ -1,6 +1,7 @@
 """What is drawn, what is hidden for good, and what metadata an annotated picture keeps."""
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,22 +9,33 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from services.detector import processed
 from services.detector.decode import decode
 from services.detector.draw import line_width
 from services.detector.encode import encode_jpeg
 from services.detector.header import BadPicture, Header, read_header
 from services.detector.hide import Area, Paint, area, blurred, hide, pixelated, solid
-from services.detector.metadata import kept_exif, kept_icc
+from services.detector.metadata import LARGEST_PROFILE, kept_exif, kept_icc
 from services.detector.models import Detections, Model, Pixels, load
 from services.detector.modes import DRAWINGS, draw
 from services.detector.picture import process
 from shared.messages import Face
 from shared.reasons import Reason
 from shared.recipe import Mode
-from tests.support.pictures import EXIF_BLOCK, GPS, LIMITS, astronaut, encoded, pixels, recipe
+from tests.support.pictures import (
+    EXIF_BLOCK,
+    GPS,
+    LIMITS,
+    animated,
+    astronaut,
+    encoded,
+    pixels,
+    recipe,
+)
 
 HIDING = [Mode.BLUR, Mode.PIXELATE, Mode.SOLID]
 PAINTS = [blurred, pixelated, solid]
+GRID = [(x * 30.0, y * 22.0, 20.0, 20.0) for x in range(10) for y in range(10)]
 FACE = Face(x=170.5, y=60.25, w=96.0, h=110.5, score=0.91)
 
 
@@ -158,6 +170,51 @@ def test_mode_none_keeps_the_boxes_and_draws_nothing() -> None:
     )
     assert (done.status, len(done.faces), done.annotated) == ("faces", 1, None)
     assert not {"draw", "encode"} & set(done.steps_ms)
+
+
+@pytest.mark.parametrize(("size", "kept"), [(200 << 10, True), (LARGEST_PROFILE + 1, False)])
+def test_a_profile_is_kept_up_to_a_size_and_never_in_a_crop(size: int, kept: bool) -> None:
+    profile = bytearray(os.urandom(size))
+    profile[16:20] = b"RGB "
+    content = encoded(astronaut(), "JPEG", icc_profile=bytes(profile))
+    done = process(content, recipe(crops=True), load("haar", Path()), LIMITS)
+    assert done.annotated is not None
+    with Image.open(io.BytesIO(done.annotated)) as annotated:
+        assert (annotated.info.get("icc_profile") == profile) is kept
+    for crop in done.crops:
+        assert len(crop) < 100 << 10
+        with Image.open(io.BytesIO(crop)) as cut:
+            assert "icc_profile" not in cut.info
+
+
+def test_pictures_of_one_result_are_bounded_together_while_they_are_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[int] = []
+
+    def encode(*given: Any) -> bytes:  # Any: what the real one takes
+        made.append(1)
+        return encode_jpeg(*given)
+
+    monkeypatch.setattr("services.detector.showing.encode_jpeg", encode)
+    monkeypatch.setattr(processed, "PICTURES_LIMIT_BYTES", 30_000)
+    many = Fixed(*GRID)
+    done = process(encoded(astronaut(), "PNG"), recipe(crops=True), many, LIMITS)
+    assert (done.status, done.code) == ("failed", Reason.TOO_LARGE)
+    assert "more than the 30,000 bytes that one result may have; run without --crops" in done.reason
+    assert (done.annotated, done.crops, done.width) == (None, (), 512)
+    assert 1 < len(made) < 50, "it stops where it is too much"
+
+
+def test_pictures_of_a_document_s_pages_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = animated("TIFF", [astronaut()] * 4)
+    one = process(encoded(astronaut(), "TIFF"), recipe(crops=True), Fixed(GRID[0]), LIMITS)
+    assert one.annotated is not None
+    enough = len(one.annotated) + 2 * len(one.crops[0]) + 100
+    monkeypatch.setattr(processed, "PICTURES_LIMIT_BYTES", enough)
+    done = process(pages, recipe(crops=True), Fixed(GRID[0]), LIMITS)
+    assert (done.status, done.code) == ("failed", Reason.TOO_LARGE)
+    assert "the first 3 crops" in done.reason
 
 
 def test_crops_are_the_untouched_faces_with_their_margin_one_each() -> None:

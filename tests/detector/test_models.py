@@ -1,5 +1,6 @@
 """The face models: what they find, that their weights are checked, how two scales are fused."""
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,38 @@ def test_weights_that_are_not_the_tables_are_refused(tmp_path: Path) -> None:
     (tmp_path / MODELS["yunet"].file).write_bytes(b"other weights")
     with pytest.raises(ModelMissing, match="damaged or another version"):
         load("yunet", tmp_path)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_exchanged_behind_their_check_are_not_what_is_loaded(
+    name: str,
+    tmp_path: Path,
+    picture: Pixels,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / MODELS[name].file
+    if name == "haar":
+        monkeypatch.setattr("cv2.data.haarcascades", f"{tmp_path}/")
+        file.write_bytes((Path(cv2.__file__).parent / "data" / file.name).read_bytes())
+    else:
+        whole = request.getfixturevalue("sample_models") / file.name
+        if not whole.is_file():
+            pytest.skip(f"{file.name} is not among the sample models")
+        file.write_bytes(whole.read_bytes())
+
+    class Exchanging:
+        """A checksum in whose shadow the file becomes another."""
+
+        def sha256(self, content: bytes) -> object:
+            file.write_bytes(b"other weights")
+            return hashlib.sha256(content)
+
+    monkeypatch.setattr("services.detector.models.checked.hashlib", Exchanging())
+    assert len(best(load(name, tmp_path), picture)) > 0
+    assert file.read_bytes() == b"other weights"
+    with pytest.raises(ModelMissing, match="damaged or another version"):
+        load(name, tmp_path)
 
 
 def test_a_model_that_does_not_exist_is_answered_with_those_that_do(tmp_path: Path) -> None:

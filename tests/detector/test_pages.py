@@ -260,7 +260,7 @@ def test_pages_without_end_are_counted_up_to_a_bound() -> None:
 
 def test_bytes_between_blocks_are_passed_over_and_the_frame_behind_them_is_found() -> None:
     one = encoded(Image.new("P", (8, 8)), "GIF")
-    assert len(list(frame_corners(one[:-1] + bytes(1000) + one[13:]))) == 1
+    assert len(list(frame_corners(one[:-1] + bytes(1000) + one[19:]))) == 2
 
 
 def test_pages_in_a_circle_are_each_searched_once() -> None:

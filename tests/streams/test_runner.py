@@ -8,6 +8,7 @@ import pytest
 from shared.errors import Unreachable
 from shared.health import Health
 from shared.messages import ImageMessage, Payload
+from shared.reasons import Reason
 from shared.streams.dead import DeadLetters
 from shared.streams.keys import DEAD, IMAGES, RESULTS
 from shared.streams.stage import Dead, Done, Outcome, Output, Retry, Work
@@ -118,6 +119,33 @@ async def test_the_last_failed_attempt_makes_a_dead_letter_and_a_failed_result(
         kept = await suite.client.get(suite.keys.payload(message.payload.id))
         assert kept == b"poison", "kept for replay"
         assert await suite.length(IMAGES) == 0
+
+
+@pytest.mark.parametrize(
+    ("reasons", "attempts"),
+    [
+        ([Reason.TIMEOUT], 2),
+        ([Reason.CRASH, Reason.TIMEOUT], 2),
+        ([Reason.TIMEOUT, Reason.CRASH, Reason.CRASH, Reason.CRASH], 4),
+        ([Reason.CRASH], 5),
+    ],
+)
+async def test_what_takes_too_long_is_tried_again_once_whatever_the_setting_says(
+    reasons: list[Reason], attempts: int, redis_url: str
+) -> None:
+    tried: list[Reason] = []
+
+    async def fail(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
+        tried.append(reasons[min(len(tried), len(reasons) - 1)])
+        return [Retry("took longer", tried[-1])] * len(works)
+
+    most = 4 if len(reasons) == 4 else 5
+    async with suite_on(redis_url, max_attempts=most, lease_seconds=1) as suite:
+        await suite.add_all([image()])
+        async with running(suite, fail):
+            await wait_until(lambda: suite_has(suite, DEAD, 1), "a dead letter")
+        assert len(tried) == attempts
+        assert (await suite.results())[0].attempts == attempts
 
 
 async def test_a_final_failure_is_not_repeated(redis_url: str) -> None:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any, ClassVar, cast
 
 from services.detector.contents import Contents
-from services.detector.detect import Detector
+from services.detector.detect import Detector, Largest, unlimited
 from services.detector.keeping import Keeping
 from services.detector.pipe import Reply, Request
 from services.detector.process import SlotAnswer
@@ -107,6 +107,7 @@ def detector_of(
     payloads: FakePayloads | None = None,
     keeping: Keeping | None = None,
     roots: Sequence[str] = (),
+    largest: Largest = unlimited,
     **overrides: Any,  # Any: any setting's value
 ) -> Detector:
     """A detector of what was sent along, and of files below these roots; of any without roots."""
@@ -114,4 +115,5 @@ def detector_of(
     opening = Roots(rules, answering_all(), 1, seconds=60)
     files = opening if roots else cast(Roots, AnyFile())
     contents = Contents(payloads or FakePayloads(), (files,), Room(1000))
-    return Detector(cast(Slots, slots), contents, files, Settings.load(overrides), keeping)
+    settings = Settings.load(overrides)
+    return Detector(cast(Slots, slots), contents, files, settings, keeping, largest)
