@@ -24,7 +24,7 @@ from shared.messages import Status
 from shared.reasons import Reason
 from tests.support import bombs
 from tests.support.fuzzed import NoFaces
-from tests.support.pictures import LIMITS, astronaut, encoded, recipe
+from tests.support.pictures import LIMITS, animated, astronaut, encoded, recipe
 
 CPU_SECONDS = 1.0
 """What a refusal takes at the most; most take a thousandth."""
@@ -54,6 +54,10 @@ TOO_COMPLEX: dict[str, Callable[[], bytes]] = {
     "tiff values over each other": lambda: bombs.tiff_of(
         [(1000 + n, 1, 1 << 20, 8) for n in range(4000)], bytes(1 << 20)
     ),
+    "tiff metadata over each other": lambda: bombs.tiff_of(
+        bombs.grey_tiff(64, (34665, 4, 1, 8)), bombs.exif_of(4000, 500_000)[8:]
+    ),
+    "tiff pages": lambda: bombs.tiff_of_pages(500, 4000),
     "tiff strips": lambda: bombs.tiff_of(
         bombs.grey_tiff(1000, (273, 4, PIECES + 1, 8)), bytes(4 * (PIECES + 1))
     ),
@@ -119,6 +123,18 @@ async def test_a_slot_survives_all_of_them_and_names_each_cap(tmp_path: Path) ->
         ended = await slots.ask(Request(recipe=recipe()), encoded(astronaut(), "PNG"))
         assert ended.reply.status is Status.FACES
         assert slots.pids == before
+
+
+def test_a_page_that_costs_too_much_fails_alone() -> None:
+    content = bytearray(animated("TIFF", [bombs.SMALL] * 3))
+    first = int.from_bytes(content[4:8], "little")
+    entries = int.from_bytes(content[first : first + 2], "little")
+    second = int.from_bytes(content[first + 2 + 12 * entries :][:4], "little")
+    content[second : second + 2] = b"\xff\xff"  # claims entries up to the end, and beyond
+    done = process(bytes(content), recipe(), NoFaces(), LIMITS)
+    assert done.status == "no_faces"
+    assert [bool(page.reason) for page in done.searched][:2] == [False, True]
+    assert "65,535 entries in a directory" in done.searched[1].reason
 
 
 def with_profile(size: int) -> bytes:

@@ -116,6 +116,18 @@ def tiff_of_tiles(across: int, tile: int) -> bytes:
     return tiff_of(entries, packed + places + sizes)
 
 
+def tiff_of_pages(count: int, entries: int) -> bytes:
+    """A TIFF of pages that each have so many entries."""
+    told = [*grey_tiff(64), *((1000 + n, 3, 1, 1) for n in range(entries - 5))]
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in told)
+    size = 2 + len(packed) + 4
+    pages = (
+        struct.pack("<H", len(told)) + packed + struct.pack("<I", (8 + size * n) * (n < count))
+        for n in range(1, count + 1)
+    )
+    return b"II*\0\x08\0\0\0" + b"".join(pages)
+
+
 def exif_of(count: int, size: int) -> bytes:
     """An EXIF block whose entries all name the same bytes."""
     at = 8 + 2 + 12 * count + 4

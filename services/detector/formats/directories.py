@@ -94,5 +94,5 @@ def read_directory(content: bytes | bytearray, layout: Layout, offset: int) -> D
         if size > layout.offset:
             at = int.from_bytes(held, layout.order)
             elsewhere += min(size, max(0, len(content) - at))
-        fields[tag] = kind, count, held
+        fields.setdefault(tag, (kind, count, held))  # libtiff takes the first, too
     return Directory(layout, entries, elsewhere, fields)

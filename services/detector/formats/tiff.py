@@ -57,6 +57,9 @@ _WIDTH, _HEIGHT, _STRIPS, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT, _TILES = (
     323,
     324,
 )
+_METADATA = (34665, 34853)
+"""Tags that name the directories of EXIF and of the place."""
+
 _by_opencv = decoder()
 
 _NO_PAGE = 0b101
@@ -81,31 +84,45 @@ def _directories(content: bytes) -> Iterator[tuple[int, int]]:
 
 
 def costs(content: bytes) -> None:
-    """Refuse a TIFF whose pages name too much, or are of too many pieces.
+    """Refuse a TIFF whose pages name too much together. A page that does so alone fails alone.
 
     Raises:
-        BadPicture: they do, and which.
+        BadPicture: they do.
     """
-    layout = layout_of(content)
     entries = values = 0
     for offset, _ in islice(_directories(content), PAGES_LIMIT):
-        page = read_directory(content, layout, offset)
-        if page.entries > ENTRIES:
-            raise too_complex("TIFF", "entries in a directory", page.entries, ENTRIES)
-        entries += page.entries
+        parts = _parts(content, offset)
+        named = sum(part.value_bytes for part in parts)
+        entries += sum(min(part.entries, ENTRIES) for part in parts)
         if entries > ENTRIES_IN_ALL:
             raise too_complex("TIFF", "entries", entries, ENTRIES_IN_ALL)
-        values += page.value_bytes
-        for named, cap in (
-            (page.value_bytes, VALUES_LIE_OVER * len(content)),
-            (values, VALUES_IN_ALL),
-        ):
-            if named > cap:
-                raise too_complex("TIFF", "bytes of values", named, cap)
-        _judge_pieces(content, page)
+        values += named if named <= VALUES_LIE_OVER * len(content) else 0
+        if values > VALUES_IN_ALL:
+            raise too_complex("TIFF", "bytes of values", values, VALUES_IN_ALL)
 
 
-def _judge_pieces(content: bytes, page: Directory) -> None:
+def _parts(content: bytes | bytearray, offset: int) -> list[Directory]:
+    """The directory of a page, and those that it names and that are read for its metadata."""
+    layout = layout_of(content)
+    page = read_directory(content, layout, offset)
+    named = (page.number(content, tag) for tag in _METADATA)
+    return [page, *(read_directory(content, layout, at) for at in named)]
+
+
+def _judge_first(content: bytes | bytearray) -> None:
+    """Refuse the first page of a file, as it is pointed at, before its values are read."""
+    layout = layout_of(content)
+    parts = _parts(content, layout.number(content, layout.first, layout.offset))
+    for part in parts:
+        if part.entries > ENTRIES:
+            raise too_complex("TIFF", "entries in a directory", part.entries, ENTRIES)
+    named, cap = sum(part.value_bytes for part in parts), VALUES_LIE_OVER * len(content)
+    if named > cap:
+        raise too_complex("TIFF", "bytes of values in a page", named, cap)
+    _judge_pieces(content, parts[0])
+
+
+def _judge_pieces(content: bytes | bytearray, page: Directory) -> None:
     pieces = max(page.count(_STRIPS), page.count(_TILES))
     if pieces > PIECES:
         raise too_complex("TIFF", "strips or tiles in a page", pieces, PIECES)
@@ -173,7 +190,12 @@ class _File(io.RawIOBase):
 
 def _opened(content: bytes | bytearray) -> Header:
     """The header of a file's first IFD. Its orientation is 1: the decoder turns it upright, and
-    Pillow tells the size after turning."""
+    Pillow tells the size after turning.
+
+    Raises:
+        BadPicture: it is damaged, or costs more than a page does.
+    """
+    _judge_first(content)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
