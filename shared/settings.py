@@ -121,7 +121,11 @@ class Settings(BaseSettings):
         description="Time limit of one picture; then its process is replaced.",
     )
     max_attempts: int = Field(
-        3, ge=1, le=20, description="Attempts before an entry becomes a dead letter."
+        3,
+        ge=1,
+        le=20,
+        description="Attempts before an entry becomes a dead letter; of "
+        "what takes longer than FACES_TASK_TIMEOUT_SECONDS at most 2.",
     )
     dead_letters: int = Field(
         10_000,
