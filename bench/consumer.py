@@ -24,8 +24,9 @@ from shared.health import Health
 from shared.logs import configure_logs
 from shared.messages import ImageMessage, Message, Payload
 from shared.settings import Settings
-from shared.streams.client import Payloads, connect
+from shared.streams.client import connect
 from shared.streams.keys import IMAGES, RESULTS, Keys
+from shared.streams.payloads import Payloads
 from shared.streams.runner import Stage, open_stage_of
 from shared.streams.stage import Done, Outcome, Output, StageSpec, Work
 
@@ -97,7 +98,7 @@ async def run_stages(given: argparse.Namespace) -> None:
         for _ in range(given.stages):
             client = connect(settings.redis_url)
             opened.push_async_callback(client.aclose)
-            payloads = Payloads(client, Keys(settings.prefix))
+            payloads = Payloads(client, Keys(settings.prefix), settings.inline_limit_bytes)
             no_op = NoOp(payloads, given.sleep_ms / 1000, given.slots, given.returns)
             spec = StageSpec(
                 name="detector",

@@ -21,11 +21,12 @@ from shared.settings import PicturesBy, Settings
 from shared.stores.buckets import Buckets
 from shared.stores.objects import Objects
 from shared.streams.away import Away
-from shared.streams.client import Payloads, connect
+from shared.streams.client import connect
 from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import IMAGES, Keys
 from shared.streams.later import WaitingSets
 from shared.streams.outage import Outage
+from shared.streams.payloads import Payloads
 from shared.streams.runner import Stage, open_stage_of
 from shared.streams.stage import StageSpec
 
@@ -67,7 +68,8 @@ async def open_stage(
             room = room_of(slots.count)
             await roots.look()
             fetching = Fetching(settings, Buckets(BUCKETS.setting), away, room)
-            contents = Contents(Payloads(client, keys), (roots, fetching), room)
+            payloads = Payloads(client, keys, settings.inline_limit_bytes)
+            contents = Contents(payloads, (roots, fetching), room)
             objects = _objects(settings)
             keeping = Keeping(objects, Outage(NAME, health, "pictures")) if objects else None
             largest = partial(HighWaterMarks.largest_message, client, settings)

@@ -1,15 +1,21 @@
 """Taking in what travels beside a result because a message cannot hold it: thousands of faces."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import structlog
 
 from services.writer import metrics
 from services.writer.payloads import ReadsPayloads, read_in_chunks
 from shared.errors import InvalidMessage
-from shared.messages import Attachment, AttachmentKind, Face, ResultMessage, unpack_faces
+from shared.messages import AttachmentKind, Face, Payload, ResultMessage, unpack_faces
 from shared.reasons import Failure, Reason
+
+BYTES_AT_ONCE = 4 << 20
+"""Attachments unpacked at a time: faces take ten times as much in memory."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -29,23 +35,38 @@ class Attachments:
         Raises:
             Unreachable: Redis does not answer.
         """
-        attached = [one for result in results for one in result.attachments]
+        attached = {one.payload: one.kind for result in results for one in result.attachments}
         if not attached:
             return list(results)
         read = await self._read(attached)
         return [_taken_in(result, read) for result in results]
 
     async def _read(
-        self, attached: Sequence[Attachment]
-    ) -> dict[str, "tuple[Face, ...] | Failure"]:
-        """What each payload holds, by its id."""
-        read: dict[str, tuple[Face, ...] | Failure] = {}
-        kinds = {one.payload.id: one.kind for one in attached}
-        async for chunk in read_in_chunks(self._payloads, [one.payload for one in attached]):
+        self, attached: Mapping[Payload, AttachmentKind]
+    ) -> dict[Payload, "tuple[Face, ...] | Failure"]:
+        """What each payload holds."""
+        read: dict[Payload, tuple[Face, ...] | Failure] = {}
+        async for chunk in read_in_chunks(self._payloads, list(attached)):
             for payload, content in chunk:
-                read[payload.id] = _unpacked(kinds[payload.id], content)
+                read[payload] = _unpacked(attached[payload], content)
                 await asyncio.sleep(0)  # thousands of faces take milliseconds: others get a turn
         return read
+
+
+def in_portions(results: Sequence[T], attached_bytes: Callable[[T], int]) -> Iterator[list[T]]:
+    """Results in their order, in portions whose attachments have up to `BYTES_AT_ONCE` together (one
+    result is always taken)."""
+    portion: list[T] = []
+    size = 0
+    for one in results:
+        more = attached_bytes(one)
+        if portion and size + more > BYTES_AT_ONCE:
+            yield portion
+            portion, size = [], 0
+        portion.append(one)
+        size += more
+    if portion:
+        yield portion
 
 
 def _unpacked(kind: AttachmentKind, content: bytes | None) -> tuple[Face, ...] | Failure:
@@ -60,10 +81,10 @@ def _unpacked(kind: AttachmentKind, content: bytes | None) -> tuple[Face, ...] |
 
 
 def _taken_in(
-    result: ResultMessage, read: dict[str, "tuple[Face, ...] | Failure"]
+    result: ResultMessage, read: Mapping[Payload, "tuple[Face, ...] | Failure"]
 ) -> ResultMessage:
     for attachment in result.attachments:
-        faces = read[attachment.payload.id]
+        faces = read[attachment.payload]
         if isinstance(faces, Failure):
             if faces.reason is Reason.PICTURE_LOST:
                 metrics.LOST.inc()

@@ -23,9 +23,9 @@ class Pictures:
     def __init__(self, payloads: ReadsPayloads, objects: Objects) -> None:
         self._payloads = payloads
         self._objects = objects
-        self._stored: set[str] = set()
-        """Payloads stored for results that are not committed yet: while the database is away, the
-        same results come again and again, and are stored only once."""
+        self._stored: set[tuple[str, Payload]] = set()
+        """Keys, and the payloads stored under them, of results that are not committed yet: while
+        the database is away, the same results come again and again, and are stored only once."""
 
     async def store(
         self, results: Sequence[ResultMessage], late: Container[Outcome] = ()
@@ -40,41 +40,43 @@ class Pictures:
         Raises:
             Unreachable: Redis or the store does not answer.
         """
-        keys: dict[str, str] = {}
-        pending: dict[str, Payload] = {}
+        pending: dict[tuple[str, Payload], None] = {}
         for result in results:
             if outcome_of(result) in late:
                 continue
             for key, payload in pictures_of(result):
-                if payload.id not in self._stored:
-                    keys[payload.id] = key
-                    pending[payload.id] = payload
-        lost: set[str] = set()
-        refused: dict[str, ObjectRefused] = {}
+                if (key, payload) not in self._stored:
+                    pending[key, payload] = None
+        lost: set[Payload] = set()
+        refused: dict[Payload, ObjectRefused] = {}
+        keys = iter([key for key, _ in pending])
 
-        async def put(read: tuple[Payload, bytes | None]) -> None:
-            payload, content = read
+        async def put(picture: tuple[str, Payload, bytes | None]) -> None:
+            key, payload, content = picture
             if content is None:
-                lost.add(payload.id)
+                lost.add(payload)
                 return
             try:
-                await self._put(keys[payload.id], payload, content)
+                await self._put(key, payload, content)
             except ObjectRefused as error:
-                refused[payload.id] = error
+                refused[payload] = error
 
-        async for chunk in read_in_chunks(self._payloads, list(pending.values())):
-            await each(put, chunk, PUTS_AT_ONCE)
+        # A payload that several results name is stored for each: none must hide another's picture.
+        async for chunk in read_in_chunks(self._payloads, [payload for _, payload in pending]):
+            pictures = [(next(keys), payload, content) for payload, content in chunk]
+            await each(put, pictures, PUTS_AT_ONCE)
+            del pictures, chunk  # before the next ones are read
         return [_outcome(result, lost, refused) for result in results]
 
     def forget(self, results: Sequence[ResultMessage]) -> None:
         """These results are committed."""
         self._stored.difference_update(
-            payload.id for result in results for payload in result.payloads
+            picture for result in results for picture in pictures_of(result)
         )
 
     async def _put(self, key: str, payload: Payload, content: bytes) -> None:
         await self._objects.put(key, content)
-        self._stored.add(payload.id)
+        self._stored.add((key, payload))
         metrics.OBJECTS.inc()
         metrics.OBJECT_BYTES.inc(len(content))
 
@@ -88,12 +90,12 @@ def pictures_of(result: ResultMessage) -> list[tuple[str, Payload]]:
 
 
 def _outcome(
-    result: ResultMessage, lost: set[str], refused: dict[str, ObjectRefused]
+    result: ResultMessage, lost: set[Payload], refused: dict[Payload, ObjectRefused]
 ) -> ResultMessage | ObjectRefused:
     for payload in result.payloads:
-        if payload.id in refused:
-            return refused[payload.id]
-    if any(payload.id in lost for payload in result.payloads):
+        if payload in refused:
+            return refused[payload]
+    if any(payload in lost for payload in result.payloads):
         metrics.LOST.inc()
         log.warning("picture lost with Redis", image=result.id)
         return result.as_failed(Failure(Reason.PICTURE_LOST, Reason.PICTURE_LOST.meaning))

@@ -8,7 +8,7 @@ from typing import Self
 
 import structlog
 
-from services.writer.attachments import Attachments
+from services.writer.attachments import Attachments, in_portions
 from services.writer.batch import Committer, Result
 from services.writer.open_submissions import measured
 from services.writer.outdated import Outdated
@@ -21,8 +21,9 @@ from shared.messages import Message, ResultMessage, Status, decode_result
 from shared.reasons import Failure, Reason
 from shared.settings import Settings
 from shared.stores.objects import ObjectRefused, Objects
-from shared.streams.client import Payloads, connect
+from shared.streams.client import connect
 from shared.streams.keys import RESULTS, Keys
+from shared.streams.payloads import Payloads
 from shared.streams.runner import Stage, open_stage_of
 from shared.streams.stage import Done, Outcome, Retry, StageSpec, Work
 
@@ -68,7 +69,11 @@ class Writer:
                 pictures is in memory any more; they are read again by the next try.
         """
         try:
-            return await self._handled(works)
+            return [
+                outcome
+                for portion in in_portions(works, _attached_bytes)
+                for outcome in await self._handled(portion)
+            ]
         except Unreachable as away:
             reason = str(away)
         # Errors hold the frames that they came through, and those the pictures, in cycles; the loop
@@ -143,6 +148,13 @@ class Writer:
             log.error("objects of forgotten pictures stay", number=len(orphans), reason=str(error))
 
 
+def _attached_bytes(work: Work[Result]) -> int:
+    message = work.message
+    if not isinstance(message, ResultMessage):
+        return 0
+    return sum(one.payload.size for one in message.attachments)
+
+
 def failed(message: Result, failure: Failure, attempts: int, _consumer: str) -> Message | None:
     """The result that follows a dead letter of the writer: the image's failed end.
 
@@ -159,7 +171,8 @@ async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[
     objects = Objects.open_or_wait(settings.objects_url)
     client = connect(settings.redis_url)
     catalog = await Catalog.open(settings.database_url.get_secret_value())
-    writer = Writer.of(Payloads(client, Keys(settings.prefix)), catalog, objects)
+    payloads = Payloads(client, Keys(settings.prefix), settings.inline_limit_bytes)
+    writer = Writer.of(payloads, catalog, objects)
     spec: StageSpec[Result] = StageSpec(
         name="writer",
         stream=RESULTS,

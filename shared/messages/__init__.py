@@ -1,6 +1,7 @@
 """The messages between services: small, versioned, validated, and only data."""
 
 from shared.messages.attachment import (
+    ATTACHMENT_LIMIT_BYTES,
     FACES_IN_MESSAGE,
     Attachment,
     AttachmentKind,
@@ -31,6 +32,7 @@ from shared.messages.message import (
 from shared.messages.source import InlineImage, SourceFailedMessage, SourceKind, SourceMessage
 
 __all__ = [
+    "ATTACHMENT_LIMIT_BYTES",
     "FACES_IN_MESSAGE",
     "FACES_LIMIT",
     "MESSAGE_LIMIT_BYTES",

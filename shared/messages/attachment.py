@@ -6,9 +6,9 @@ A message stays below 1 MiB however many faces there are.
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import FailFast, TypeAdapter, ValidationError
+from pydantic import FailFast, TypeAdapter, ValidationError, model_validator
 from pydantic_core import to_json
 
 from shared.errors import InvalidMessage
@@ -17,6 +17,10 @@ from shared.messages.message import Part, Payload
 
 FACES_IN_MESSAGE = 250
 """More faces than these are attached: a message of so many has about 50 kB."""
+
+
+ATTACHMENT_LIMIT_BYTES = 2 << 20
+"""Most bytes of an attachment: as many faces as there may be have half of that."""
 
 
 class AttachmentKind(StrEnum):
@@ -30,6 +34,12 @@ class Attachment(Part):
 
     kind: AttachmentKind
     payload: Payload
+
+    @model_validator(mode="after")
+    def _is_bounded(self) -> Self:
+        if self.payload.size > ATTACHMENT_LIMIT_BYTES:
+            raise ValueError(f"an attachment has {ATTACHMENT_LIMIT_BYTES} bytes at most")
+        return self
 
 
 _FACES = TypeAdapter(Annotated[tuple[Face, ...], FailFast()])

@@ -17,6 +17,9 @@ from shared.recipe import Recipe
 PAGES_LIMIT = 500
 """Most pages of one input that are searched, and told of in its result."""
 
+RESULT_PAYLOADS_BYTES = 256 << 20
+"""Most bytes that the payloads of one result have together: twice what its pictures may."""
+
 PAGES_COUNTED = 100_000
 """An input with so many pages has so many or more: they are counted no further."""
 
@@ -272,6 +275,8 @@ class ResultMessage(_OfOneImage):
             raise ValueError("the annotated picture is not under the key of its image")
         if not all(self.keys.is_crop(key) for key in self.crops):
             raise ValueError("a crop is not under the key of its image")
+        if sum(payload.size for payload in self.payloads) > RESULT_PAYLOADS_BYTES:
+            raise ValueError(f"its payloads have more than {RESULT_PAYLOADS_BYTES} bytes together")
         return self
 
     @property

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from shared.errors import FacesError
 from shared.messages import SourceFailedMessage, SourceMessage, decode_result
-from shared.streams.entries import MESSAGE_FIELD
+from shared.streams.entries import LAST_ID, MESSAGE_FIELD
 from shared.streams.keys import RESULTS, SOURCES, Keys
 from shared.streams.topology import STREAMS, StreamKind, carrying_images
 
@@ -37,11 +37,19 @@ async def messages(client: Redis, keys: Keys, name: str) -> AsyncIterator[bytes]
         page = cast("list[tuple[bytes, dict[bytes, bytes]]]", answer or [])
         for _, fields in page:
             yield fields.get(MESSAGE_FIELD, b"")
-        if len(page) < PAGE:
+        if len(page) < PAGE or page[-1][0].decode() == LAST_ID:
             break
         after = "(" + page[-1][0].decode()
     async for _, waiting in client.hscan_iter(keys.waiting(name), count=PAGE):
-        yield str(json.loads(waiting)["m"]).encode()
+        yield _waiting_message(waiting)
+
+
+def _waiting_message(record: bytes) -> bytes:
+    """The message of an entry that was put off; none where a stranger has written over it."""
+    try:
+        return str(json.loads(record)["m"]).encode()
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return b""
 
 
 async def forget_lost_in_flight(client: Redis, keys: Keys) -> int:

@@ -1,7 +1,6 @@
-"""A client of Redis, a sign of life from it, and the payloads that are read through it."""
+"""A client of Redis, and a sign of life from it."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -11,11 +10,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from shared.errors import SettingsError
-from shared.messages import Payload
 from shared.streams.connections import CONNECT_SECONDS, KEEPALIVE, SUITED
-from shared.streams.keys import Keys
-from shared.streams.refusals import Garbled, as_unreachable
+from shared.streams.refusals import as_unreachable
 from shared.streams.replies import Client
+from shared.streams.reply_bounds import bounded_parser
 from shared.streams.sentinel import SCHEMES, SentinelUrl, pool_of
 
 CANNOT_BE_READ = (
@@ -39,16 +37,17 @@ a pool refuses would look as if Redis were away."""
 _DATABASE = re.compile(r"rediss?://[^/?]*(/\d*)?(\?.*)?")
 
 
-def connect(url: SecretStr, *, timeout: float = 10) -> Redis:
+def connect(url: SecretStr, *, timeout: float = 10, reply_limit: int | None = None) -> Redis:
     """A client that returns bytes and never resends by itself: who calls decides that.
 
-    redis-py would otherwise resend any command whose reply was lost, also those that add.
+    redis-py would otherwise resend any command whose reply was lost, also those that add. A reply
+    of more than `reply_limit` bytes is not taken in: see `shared.streams.reply_bounds`.
 
     Raises:
         SettingsError: the URL cannot be read (its text is not shown; it may hold a password).
     """
     try:
-        pool = _pool(url.get_secret_value(), timeout)
+        pool = _pool(url.get_secret_value(), timeout, reply_limit)
         # Reads all options, and connects to nothing yet.
         pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, RedisError):
@@ -60,7 +59,7 @@ def connect(url: SecretStr, *, timeout: float = 10) -> Redis:
     return Client.from_pool(pool)
 
 
-def _pool(text: str, timeout: float) -> ConnectionPool:
+def _pool(text: str, timeout: float, reply_limit: int | None) -> ConnectionPool:
     scheme = text.partition(":")[0]
     options = {
         "decode_responses": False,
@@ -71,6 +70,7 @@ def _pool(text: str, timeout: float) -> ConnectionPool:
         "retry": Retry(NoBackoff(), 0),
         "retry_on_error": [],
         "max_connections": CONNECTIONS_AT_MOST,
+        **({} if reply_limit is None else {"parser_class": bounded_parser(reply_limit)}),
     }
     if not text.isprintable():
         raise ValueError("a control character, as of a line's end")
@@ -91,30 +91,3 @@ async def check(client: Redis) -> None:
     """
     with as_unreachable():
         await client.ping()
-
-
-class Payloads:
-    """Reads the payloads of one suite; only the hand-off scripts write and remove them."""
-
-    def __init__(self, client: Redis, keys: Keys) -> None:
-        self._client = client
-        self._keys = keys
-
-    async def get(self, payload: Payload) -> bytes | None:
-        """The bytes; None where Redis has lost them.
-
-        Raises:
-            Unreachable: Redis does not answer.
-        """
-        return (await self.get_many([payload]))[0]
-
-    async def get_many(self, payloads: Sequence[Payload]) -> list[bytes | None]:
-        """The bytes of each, in order, in one round trip; errors as `get`."""
-        with as_unreachable():
-            async with self._client.pipeline(transaction=False) as pipeline:
-                for payload in payloads:
-                    pipeline.get(self._keys.payload(payload.id))
-                contents = list(await pipeline.execute())
-            if not all(isinstance(one, bytes | None) for one in contents):
-                raise Garbled("a payload that is no bytes")
-        return contents

@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal, cast
 
 from redis.asyncio import Redis
@@ -13,9 +14,10 @@ from shared.errors import FacesError
 from shared.messages import Message
 from shared.reasons import Reason
 from shared.settings import Settings
-from shared.streams.entries import delivery, weight_of
+from shared.streams.entries import LAST_ID, delivery, weight_of
 from shared.streams.high_water import ENTRY_OVERHEAD_BYTES, HighWaterMarks
 from shared.streams.keys import DEAD, Keys
+from shared.streams.mending import Mending
 from shared.streams.remedies import Remedies
 from shared.streams.scripts import Answer
 from shared.streams.topology import STREAMS
@@ -145,7 +147,8 @@ class DeadLetters:
         marks = await HighWaterMarks.of(self._client, self._settings)
         mark = marks.of_stream(letter.stream)
         encoded = message.encode()
-        answer = await self._remedies.revive(
+        revive = partial(
+            self._remedies.revive,
             letter,
             letter.stream,
             mark,
@@ -153,6 +156,7 @@ class DeadLetters:
             weight_of(message, encoded),
             message.in_flight,
         )
+        answer = await self._mended(revive)
         if answer is Answer.WRONG_TYPE:
             key = self._keys.stream(letter.stream)
             raise FacesError(f"Redis key {key} is not a stream; rename or delete it")
@@ -160,7 +164,19 @@ class DeadLetters:
 
     async def drop(self, letter: DeadLetter) -> bool:
         """Delete it with its bytes; False if it was gone already."""
-        return await self._remedies.drop(letter) is Answer.DONE
+        return await self._mended(partial(self._remedies.drop, letter)) is Answer.DONE
+
+    async def _mended(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        """What a remedy answers, once more after what was in its way is mended."""
+        answer = await call()
+        mending = Mending(self._client, self._keys)
+        if answer is Answer.EXHAUSTED:
+            await mending.ids(tries=True)
+        elif answer is Answer.WRONG_TYPE:
+            await mending.types()
+        else:
+            return answer
+        return await call()
 
     async def _page(self, start: str, end: str) -> list[DeadLetter]:
         letters = await read_letters(self._client, self._keys, start, end, PAGE)
@@ -178,6 +194,8 @@ async def read_letters(
     client: Redis, keys: Keys, start: str, end: str, count: int
 ) -> list[DeadLetter]:
     """Up to `count` letters from `start` to `end`, oldest first; payloads are not looked for."""
+    if start == "(" + LAST_ID:
+        return []
     answer = await client.xrange(keys.stream(DEAD), start, end, count=count)
     # redis-py types the answer for all protocols at once; with protocol 2 it is this.
     entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", answer or [])

@@ -16,6 +16,17 @@ WEIGHT_DIGITS = 15
 """A weight of more digits was not written by us: Lua counts exactly up to 2**53."""
 
 
+LAST_ID = "18446744073709551615-18446744073709551615"
+"""The last id that there is. Redis refuses to look for what comes after it."""
+
+
+def number(text: object) -> int:
+    """A counter of Redis; 0 where there is none, or anything else."""
+    if isinstance(text, bytes) and text.isdigit() and len(text) <= WEIGHT_DIGITS:
+        return int(text)
+    return 0
+
+
 @dataclass(frozen=True)
 class Membership:
     """A consumer's place in its group: where it reads, and as whom."""
@@ -60,8 +71,6 @@ def delivery(
 ) -> Delivery:
     """Read an entry's fields; one that was added by hand may lack any of them."""
     encoded = fields.get(MESSAGE_FIELD, b"")
-    weight = fields.get(WEIGHT_FIELD, b"0")
-    counts = weight.isdigit() and len(weight) <= WEIGHT_DIGITS
     if failed_attempts is None:  # it was read, not claimed
         told = fields.get(ATTEMPTS_FIELD)
         failed_attempts = int(told) if told and told.isdigit() and len(told) < 4 else 0
@@ -72,5 +81,5 @@ def delivery(
         deliveries=deliveries,
         failed_attempts=failed_attempts,
         encoded=encoded,
-        weight=int(weight) if counts else 0,
+        weight=number(fields.get(WEIGHT_FIELD)),
     )

@@ -11,13 +11,11 @@ from shared.messages import Message, Payload
 from shared.streams.entries import Delivery, Membership, weight_of
 from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import Keys
+from shared.streams.payloads import PAYLOAD_EXPIRY_SECONDS, set_payloads
 from shared.streams.refusals import Garbled
 from shared.streams.scripts import Answer, Scripts, Value
 from shared.streams.stage import Done, Output
 from shared.streams.topology import STREAMS
-
-PAYLOAD_EXPIRY_SECONDS = 3600
-"""A payload whose entry was never added goes by itself after this long."""
 
 OUTPUTS_AT_ONCE = 500
 """Outputs added by one script at most (but never less than one item): a few milliseconds."""
@@ -85,19 +83,12 @@ class HandOff:
 
     async def _set_payloads(self, outputs: Sequence[Output]) -> None:
         payloads = [pair for output in outputs for pair in output.payloads.items()]
-        if not payloads:
-            return
-        async with self._client.pipeline(transaction=False) as pipeline:
-            for payload, content in payloads:
-                key = self._keys.payload(payload.id)
-                # Never over one that an entry owns already: an earlier reply may be lost.
-                pipeline.set(key, content, ex=PAYLOAD_EXPIRY_SECONDS, nx=True)
-            try:
-                await pipeline.execute()
-            except OutOfMemoryError:
-                streams = {output.message.stream for output in outputs}
-                if not (_beyond_full(streams) and await self._set_though_full(outputs)):
-                    raise
+        try:
+            await set_payloads(self._client, self._keys, payloads)
+        except OutOfMemoryError:
+            streams = {output.message.stream for output in outputs}
+            if not (_beyond_full(streams) and await self._set_though_full(outputs)):
+                raise
 
     async def _set_though_full(self, outputs: Sequence[Output]) -> bool:
         """Set payloads through a script, which Redis lets through; False where streams are full.
@@ -153,6 +144,7 @@ class HandOff:
                 weight_of(message, encoded),
                 len(output.payloads),
                 len(passed_on),
+                *(payload.size for payload in output.payloads),
             )
             call.texts += (encoded, message.in_flight)
 

@@ -1,5 +1,6 @@
 """The names of all Redis keys of one suite. They share a hash tag, so scripts may touch several."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 SOURCES = "sources"
@@ -53,6 +54,30 @@ class Keys:
         """Sorted set of what entries wait for and somebody asks about, by until when that is known
         to go on."""
         return f"{{{self.prefix}}}:later:{name}:asked"
+
+    def aside(self, name: str) -> str:
+        """List of the entries of a stream that are given other ids (see `mending`), packed."""
+        return f"{{{self.prefix}}}:aside:{name}"
+
+    def bookkeeping(self, streams: Iterable[str]) -> dict[str, str]:
+        """Every key beside the streams themselves that is not of one entry alone, and the type that
+        it has."""
+        of_streams = (
+            (self.history, "hash"),
+            (self.due, "zset"),
+            (self.waiting, "hash"),
+            (self.waiting_of_key, "hash"),
+            (self.waiting_reasons, "hash"),
+            (self.waiting_asked, "zset"),
+            (self.aside, "list"),
+        )
+        return {
+            self.bytes: "hash",
+            self.in_flight: "set",
+            self.rate: "hash",
+            self.dead_shed: "hash",
+            **{key(name): kind for name in streams for key, kind in of_streams},
+        }
 
     @property
     def dead_shed(self) -> str:

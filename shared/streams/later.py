@@ -14,8 +14,10 @@ from typing import cast
 
 from redis.asyncio import Redis
 
+from shared.streams.entries import number
 from shared.streams.keys import Keys
-from shared.streams.scripts import Scripts
+from shared.streams.mending import Mending
+from shared.streams.scripts import Answer, Scripts
 
 RETURN_AT_ONCE = 100
 """Entries that one script puts back, or looks at, at most: about a millisecond of Redis."""
@@ -44,7 +46,7 @@ class WaitingSets:
     async def count(self, key: str) -> int:
         """How many entries wait for what `key` names."""
         # redis-py types the answer for all protocols at once; with protocol 2 it is bytes.
-        return int(await self._client.hget(self._keys.waiting_of_key(self._stream), key) or 0)
+        return number(await self._client.hget(self._keys.waiting_of_key(self._stream), key))
 
     async def total(self) -> int:
         """How many entries wait, whatever for."""
@@ -64,7 +66,7 @@ class WaitingSets:
         found = [
             WaitsFor(
                 key.decode(errors="replace"),
-                int(count),
+                number(count),
                 reasons.get(key, b"").decode(errors="replace"),
             )
             for key, count in counts.items()
@@ -82,6 +84,8 @@ class WaitingSets:
             returned += some
             if some < RETURN_AT_ONCE:
                 break
+        if some == Answer.EXHAUSTED:
+            await Mending(self._client, self._keys).ids(tries=True)
         return returned
 
     async def bring_back(self, key: str) -> int:

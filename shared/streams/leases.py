@@ -22,6 +22,13 @@ Redis long."""
 log = structlog.get_logger()
 
 
+HELD_BYTES = 64 << 20
+"""Messages held by one consumer: beyond that it reads no more, however few entries they are."""
+
+BATCH_BYTES = 8 << 20
+"""Messages in one batch, unless the first alone is larger. Read, they take ten times as much."""
+
+
 class Capacity:
     """From `least` entries to `most`: what is finished in `ahead` seconds comes on top of `least`.
 
@@ -62,6 +69,7 @@ class Leases:
         self._lease_ms = lease_ms
         self._capacity = capacity
         self._held: dict[bytes, Delivery] = {}
+        self._bytes = 0
         self._changed = asyncio.Event()
         self._renewed_at = -math.inf
         self.lost = 0
@@ -72,6 +80,8 @@ class Leases:
     @property
     def room(self) -> int:
         """How many more entries this consumer can start soon."""
+        if self._bytes >= HELD_BYTES:
+            return 0
         return self._capacity.entries - len(self._held)
 
     async def wait_for_room(self, stop: asyncio.Event) -> int:
@@ -93,14 +103,21 @@ class Leases:
         this same consumer) is held under its new delivery; its first handling will be refused
         at the fence and this one stands."""
         taken = list(deliveries)
-        self._held.update((one.id, one) for one in taken)
+        for one in taken:
+            self._forget(one.id)
+            self._held[one.id] = one
+            self._bytes += len(one.encoded)
         return taken
+
+    def _forget(self, entry_id: bytes) -> None:
+        if (held := self._held.pop(entry_id, None)) is not None:
+            self._bytes -= len(held.encoded)
 
     def let_go(self, deliveries: Iterable[Delivery]) -> None:
         """Stop holding these: they are finished, or put back."""
         for one in deliveries:
             if self._held.get(one.id) is one:
-                del self._held[one.id]
+                self._forget(one.id)
                 self._capacity.finished(1)
         self.wake()
 
@@ -120,7 +137,7 @@ class Leases:
             self.lost += len(lost)
             log.warning("leases lost to other consumers", entries=len(lost))
             for entry_id in lost:
-                self._held.pop(entry_id, None)
+                self._forget(entry_id)
             self.wake()
 
     async def is_held(self, delivery: Delivery) -> bool:
@@ -169,7 +186,7 @@ class Leases:
 
 
 class Batches:
-    """A queue that hands out up to `size` deliveries at a time.
+    """A queue that hands out up to `size` deliveries at a time, of up to `BATCH_BYTES`.
 
     Batches begin at least `linger` seconds apart, unless a full one is waiting: so batches grow
     under load, and a delivery that arrives alone is not held up.
@@ -209,8 +226,15 @@ class Batches:
             while not self._waiting and not self._closed:
                 await self._wait()
             await self._fill()
-            count = min(self._size, len(self._waiting))
-            return [self._waiting.popleft() for _ in range(count)]
+            return self._take()
+
+    def _take(self) -> list[Delivery]:
+        batch: list[Delivery] = []
+        room = BATCH_BYTES
+        while self._waiting and len(batch) < self._size and (not batch or room > 0):
+            batch.append(self._waiting.popleft())
+            room -= len(batch[-1].encoded)
+        return batch
 
     async def _fill(self) -> None:
         """Wait until the batch is full or it is time."""

@@ -5,20 +5,22 @@ from collections.abc import Mapping
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from shared.backoff import backoff
 from shared.errors import FacesError, Unreachable
 from shared.messages import Message, Payload, new_token
 from shared.settings import Settings
-from shared.streams.entries import weight_of
-from shared.streams.handoff import PAYLOAD_EXPIRY_SECONDS
-from shared.streams.high_water import HighWaterMarks
+from shared.streams.entries import number, weight_of
+from shared.streams.high_water import HighWaterMark, HighWaterMarks
 from shared.streams.keys import Keys
+from shared.streams.mending import Mending
 from shared.streams.outage import CAP_SECONDS, FIRST_SECONDS
-from shared.streams.refusals import as_unreachable, describe, is_lasting
+from shared.streams.payloads import set_payloads
+from shared.streams.refusals import as_unreachable, describe, is_lasting, is_misplaced
 from shared.streams.scripts import Answer, Scripts
 from shared.streams.sentinel import has_replicas
+from shared.streams.stats import misplaced
 
 REMEMBER_SECONDS = 3600
 """How long a repeated send of the same addition is recognised."""
@@ -50,6 +52,7 @@ class Producer:
         self._settings = settings
         self._keys = Keys(settings.prefix)
         self._scripts = Scripts(client, self._keys)
+        self._mending = Mending(client, self._keys)
         self._marks: HighWaterMarks | None = None
         self._has_replicas = has_replicas(client)
         self._patience_ms = CONFIRM_MS
@@ -75,6 +78,7 @@ class Producer:
                 answer = await self._send(message, payloads or {}, token)
                 if answer is Answer.DONE:
                     await self._confirm(token)
+                await self._mend(answer)
                 away_since = None
             except RedisError as error:
                 if is_lasting(error):
@@ -85,10 +89,16 @@ class Producer:
                 answer = Answer.FULL
             if answer in (Answer.DONE, Answer.IN_FLIGHT):
                 return answer is Answer.DONE
-            if answer is Answer.WRONG_TYPE:
-                key = self._keys.stream(message.stream)
-                raise FacesError(f"Redis key {key} is not a stream; set FACES_PREFIX or delete it")
             await asyncio.sleep(backoff(attempts, FIRST_SECONDS, CAP_SECONDS))
+
+    async def _mend(self, answer: Answer) -> None:
+        """What is in the way of an addition, where that can be done without loss."""
+        if answer is Answer.EXHAUSTED:
+            await self._mending.ids(tries=True)
+        elif answer is Answer.WRONG_TYPE:
+            await self._mending.types()
+            for key in await misplaced(self._client, self._keys):
+                raise FacesError(f"Redis key {key} is not a stream; set FACES_PREFIX or delete it")
 
     async def _confirm(self, token: str) -> None:
         """Wait until a replica has what was added under this token."""
@@ -128,15 +138,9 @@ class Producer:
         stream = self._keys.stream(message.stream)
         if payloads:
             # Do not even send the bytes while there is no room for them.
-            held = int(await self._client.hget(self._keys.bytes, stream) or 0)
-            if held >= mark.bytes and await self._client.xlen(stream) > 0:
+            if await self._is_full(stream, mark):
                 return Answer.FULL
-            async with self._client.pipeline(transaction=False) as pipeline:
-                for payload, content in payloads.items():
-                    key = self._keys.payload(payload.id)
-                    # Never over one that an entry owns already: an earlier reply may be lost.
-                    pipeline.set(key, content, ex=PAYLOAD_EXPIRY_SECONDS, nx=True)
-                await pipeline.execute()
+            await set_payloads(self._client, self._keys, payloads.items())
         encoded = message.encode()
         return await self._scripts.add(
             message.stream,
@@ -146,5 +150,16 @@ class Producer:
             message.in_flight,
             token,
             REMEMBER_SECONDS,
-            [payload.id for payload in payloads],
+            list(payloads),
         )
+
+    async def _is_full(self, stream: str, mark: HighWaterMark) -> bool:
+        """Whether a stream holds as many bytes as it may; False where that cannot be told, which
+        the addition then says."""
+        try:
+            held = number(await self._client.hget(self._keys.bytes, stream))
+            return held >= mark.bytes and await self._client.xlen(stream) > 0
+        except ResponseError as error:
+            if is_misplaced(error):
+                return False
+            raise

@@ -29,6 +29,16 @@ class NoPrimary(RedisConnectionError):
     """There is no primary to connect to now; the text is for people."""
 
 
+class Misplaced(RedisError):
+    """A key that should be a stream holds something else; the text is for people."""
+
+    def __init__(self, *keys: str) -> None:
+        super().__init__(
+            f"Redis keys that should be streams hold something else: {', '.join(keys)}; rename or "
+            f"delete them"
+        )
+
+
 class Demoted(NoPrimary):
     """This connection leads to what is no primary any more; it was dropped, the next one asks."""
 
@@ -86,7 +96,7 @@ _IN_SCRIPT = re.compile(r"(?: script: [0-9a-f]{40}\b.*)|(?:@user_script:\d+: )",
 
 def describe(error: RedisError) -> str:
     """One line for people about why Redis does not do what it should."""
-    if isinstance(error, NoPrimary):
+    if isinstance(error, NoPrimary | Misplaced):
         return str(error)
     for kind, text in _BY_KIND:
         if isinstance(error, kind):
@@ -117,6 +127,11 @@ def is_lasting(error: RedisError) -> bool:
     known = code in _BY_CODE or any(isinstance(error, kind) for kind, _ in _BY_KIND)
     passes = known or isinstance(error, RedisConnectionError)
     return code == "NOPERM" or isinstance(error, MovedError) or not passes
+
+
+def is_misplaced(error: RedisError) -> bool:
+    """Whether a key holds another type than a command needs."""
+    return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
 
 
 def is_demoted(error: ResponseError) -> bool:

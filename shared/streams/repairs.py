@@ -7,6 +7,7 @@ from redis.exceptions import ResponseError
 
 from shared.errors import FacesError
 from shared.streams.carried import messages
+from shared.streams.entries import LAST_ID
 from shared.streams.keys import Keys
 from shared.streams.topology import StreamKind, read_by_services
 
@@ -70,4 +71,6 @@ async def _free(client: Redis, stream: str) -> None:
             if not page:
                 break
             await client.xclaim(stream, group, NOBODY, 0, [*page], idle=LONG_AGO_MS, justid=True)
+            if page[-1].decode() == LAST_ID:
+                break
             after = "(" + page[-1].decode()

@@ -129,8 +129,11 @@ SHAPES: dict[str, Callable[[Any], bool]] = {
     "claim": _claimed,
     "give_back": _ids,
     "handoff": _numbers,
+    "mend": _numbers,
     "renew": _ids,
+    "set_back": _numbers,
     "shed": _numbers,
+    "watch": _numbers,
 }
 """Of the scripts in `lua/` that do not answer with one number. Any: whatever Redis sent."""
 

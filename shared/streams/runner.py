@@ -30,10 +30,11 @@ from shared.streams.dead_bounds import DeadBounds
 from shared.streams.entries import Membership
 from shared.streams.handoff import HandOff
 from shared.streams.high_water import HighWaterMarks
-from shared.streams.intake import CLAIM_AT_MOST, Intake
+from shared.streams.intake import CLAIM_AT_MOST, READ_BYTES, Intake
 from shared.streams.keys import DEAD, Keys
 from shared.streams.later import WaitingSets
 from shared.streams.leases import Batches, Leases
+from shared.streams.mending import Mending
 from shared.streams.outage import Outage
 from shared.streams.scripts import Scripts
 from shared.streams.settling import Settling
@@ -110,7 +111,8 @@ class Stage(Generic[M]):
             enough=max(1, self.spec.concurrency // 2),
             held=lambda: len(self._leases),
         )
-        settling = self._settling(marks, batching)
+        mending = Mending(self._client, self._keys)
+        settling = self._settling(marks, batching, mending)
         upkeep = Upkeep(
             self.spec,
             self._settings,
@@ -119,6 +121,7 @@ class Stage(Generic[M]):
             self._intake,
             self._leases,
             DeadBounds(self._client, self._keys, marks.of_stream(DEAD)),
+            mending,
             self._health,
         )
         bound = marks.of_stream(self.spec.stream).entries
@@ -160,7 +163,9 @@ class Stage(Generic[M]):
 
         return tasks.create_task(watched())
 
-    def _settling(self, marks: HighWaterMarks, batching: HandOffBatching) -> Settling[M]:
+    def _settling(
+        self, marks: HighWaterMarks, batching: HandOffBatching, mending: Mending
+    ) -> Settling[M]:
         return Settling(
             self.spec,
             batching,
@@ -171,6 +176,7 @@ class Stage(Generic[M]):
             self._scripts,
             self._membership,
             self._output,
+            mending,
             self._look_again_in,
         )
 
@@ -276,7 +282,8 @@ async def open_stage_of(
     spec: StageSpec[M], settings: Settings, health: Health, client: Redis
 ) -> AsyncIterator[Stage[M]]:
     """A stage with a connection of its own for reading; `client` serves everything else."""
-    reader = connect(settings.redis_url, timeout=BLOCK_MS / 1000 + SILENT_SECONDS)
+    seconds = BLOCK_MS / 1000 + SILENT_SECONDS
+    reader = connect(settings.redis_url, timeout=seconds, reply_limit=READ_BYTES)
     try:
         async with health.needs({"Redis": partial(check, client)}):
             yield Stage(spec, settings, client, reader, health)

@@ -4,13 +4,14 @@ Each method lays out the keys and arguments of one script, whose first lines say
 each answer is one of `Answer`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from importlib import resources
-from typing import cast
+from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
 
+from shared.messages import Payload
 from shared.streams.entries import Delivery, Membership, delivery
 from shared.streams.high_water import HighWaterMark
 from shared.streams.keys import DEAD, Keys
@@ -34,11 +35,17 @@ class Answer(IntEnum):
     FULL = -1
     """A stream is at its high-water mark; nothing was changed."""
     PAYLOAD_MISSING = -2
-    """A new payload is not there; nothing was changed."""
+    """A new payload is not there, or not of its size; nothing was changed."""
     WRONG_TYPE = -3
-    """A key that should be a stream holds something else; nothing was changed."""
+    """A key holds another type than it should; nothing was changed. See `mending`."""
     IN_FLIGHT = -4
     """The same image is under way already; nothing was changed."""
+    EXHAUSTED = -5
+    """A stream has an entry at the last id that there is; nothing was changed. See `mending`."""
+
+
+CLAIM_BYTES = 16 << 20
+"""Messages that one script claims, unless the first alone is larger."""
 
 
 class _Answers(dict[int, Answer]):
@@ -66,6 +73,16 @@ def loader(client: Redis) -> Callable[[str], Script]:
     return load
 
 
+class Standing(NamedTuple):
+    """How a stream stands: its length, how many entries wait outside of it, the milliseconds in the
+    id of its first entry (-1: it has none), and whether its group had to be set back."""
+
+    length: int
+    later: int
+    first_ms: int
+    set_back: bool
+
+
 class Scripts:
     """The scripts on one server, for the streams below one prefix."""
 
@@ -85,6 +102,10 @@ class Scripts:
         self._return_due = load("return_due")
         self._bring_back = load("bring_back")
         self._tidy = load("tidy")
+        self._mend = load("mend")
+        self._mend_waiting = load("mend_waiting")
+        self._set_back = load("set_back")
+        self._watch = load("watch")
         self._leave = load("leave")
 
     async def join(self, membership: Membership) -> bool:
@@ -103,9 +124,9 @@ class Scripts:
         in_flight: str,
         once: str,
         remember_seconds: int,
-        payloads: Sequence[str],
+        payloads: Sequence[Payload],
     ) -> Answer:
-        """Add a message whose new payloads (by their ids) are set. `once` is a token: however
+        """Add a message whose new payloads are set. `once` is a token: however
         often this is sent with it, one entry is added, and the answer is DONE."""
         code = await self._add(
             keys=[
@@ -113,7 +134,7 @@ class Scripts:
                 self.keys.in_flight,
                 self.keys.once(once),
                 self.keys.stream(stream),
-                *map(self.keys.payload, payloads),
+                *(self.keys.payload(payload.id) for payload in payloads),
             ],
             args=[
                 mark.entries,
@@ -123,6 +144,7 @@ class Scripts:
                 in_flight,
                 remember_seconds,
                 len(payloads),
+                *(payload.size for payload in payloads),
             ],
         )
         return ANSWERS[code]
@@ -133,7 +155,7 @@ class Scripts:
         """Take over up to `count` entries whose lease has ended; where the next scan begins."""
         following, *claimed = await self._claim(
             keys=[membership.stream, membership.history],
-            args=[membership.group, membership.consumer, lease_ms, cursor, count],
+            args=[membership.group, membership.consumer, lease_ms, cursor, count, CLAIM_BYTES],
         )
         return following, [
             delivery(entry_id, _pairs(fields), deliveries, failed)
@@ -248,6 +270,43 @@ class Scripts:
             args=[count],
         )
         return returned
+
+    async def mend(self, kinds: Mapping[str, str]) -> list[str]:
+        """Delete those of these keys that are not of the type beside them; which were."""
+        names = list(kinds)
+        deleted = await self._mend(keys=names, args=list(kinds.values()))
+        return [names[place - 1] for place in deleted]
+
+    async def mend_waiting(self, stream: str) -> int:
+        """Bring what is counted of a stream's waiting sets into line with what waits; how many
+        entries come back by that which never would have."""
+        found: int = await self._mend_waiting(keys=self._waiting(stream), args=[])
+        return found
+
+    async def set_back(
+        self, stream: str, group: str, ahead_ms: int, count: int, *, tries: bool
+    ) -> tuple[bool, int, int]:
+        """Give the entries of a stream ids of now, where they are further ahead than that; `tries`:
+        or where nothing can be added. Whether it was so, how many came back into the stream by
+        this call, and how many are to follow."""
+        begun, back, left = await self._set_back(
+            keys=[
+                self.keys.stream(stream),
+                self.keys.bytes,
+                self.keys.history(stream),
+                self.keys.aside(stream),
+                self.keys.dead_shed,
+            ],
+            args=[group, ahead_ms, int(tries), count],
+        )
+        return bool(begun), back, left
+
+    async def watch(self, stream: str, group: str) -> Standing:
+        """How a stream stands; its group is set back to entries that it was set past."""
+        length, later, first_ms, set_back = await self._watch(
+            keys=[self.keys.stream(stream), self.keys.due(stream)], args=[group]
+        )
+        return Standing(length, later, first_ms, bool(set_back))
 
     async def tidy(self, membership: Membership, idle_ms: int) -> int:
         """Take consumers off the group that hold nothing and are idle this long; how many."""

@@ -21,7 +21,9 @@ from shared.streams.batching import HandOffBatching
 from shared.streams.entries import Delivery, Membership
 from shared.streams.handoff import Item, in_calls
 from shared.streams.leases import Leases
+from shared.streams.mending import Mending
 from shared.streams.outage import Outage
+from shared.streams.refusals import Misplaced
 from shared.streams.scripts import Answer, Scripts
 from shared.streams.stage import Dead, Done, Later, M, Outcome, Retry, StageSpec, Work
 from shared.streams.stats import misplaced
@@ -60,6 +62,7 @@ class Settling(Generic[M]):
         scripts: Scripts,
         membership: Membership,
         output: Outage,
+        mending: Mending,
         look_again_in: Callable[[float], None],
     ) -> None:
         self._spec = spec
@@ -71,6 +74,7 @@ class Settling(Generic[M]):
         self._scripts = scripts
         self._membership = membership
         self._output = output
+        self._mending = mending
         self._left_for: set[str] = set()
         self._look_again_in = look_again_in
         self._handle_seconds = HANDLE_SECONDS.labels(spec.name)
@@ -145,9 +149,13 @@ class Settling(Generic[M]):
             int(1000 * max(0.0, outcome.seconds)),
             outcome.reason,
         )
-        answer = await self._servers.until_done(later)
+        waits = 0
+        while (answer := await self._servers.until_done(later)) is Answer.WRONG_TYPE:
+            waits += 1
+            await self._wait_for_room({answer}, waits)
         if answer is None:
             return
+        self._output.ready()
         if answer is Answer.DONE:
             self._look_again_in(outcome.seconds)
         self._ended_as("later" if answer is Answer.DONE else "lost").inc()
@@ -215,14 +223,14 @@ class Settling(Generic[M]):
         self._output.ready()
 
     async def _wait_for_room(self, problems: set[Answer], waits: int) -> None:
-        """Wait until outputs may be taken; what only a person can mend is told."""
+        """Wait until outputs may be taken. What can be mended is; what a person must do is told."""
+        if Answer.EXHAUSTED in problems:
+            await self._servers.until_done(partial(self._mending.ids, tries=True))
         if Answer.WRONG_TYPE in problems:
+            await self._servers.until_done(self._mending.types)
             look = partial(misplaced, self._scripts.client, self._scripts.keys)
-            found = await self._servers.until_done(look)
-            self._output.tell(
-                "Redis keys that should be streams hold something else: "
-                f"{', '.join(found or ())}; rename or delete them"
-            )
+            if found := await self._servers.until_done(look):
+                self._output.tell(str(Misplaced(*found)))
         delay = backoff(waits, FULL_FIRST_SECONDS, FULL_CAP_SECONDS)
         FULL_SECONDS.labels(self._spec.name).inc(delay)
         await asyncio.sleep(delay)
@@ -241,7 +249,7 @@ class Settling(Generic[M]):
         waits = 0
         while True:
             answer = await self._servers.until_done(send)
-            if answer not in (Answer.FULL, Answer.WRONG_TYPE):
+            if answer not in (Answer.FULL, Answer.WRONG_TYPE, Answer.EXHAUSTED):
                 break
             waits += 1
             await self._wait_for_room({answer}, waits)

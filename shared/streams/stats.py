@@ -13,10 +13,11 @@ from redis.exceptions import ResponseError
 
 from shared.metrics import STREAM_ENTRIES, STREAM_LATER, STREAM_OLDEST_SECONDS
 from shared.streams.dead_bounds import Shed
-from shared.streams.entries import WEIGHT_DIGITS, delivery
+from shared.streams.entries import number
 from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES, Keys
 from shared.streams.later import WaitingSets, WaitsFor
 from shared.streams.replies import understood
+from shared.streams.scripts import Standing
 from shared.streams.topology import STREAMS, read_by_services
 
 STAGES = {kind.name: kind.service for kind in read_by_services()}
@@ -162,8 +163,8 @@ async def _stream(
         lag=None if lag is None else int(lag),
         oldest_seconds=await _oldest(client, key, seconds) if length else 0.0,
         redelivered=await _redelivered(client, key, group) if pending else 0,
-        later=int(await client.zcard(keys.due(name))),
-        waits_for=tuple(await WaitingSets(client, keys, name, bound=0).by_key()),
+        later=await _later(client, keys, name),
+        waits_for=await _waits_for(client, keys, name),
         consumers=await _consumers(client, key, group) if told else (),
         rate=_rate(key, seconds, finished),
     )
@@ -179,8 +180,21 @@ async def _hash(client: Redis, key: str) -> dict[bytes, bytes]:
 
 def _bytes(weights: dict[bytes, bytes], key: str) -> int:
     """What a stream weighs, as far as its counter is one."""
-    weight = weights.get(key.encode(), b"")
-    return int(weight) if weight.isdigit() and len(weight) <= WEIGHT_DIGITS else 0
+    return number(weights.get(key.encode()))
+
+
+async def _later(client: Redis, keys: Keys, name: str) -> int:
+    try:
+        return int(await client.zcard(keys.due(name)))
+    except ResponseError:
+        return 0  # as above; the services mend it
+
+
+async def _waits_for(client: Redis, keys: Keys, name: str) -> tuple[WaitsFor, ...]:
+    try:
+        return tuple(await WaitingSets(client, keys, name, bound=0).by_key())
+    except ResponseError:
+        return ()  # as above
 
 
 async def _length(client: Redis, key: str) -> int:
@@ -251,22 +265,9 @@ def _rate(key: str, seconds: int, finished: dict[bytes, bytes]) -> float:
     return sum(counts.values()) / max(1, seconds - min(counts) * SLOT_SECONDS)
 
 
-async def measure(client: Redis, keys: Keys, stage: str, name: str) -> None:
+def measure(stage: str, standing: Standing) -> None:
     """Set the gauges of a stage's input stream; a finished entry is deleted, so length is exact."""
-    stream = keys.stream(name)
-    async with client.pipeline(transaction=False) as pipeline:
-        pipeline.xlen(stream)
-        pipeline.zcard(keys.due(name))
-        pipeline.xrange(stream, count=1)
-        told = await pipeline.execute()
-    with understood():
-        length, later, first = told
-        # redis-py types the answer for all protocols at once; with protocol 2 it is this.
-        oldest = cast("list[tuple[bytes, dict[bytes, bytes]]]", first or [])
-        age = 0.0
-        if oldest:
-            added_ms = delivery(*oldest[0]).added_ms
-            age = max(0.0, time.time() - added_ms / 1000)
-        STREAM_ENTRIES.labels(stage).set(int(length))
-        STREAM_LATER.labels(stage).set(int(later))
-        STREAM_OLDEST_SECONDS.labels(stage).set(age)
+    STREAM_ENTRIES.labels(stage).set(standing.length)
+    STREAM_LATER.labels(stage).set(standing.later)
+    age = time.time() - standing.first_ms / 1000 if standing.first_ms >= 0 else 0.0
+    STREAM_OLDEST_SECONDS.labels(stage).set(max(0.0, age))

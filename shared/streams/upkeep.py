@@ -4,6 +4,7 @@ what nobody else does: gauges, consumers that are gone, the bounds of dead lette
 import time
 from typing import Generic
 
+import structlog
 from redis.asyncio import Redis
 
 from shared.health import Health
@@ -14,6 +15,7 @@ from shared.streams.entries import Membership
 from shared.streams.intake import SIGN_OF_LIFE_SECONDS, Intake
 from shared.streams.keys import Keys
 from shared.streams.leases import Leases
+from shared.streams.mending import Mending
 from shared.streams.outage import Outage
 from shared.streams.scripts import Scripts
 from shared.streams.stage import M, StageSpec
@@ -28,6 +30,8 @@ before it has missed as many signs of life."""
 TIDY_AFTER_LEASES = 2
 """How often such consumers are looked for."""
 
+log = structlog.get_logger()
+
 
 class Upkeep(Generic[M]):
     """The upkeep of one consumer: two activities, which end by being cancelled."""
@@ -41,6 +45,7 @@ class Upkeep(Generic[M]):
         intake: Intake,
         leases: Leases,
         dead_bounds: DeadBounds,
+        mending: Mending,
         health: Health,
     ) -> None:
         self._spec = spec
@@ -52,6 +57,7 @@ class Upkeep(Generic[M]):
         self._intake = intake
         self._leases = leases
         self._dead_bounds = dead_bounds
+        self._mending = mending
         self._renewing = Outage(spec.name, health, "leases")
         self._looking_after = Outage(spec.name, None, "gauges")
         self._tidy_at = 0.0
@@ -71,8 +77,12 @@ class Upkeep(Generic[M]):
         LEASES_LOST.labels(self._spec.name).inc(self._leases.lost - before)
 
     async def _look_after(self) -> None:
+        await self._mending.all()
         await self._intake.show_life()
-        await measure(self._client, self._keys, self._spec.name, self._spec.stream)
+        standing = await self._scripts.watch(self._spec.stream, self._membership.group)
+        measure(self._spec.name, standing)
+        if standing.set_back:
+            log.warning("the group was set past entries; they are read", stage=self._spec.name)
         await self._dead_bounds.keep()
         if time.monotonic() >= self._tidy_at:
             silent = max(self._lease_seconds, SIGN_OF_LIFE_SECONDS)

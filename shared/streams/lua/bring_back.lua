@@ -8,7 +8,8 @@ local name, cursor, count = arg(), arg(), arg()
 local part = redis.call('HSCAN', waiting, cursor, 'COUNT', count)
 local now, found = now_ms(), 0
 for i = 1, #part[2], 2 do
-  if cjson.decode(part[2][i + 1]).key == name then
+  local read, record = pcall(cjson.decode, part[2][i + 1])
+  if read and type(record) == 'table' and record.key == name then
     redis.call('ZADD', due, 'XX', 'LT', now, part[2][i])
     found = found + 1
   end

@@ -6,20 +6,30 @@
 -- The numbers: 1 if all this may be written also while Redis is full, else 0; of output streams, for
 --       each its marks (entries, bytes); of items, for each its
 --       deliveries, weight, number of payloads to drop, number of outputs; for each output: index of
---       its stream, weight, numbers of new and of carried payloads.
--- Returns one number an item: 1 done, 0 no longer ours, -1 full, -2 a new payload is missing,
---       -3 an output key holds something else than a stream.
+--       its stream, weight, numbers of new and of carried payloads, the sizes of the new ones.
+-- Returns one number an item: 1 done, 0 no longer ours, -1 full, -2 a new payload is missing or of
+--       another size, -3 a key holds something else than it should, -5 a stream takes no more ids.
 local stream, bytes_key, in_flight, history, rate = key(), key(), key(), key(), key()
 local group, consumer = arg(), arg()
 local next_number = in_turn(cjson.decode(arg()))
 local first, last = arg(), arg()
 
-if next_number() == 1 then write_also_when_full(bytes_key) end
+local sound = holds(bytes_key, 'hash') and holds(in_flight, 'set') and holds(history, 'hash')
+  and holds(rate, 'hash')
+
+if next_number() == 1 and sound then write_also_when_full(bytes_key) end
 
 local marks = {}
 for i = 1, next_number() do
   local output_stream, entries, bytes = key(), next_number(), next_number()
   marks[i] = new_mark(output_stream, entries, bytes, bytes_key)
+end
+
+local function numbers(count)
+  if count == 0 then return none end
+  local list = {}
+  for i = 1, count do list[i] = next_number() end
+  return list
 end
 
 -- One table for the item at hand and one for each of its outputs, filled anew for the next item,
@@ -35,6 +45,7 @@ local function read_item()
     output.message, output.in_flight = arg(), arg()
     output.mark, output.weight = marks[next_number()], next_number()
     output.fresh, output.carried = keys(next_number()), keys(next_number())
+    output.sizes = numbers(#output.fresh)
   end
 end
 
@@ -53,6 +64,7 @@ local function held()
 end
 
 local function judge()
+  if not sound then return -3 end
   if not held() then return 0 end
   for i = 1, item.count do
     local output = item.outputs[i]
@@ -60,8 +72,8 @@ local function judge()
     if mark.problem ~= 0 then return mark.problem end
     -- An entry that goes round its own stream takes the place that it frees.
     if mark.key ~= stream and is_full(mark) then return -1 end
-    for _, payload in ipairs(output.fresh) do
-      if redis.call('EXISTS', payload) == 0 then return -2 end
+    for k, payload in ipairs(output.fresh) do
+      if not is_of_size(payload, output.sizes[k]) then return -2 end
     end
   end
   return 1
@@ -71,20 +83,46 @@ local function drop(payloads)
   for _, payload in ipairs(payloads) do redis.call('UNLINK', payload) end
 end
 
+-- Add one output; false where its stream takes no more ids.
+local function add_output(output, goes_on)
+  output.id, output.took_off = nil, false
+  if output.in_flight == '' or goes_on or redis.call('SADD', in_flight, output.in_flight) == 1 then
+    output.took_off = output.in_flight ~= '' and not goes_on
+    output.id = add(output.mark, output.message, output.weight)
+    if output.mark.problem ~= 0 then return false end
+  else
+    -- The same image is under way already: one of them is enough.
+    drop(output.fresh)
+    drop(output.carried)
+  end
+  return true
+end
+
+local function undo_outputs(last)
+  for i = 1, last do
+    local output = item.outputs[i]
+    if output.id then undo(output.mark, output.id, output.weight) end
+    if output.took_off then redis.call('SREM', in_flight, output.in_flight) end
+  end
+end
+
 local ended, freed = {}, 0
+-- The answer: 1, or why nothing was changed.
 local function perform()
   local carried_on = false
   for i = 1, item.count do
     local output = item.outputs[i]
     local goes_on = output.in_flight == item.in_flight
     carried_on = carried_on or (goes_on and output.in_flight ~= '')
-    if output.in_flight == '' or goes_on or redis.call('SADD', in_flight, output.in_flight) == 1 then
-      add(output.mark, output.message, output.weight)
+    if not add_output(output, goes_on) then
+      undo_outputs(i)
+      return output.mark.problem
+    end
+  end
+  for i = 1, item.count do
+    local output = item.outputs[i]
+    if output.id then
       for _, payload in ipairs(output.fresh) do redis.call('PERSIST', payload) end
-    else
-      -- The same image is under way already: one of them is enough.
-      drop(output.fresh)
-      drop(output.carried)
     end
   end
   drop(item.drop)
@@ -92,20 +130,22 @@ local function perform()
   pending[item.id] = 0  -- an entry that comes twice in one call is handed off once
   ended[#ended + 1] = item.id
   freed = freed + item.weight
+  return 1
 end
 
 local answers, problem = {}, nil
-local count = next_number()
-if count > 1 then look_up(count, first, last) end
-for i = 1, count do
+local items = next_number()
+if items > 1 then look_up(items, first, last) end
+for i = 1, items do
   read_item()
   answers[i] = judge()
   if answers[i] == 1 then
-    local done, why = pcall(perform)
+    local done, answer = pcall(perform)
     if not done then
-      problem = why
+      problem = answer
       break
     end
+    answers[i] = answer
   end
 end
 for _, mark in ipairs(marks) do count_added(mark, bytes_key) end

@@ -7,11 +7,11 @@ local overhead = number()
 local function weighed(from, to, has_bytes)
   local sum = 0
   while true do
-    local some = redis.call('XRANGE', dead, from, to, 'COUNT', 100)
+    local some = after(dead, from, to, 100)
     for _, entry in ipairs(some) do
       local fields = {}
       for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
-      local weight = tonumber(fields.n) or 0
+      local weight = #(fields.n or '') < 16 and tonumber(string.match(fields.n or '', '^%d+$')) or 0
       if not has_bytes then
         local texts = #(fields.m or '') + #(fields.history or '[]') + #(fields.reason or '')
         weight = math.min(weight, overhead + texts)
@@ -19,12 +19,12 @@ local function weighed(from, to, has_bytes)
       sum = sum + weight
     end
     if #some < 100 then return sum end
-    from = '(' .. some[#some][1]
+    from = some[#some][1]
   end
 end
 
-local last = redis.call('HGET', shed, 'last') or '0-0'
-local sum = weighed('-', last, false) + weighed('(' .. last, '+', true)
+local last = last_shed(shed)
+local sum = weighed('0-0', last, false) + weighed(last, '+', true)
 write_also_when_full(bytes_key)
 redis.call('HSET', bytes_key, dead, sum)
 return sum
