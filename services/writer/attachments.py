@@ -54,8 +54,8 @@ class Attachments:
 
 
 def in_portions(results: Sequence[T], attached_bytes: Callable[[T], int]) -> Iterator[list[T]]:
-    """Results in their order, in portions whose attachments have up to `BYTES_AT_ONCE` together (one
-    result is always taken)."""
+    """Results in their order, in portions whose attachments have up to `BYTES_AT_ONCE` together;
+    one result is a portion of its own if it must."""
     portion: list[T] = []
     size = 0
     for one in results:

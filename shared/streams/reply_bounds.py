@@ -33,13 +33,14 @@ def bounded_parser(limit: int) -> type[_AsyncHiredisParser]:
 
         async def read_from_socket(self) -> bool:
             """Some more of it, while it is not too long."""
-            some = await self._stream.read(self._read_size)
+            # redis-py sets both when it connects, and gives them no types.
+            some = await self._stream.read(self._read_size)  # type: ignore[union-attr]
             if not some:
                 raise RedisConnectionError("the connection was closed by the server")
             self._received += len(some)
             if self._received > limit:
                 raise ReplyTooLarge(f"a reply of more than {limit} bytes")
-            self._reader.feed(some)
+            self._reader.feed(some)  # type: ignore[attr-defined]
             return True
 
     return Bounded

@@ -11,7 +11,20 @@ if redis.call('HLEN', of_key) <= 1000 then
 else
   number_told = -1
 end
-if number_told == number_waiting and redis.call('ZCARD', due) == number_waiting then return 0 end
+local function is_in_line()
+  if number_told ~= number_waiting or redis.call('ZCARD', due) ~= number_waiting then return false end
+  for _, id in ipairs(redis.call('HRANDFIELD', waiting, 100)) do
+    if not redis.call('ZSCORE', due, id) then return false end
+  end
+  return true
+end
+
+-- No wait of ours is so long.
+local tomorrow = '(' .. string.format('%.0f', now_ms() + 86400000)
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, tomorrow, '+inf', 'LIMIT', 0, 100)) do
+  redis.call('ZADD', due, now_ms(), id)
+end
+if is_in_line() then return 0 end
 
 local waits, found = {}, 0
 local cursor = '0'
@@ -26,6 +39,11 @@ repeat
     end
   end
 until cursor == '0'
+if redis.call('ZCARD', due) > number_waiting then
+  for _, id in ipairs(redis.call('ZRANGE', due, 0, -1)) do
+    if redis.call('HEXISTS', waiting, id) == 0 then redis.call('ZREM', due, id) end
+  end
+end
 redis.call('UNLINK', of_key)
 for name, many in pairs(waits) do redis.call('HSET', of_key, name, many) end
 if number_waiting == 0 then redis.call('UNLINK', due, reasons) end
