@@ -6,6 +6,7 @@ number, the oldest letters go. The rows stay as they are, failed and with the re
 """
 
 import math
+import re
 import time
 from dataclasses import dataclass
 from typing import cast
@@ -15,6 +16,7 @@ from redis.asyncio import Redis
 
 from shared.metrics import DEAD_LETTER_BYTES, DEAD_LETTERS, DEAD_LETTERS_SHED
 from shared.streams.dead import DeadLetter, read_letters
+from shared.streams.entries import number as counted
 from shared.streams.high_water import UNLIMITED, HighWaterMark
 from shared.streams.keys import DEAD, Keys
 from shared.streams.remedies import Remedies
@@ -22,9 +24,14 @@ from shared.streams.remedies import Remedies
 AT_ONCE = 20
 """Letters that one script takes something from: about a millisecond of Redis."""
 
+READ_BYTES = 4 << 20
+"""Letters read for that, where they are large: each may have a mebibyte."""
+
 TRUSTED_SECONDS = 300.0
 """How long the counter of their bytes is believed, once they were weighed: 10,000 take 0.09 s of
 Redis. They are before any loses something for its bytes: a person may have trimmed them."""
+
+_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 log = structlog.get_logger()
 
@@ -44,9 +51,11 @@ class Shed:
 
         def number(name: bytes) -> int:
             text = fields.get(name, b"")
-            return int(text) if text.isdigit() else 0
+            return counted(text)
 
         last = fields.get(b"last", b"0-0").decode(errors="replace")
+        if not _ID.fullmatch(last):  # not of the scripts
+            last = "0-0"
         return cls(number(b"bytes"), number(b"letters"), last)
 
 
@@ -107,9 +116,8 @@ class DeadBounds:
             length, held, shed = await pipeline.execute()
         # redis-py types the answer for all protocols at once; with protocol 2 it is this.
         fields = cast("dict[bytes, bytes]", shed)
-        counted = int(held) if held and held.isdigit() else 0
         # No letters have no bytes, whatever a counter says.
-        return _Found(length, counted if length else 0, Shed.read(fields))
+        return _Found(length, counted(held) if length else 0, Shed.read(fields))
 
     async def _next_step(self, found: "_Found") -> "_Step":
         """The oldest letters that have what must go."""
@@ -118,9 +126,10 @@ class DeadBounds:
             bounds = HighWaterMark(self._mark.entries, UNLIMITED)
             return _Step(await self._read("-", many), bounds, takes_letters=True)
         bounds = HighWaterMark(UNLIMITED, self._mark.bytes)
-        if letters := await self._read(f"({found.shed.last}", AT_ONCE):
+        many = max(1, min(AT_ONCE, READ_BYTES * found.length // found.held))
+        if letters := await self._read(f"({found.shed.last}", many):
             return _Step(letters, bounds, takes_letters=False)
-        return _Step(await self._read("-", AT_ONCE), bounds, takes_letters=True)
+        return _Step(await self._read("-", many), bounds, takes_letters=True)
 
     async def _read(self, start: str, count: int) -> list[DeadLetter]:
         return await read_letters(self._client, self._keys, start, "+", count)

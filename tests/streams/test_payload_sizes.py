@@ -16,9 +16,11 @@ from shared.messages import (
     new_token,
 )
 from shared.messages.image import RESULT_PAYLOADS_BYTES
+from shared.streams.entries import Membership, delivery
 from shared.streams.keys import IMAGES
-from shared.streams.leases import BATCH_BYTES, Batches
+from shared.streams.leases import BATCH_BYTES, HELD_BYTES, Batches, Capacity, Leases
 from shared.streams.payloads import Payloads
+from shared.streams.scripts import Scripts
 from tests.support.stages import Suite, image, result_of, running, suite_on
 from tests.support.waiting import wait_until
 
@@ -131,12 +133,22 @@ def test_attachments_are_unpacked_in_portions_that_fit_in_memory() -> None:
 
 
 async def test_large_messages_come_in_small_batches() -> None:
-    from shared.streams.entries import delivery
-
     batches = Batches(size=10, linger=0)
     large = b"x" * (BATCH_BYTES // 2)
     batches.put([delivery(b"%d-0" % n, {b"m": large if n < 4 else b""}) for n in range(8)])
     assert [len(await batches.next()) for _ in range(3)] == [2, 2, 4]
+
+
+async def test_no_more_is_read_while_what_is_held_is_large(suite: Suite) -> None:
+    membership = Membership("stream", "group", "consumer", "history")
+    leases = Leases(Scripts(suite.client, suite.keys), membership, 1000, Capacity(500, 500, 0))
+    held = [delivery(b"%d-0" % n, {b"m": b"x" * (HELD_BYTES // 2)}) for n in range(1, 3)]
+    leases.take(held[:1])
+    assert leases.room == 499
+    leases.take(held)  # the first of them again, as where its own lease had lapsed
+    assert leases.room == 0
+    leases.let_go(held)
+    assert leases.room == 500
 
 
 @pytest.mark.parametrize("size", [100, 20 * MEBIBYTE])
