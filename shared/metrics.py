@@ -49,6 +49,12 @@ DEAD_LETTERS_SHED = Counter(
     "Dead letters that made room at their bound: lost their bytes, or went (letter).",
     ["what"],
 )
+MENDED = Counter(
+    "faces_mended",
+    "What strangers had left in Redis and was mended: keys of another type, ids far ahead, groups "
+    "set past their entries, entries that would have waited for ever.",
+    ["what"],
+)
 LOOP_STALL_SECONDS = Histogram(
     "faces_event_loop_stall_seconds",
     "How late the event loop was at a regular tick.",

@@ -8,6 +8,7 @@ good, or lose what was left untouched.
 import structlog
 from redis.asyncio import Redis
 
+from shared.metrics import MENDED
 from shared.streams.keys import Keys
 from shared.streams.scripts import Scripts
 from shared.streams.topology import STREAMS, StreamKind
@@ -36,6 +37,7 @@ class Mending:
         await self.ids()
         for kind in STREAMS.values():
             if kind.service and (found := await self._scripts.mend_waiting(kind.name)):
+                MENDED.labels("waiting").inc(found)
                 log.warning("entries would have waited for ever", stream=kind.name, entries=found)
 
     async def types(self) -> list[str]:
@@ -46,6 +48,7 @@ class Mending:
         """
         deleted = await self._scripts.mend(self._kinds)
         if deleted:
+            MENDED.labels("key").inc(len(deleted))
             log.warning("Redis keys of the suite held something else; deleted", keys=deleted)
         return deleted
 
@@ -60,6 +63,7 @@ class Mending:
                 kind.name, kind.service, AHEAD_MS, BACK_AT_ONCE, tries=tries
             )
             if begun:
+                MENDED.labels("ids").inc()
                 log.warning(
                     "entries had ids far ahead of the clock; all get new ones",
                     stream=kind.name,

@@ -8,7 +8,7 @@ import structlog
 from redis.asyncio import Redis
 
 from shared.health import Health
-from shared.metrics import HELD, LEASES_LOST
+from shared.metrics import HELD, LEASES_LOST, MENDED
 from shared.settings import Settings
 from shared.streams.dead_bounds import DeadBounds
 from shared.streams.entries import Membership
@@ -82,6 +82,7 @@ class Upkeep(Generic[M]):
         standing = await self._scripts.watch(self._spec.stream, self._membership.group)
         measure(self._spec.name, standing)
         if standing.set_back:
+            MENDED.labels("group").inc()
             log.warning("the group was set past entries; they are read", stage=self._spec.name)
         await self._dead_bounds.keep()
         if time.monotonic() >= self._tidy_at:
