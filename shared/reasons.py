@@ -51,6 +51,7 @@ class Reason(StrEnum):
     INVALID_MESSAGE = "invalid_message", "the entry is not a message of this suite"
     STORE_REFUSED = "store_refused", "the object store does not take its pictures"
     DATABASE_REFUSED = "database_refused", "the database does not take its row"
+    NOT_ASKED_FOR = "not_asked_for", "a result that no row of the catalog asked for"
     ERROR = "error", "an error that nobody foresaw; the log has its trace"
     # Nothing is wrong with the picture: naming it again does it again.
     # (The sentences of these three are those of 0.1.0, whose programs know them by their text.)

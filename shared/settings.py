@@ -184,6 +184,11 @@ class Settings(BaseSettings):
         description="Least time between two commits, unless a batch is full; a result that "
         "arrives alone is committed at once.",
     )
+    take_unknown_results: bool = Field(
+        False,
+        description="Whether the writer takes results that no row of the catalog asked for, as "
+        "after a restore from a backup; without it they become dead letters.",
+    )
     http_host: str = Field(
         "127.0.0.1",
         min_length=1,

@@ -15,10 +15,10 @@ from services.detector.put_off import PutOff
 from services.detector.references import Opened, Rules
 from shared.errors import Unreachable
 from shared.reasons import Reason
-from shared.references import FILES, Scheme
+from shared.references import FILES, Scheme, allowed_by
+from shared.stores.mounts import folders_of
 from shared.stores.patience import SignOfLife
 from shared.streams.away import Away
-from shared.urls import below
 
 OPEN_A_SLOT = 4
 """Files of one folder that are open for each slot: one at work, one that waits in the slot's pipe,
@@ -37,9 +37,10 @@ class Roots:
 
         What is in none of the folders by its name is opened too: it may be by where that leads.
         """
+        self._holds = folders_of(rules.allow_list(FILES))
         self._folders = {
-            root: Folder(root, rules, OPEN_A_SLOT * slots, seconds)
-            for root in (*rules.allow_list(FILES), "")
+            folder: Folder(folder, rules, OPEN_A_SLOT * slots, seconds)
+            for folder in (*self._holds.values(), "")
         }
         self._away = away
 
@@ -51,7 +52,7 @@ class Roots:
 
     def of(self, uri: str) -> str:
         """The folder that a file is in by its name; '' where it is in none."""
-        return next((root for root in self._folders if root and below(uri, root)), "")
+        return self._holds.get(allowed_by(uri, tuple(self._holds)) or "", "")
 
     @asynccontextmanager
     async def content(self, uri: str, version: str) -> AsyncIterator[Opened]:
@@ -84,13 +85,13 @@ class Roots:
         self._folders[self.of(uri)].read(uri)
 
     async def judge(self, named: str) -> None:
-        """See whose fault it is that a file below a folder could not be read: its own, if the
-        folder is there and what was read from it still can be.
+        """See whose fault it is that a file below what is allowed could not be read: its own, if
+        its folder is there and what was read from it still can be.
 
         Raises:
             PutOff: the folder does not answer, or refuses all.
         """
-        if named:
+        if named := self._holds.get(named, ""):
             folder = self._folders[named]
             await self._unless_away(named, folder.readable, folder.readable())
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import structlog
 from redis.exceptions import RedisError
 
+from services.ingest.metrics import LINKS_PASSED_OVER
 from services.ingest.sources.registry import Sources
 from services.ingest.sources.source import FoundImage, Listing, SourceAway, SourceRefused
 from services.ingest.turns import Turns
@@ -75,6 +76,9 @@ class Ingest:
         if message.kind is SourceKind.END:
             await self._seal(message)
             return Done()
+        if not message.position:
+            # Whatever becomes of it: that a source failed is only taken of a known submission.
+            await self._open(message)
         try:
             listing = await self._step(message)
         except SourceRefused as refused:
@@ -83,6 +87,7 @@ class Ingest:
         if isinstance(listing, Later):
             return listing
         decisions = await self._ledger.queue(_expansion(message, listing))
+        LINKS_PASSED_OVER.inc(listing.links_passed_over)
         outputs = [
             Output(_image_message(message, found, decision))
             for found, decision in zip(listing.images, decisions, strict=True)
@@ -138,7 +143,6 @@ class Ingest:
             part=message.part,
             reason=failure.reason.value,
         )
-        await self._open(message)
         await self._ledger.fail_part(
             message.submission, message.part, message.uri, failure.sentence
         )

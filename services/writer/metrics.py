@@ -6,6 +6,10 @@ ROWS = Counter("faces_writer_rows", "Rows that ended, by their status.", ["statu
 LATE = Counter(
     "faces_writer_late_results", "Results ignored: their row had ended, or was queued anew."
 )
+NOT_ASKED_FOR = Counter(
+    "faces_writer_results_not_asked_for",
+    "Results that no row of the catalog asked for: dead letters.",
+)
 REFUSED = Counter("faces_writer_refused_results", "Results that the database refused.")
 OBJECTS = Counter("faces_writer_objects", "Objects written.")
 OBJECT_BYTES = Counter("faces_writer_object_bytes", "Bytes of objects written.")

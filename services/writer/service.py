@@ -8,8 +8,9 @@ from typing import Self
 
 import structlog
 
+from services.writer.asked_for import AskedFor
 from services.writer.attachments import Attachments, in_portions
-from services.writer.batch import Committer, Result
+from services.writer.batch import Committer, Result, not_asked_for
 from services.writer.open_submissions import measured
 from services.writer.outdated import Outdated
 from services.writer.payloads import ReadsPayloads
@@ -38,12 +39,14 @@ class Writer:
 
     def __init__(
         self,
+        asked_for: AskedFor,
         attachments: Attachments,
         pictures: Pictures,
         outdated: Outdated,
         committer: Committer,
         objects: Objects,
     ) -> None:
+        self._asked_for = asked_for
         self._attachments = attachments
         self._pictures = pictures
         self._outdated = outdated
@@ -51,13 +54,21 @@ class Writer:
         self._objects = objects
 
     @classmethod
-    def of(cls, payloads: ReadsPayloads, catalog: Catalog, objects: Objects) -> Self:
-        """A writer between these three."""
+    def of(
+        cls,
+        payloads: ReadsPayloads,
+        catalog: Catalog,
+        objects: Objects,
+        *,
+        take_unknown: bool = False,
+    ) -> Self:
+        """A writer between these three; `take_unknown`: as of `Ledger.commit`."""
         return cls(
+            AskedFor(catalog, take_unknown=take_unknown),
             Attachments(payloads),
             Pictures(payloads, objects),
             Outdated(catalog, objects),
-            Committer(catalog.ledger, objects),
+            Committer(catalog.ledger, objects, take_unknown=take_unknown),
             objects,
         )
 
@@ -83,6 +94,15 @@ class Writer:
         raise Unreachable(reason)
 
     async def _handled(self, works: Sequence[Work[Result]]) -> Sequence[Outcome]:
+        unknown = await self._asked_for.unknown([work.message for work in works])
+        asked = [work for place, work in enumerate(works) if place not in unknown]
+        outcomes = iter(await self._taken_in(asked) if asked else ())
+        return [
+            not_asked_for(work.message) if place in unknown else next(outcomes)
+            for place, work in enumerate(works)
+        ]
+
+    async def _taken_in(self, works: Sequence[Work[Result]]) -> Sequence[Outcome]:
         messages = [work.message for work in works]
         whole = await self.read_attachments(messages)
         prepared = await self.store_pictures(whole)
@@ -158,9 +178,12 @@ def _attached_bytes(work: Work[Result]) -> int:
 def failed(message: Result, failure: Failure, attempts: int, _consumer: str) -> Message | None:
     """The result that follows a dead letter of the writer: the image's failed end.
 
-    None for a result that was a failed one already, since it would be refused again.
+    None for a result that was a failed one already, since it would be refused again; and for one
+    that nobody asked for: nobody waits for its end either.
     """
     if not isinstance(message, ResultMessage) or message.status is Status.FAILED:
+        return None
+    if failure.reason is Reason.NOT_ASKED_FOR:
         return None
     return message.as_failed(failure).model_copy(update={"attempts": attempts})
 
@@ -171,8 +194,12 @@ async def open_stage(settings: Settings, health: Health) -> AsyncIterator[Stage[
     objects = Objects.open_or_wait(settings.objects_url)
     client = connect(settings.redis_url)
     catalog = await Catalog.open(settings.database_url.get_secret_value())
-    payloads = Payloads(client, Keys(settings.prefix), settings.inline_limit_bytes)
-    writer = Writer.of(payloads, catalog, objects)
+    writer = Writer.of(
+        Payloads(client, Keys(settings.prefix), settings.inline_limit_bytes),
+        catalog,
+        objects,
+        take_unknown=settings.take_unknown_results,
+    )
     spec: StageSpec[Result] = StageSpec(
         name="writer",
         stream=RESULTS,

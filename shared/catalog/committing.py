@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog import bulk, counters
 from shared.catalog.locks import Key, LockedRow, lock
-from shared.catalog.queueing import add_recipe, fail_part, submission_key
+from shared.catalog.queueing import add_recipe, fail_part, key_of, submission_key
 from shared.catalog.requeueing import AS_TOLD, FIRST_DRAWING, delete_pages
 from shared.catalog.schema import forgotten, found_faces, images, memberships, pages
 from shared.catalog.texts import pack, safe
@@ -27,24 +28,37 @@ async def commit(
     results: Sequence[ResultMessage],
     failures: Sequence[SourceFailedMessage],
     uri_of: UriOf,
+    *,
+    take_unknown: bool,
 ) -> CommitReport:
-    """Write results and failed parts in the caller's transaction."""
-    report = await _end_rows(connection, results, uri_of)
+    """Write results and failed parts in the caller's transaction; see `Ledger.commit`."""
+    report = await _end_rows(connection, results, uri_of, take_unknown=take_unknown)
+    unknown: set[str] = set()
     for failure in failures:
-        key, _ = await submission_key(connection, failure.submission, "", now())
-        await fail_part(connection, key, failure.part, failure.uri, failure.reason)
-    return report
+        key = await key_of(connection, failure.submission)
+        if key is None and take_unknown:
+            key, _ = await submission_key(connection, failure.submission, "", now())
+        if key is None:
+            unknown.add(failure.submission)
+        else:
+            await fail_part(connection, key, failure.part, failure.uri, failure.reason)
+    return replace(report, unknown_submissions=frozenset(unknown))
 
 
 async def _end_rows(
-    connection: AsyncConnection, results: Sequence[ResultMessage], uri_of: UriOf
+    connection: AsyncConnection,
+    results: Sequence[ResultMessage],
+    uri_of: UriOf,
+    *,
+    take_unknown: bool,
 ) -> CommitReport:
     rows = await lock(connection, map(_key, results))
     missing = [result for result in results if _key(result) not in rows]
     buried = await _forgotten(connection, map(_key, missing)) if missing else set()
     lost = {_key(result): result for result in missing if _key(result) not in buried}
-    if lost:
+    if take_unknown and lost:
         rows |= await _restore(connection, list(lost.values()))
+        lost = {}
     winners: dict[int, ResultMessage] = {}
     for result in results:
         row = rows.get(_key(result))
@@ -52,9 +66,10 @@ async def _end_rows(
             winners.setdefault(row.pk, result)
     await _write(connection, winners, uri_of)
     return CommitReport(
-        late=len(results) - len(winners),
+        late=sum(_key(result) not in lost for result in results) - len(winners),
         orphans=_orphans(result for result in results if _key(result) in buried),
         won_by_status=Counter(result.status.value for result in winners.values()),
+        unknown=frozenset(lost),
     )
 
 

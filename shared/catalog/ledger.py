@@ -60,10 +60,18 @@ class Ledger(Access):
         results: Sequence[ResultMessage],
         failures: Sequence[SourceFailedMessage] = (),
         uri_of: Callable[[str], str] = str,
+        *,
+        take_unknown: bool = False,
     ) -> CommitReport:
         """Write results and failed parts: all of them, or none.
 
         A row ends by the first result of its own generation; any other is late and changes
         nothing. `uri_of` makes of an object's key what the row keeps: a URI to open.
+
+        Whatever is asked for has its row before anything is handed on. So what no row asked for
+        is left unwritten, and is in the report; with `take_unknown` its row is made, since a
+        database restored from a backup lacks some.
         """
-        return await committing.commit(connection, results, failures, uri_of)
+        return await committing.commit(
+            connection, results, failures, uri_of, take_unknown=take_unknown
+        )

@@ -54,6 +54,12 @@ async def submission_key(
     return row.pk, row.cancelled_at is not None
 
 
+async def key_of(connection: AsyncConnection, submission: str) -> int | None:
+    """The key of a submission; None of one that the catalog does not know."""
+    row = (await connection.execute(_SUBMISSION, {"wanted": submission})).one_or_none()
+    return None if row is None else row.pk
+
+
 async def add_recipe(connection: AsyncConnection, recipe: Recipe) -> None:
     """Keep what a recipe's id stands for."""
     await _add(connection, recipes, {"id": recipe.id, "json": recipe.model_dump_json()})

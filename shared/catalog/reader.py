@@ -194,6 +194,22 @@ class Reader(Access):
         }
 
     @reads
+    async def asked_for(self, connection: AsyncConnection, keys: Sequence[Key]) -> set[Key]:
+        """Which of these (id, recipe) somebody asked for: there is a row, or it was forgotten."""
+        found = await bulk.select(
+            connection,
+            images,
+            {"id": [id_ for id_, _ in keys], "recipe": [recipe for _, recipe in keys]},
+            "SELECT given.id, given.recipe FROM {given} WHERE "
+            "EXISTS (SELECT 1 FROM images "
+            "WHERE images.id = given.id AND images.recipe = given.recipe) "
+            "OR EXISTS (SELECT 1 FROM forgotten "
+            "WHERE forgotten.id = given.id AND forgotten.recipe = given.recipe)",
+            _AskedFor,
+        )
+        return {(row.id, row.recipe) for row in found}
+
+    @reads
     async def drawn_before(
         self,
         connection: AsyncConnection,
@@ -207,6 +223,11 @@ class Reader(Access):
             return 0
         query = await chosen(connection, Filter(drawn_before=version, submission=submission))
         return await connection.scalar(query.with_only_columns(func.count())) or 0
+
+
+class _AskedFor(NamedTuple):
+    id: str
+    recipe: str
 
 
 class _Objects(NamedTuple):

@@ -122,12 +122,15 @@ class CommitReport:
     """What a commit did.
 
     `late` results changed nothing; `orphans` are keys of objects that no row names;
-    `won_by_status` counts the rows that ended by it.
+    `won_by_status` counts the rows that ended by it. `unknown` are the rows, by (id, recipe), and
+    `unknown_submissions` the submissions that there are not: what was said of them was not written.
     """
 
     late: int = 0
     orphans: tuple[str, ...] = ()
     won_by_status: Mapping[str, int] = field(default_factory=dict)
+    unknown: frozenset[tuple[str, str]] = frozenset()
+    unknown_submissions: frozenset[str] = frozenset()
 
     @property
     def won(self) -> int:

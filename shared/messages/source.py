@@ -41,6 +41,8 @@ class SourceMessage(Message):
     uri: fields.Uri | None = None
     images: Annotated[tuple[InlineImage, ...], FailFast(), Field(max_length=500)] = ()
     position: fields.Position = ""
+    follow_links: bool = False
+    """Go through links to folders, where they lead to what may be read."""
     excluded: Annotated[tuple[fields.Uri, ...], FailFast(), Field(max_length=16)] = ()
     submission_name: fields.ShortText = ""
     submitted_at: fields.Moment = Field(default_factory=now)

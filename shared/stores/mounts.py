@@ -1,9 +1,21 @@
 """Folders that may be mounted: whether one is there now, or its volume is gone for a while."""
 
+import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from shared.errors import Unreachable
+from shared.urls import file_path
+
+
+def folders_of(allowed: Iterable[str]) -> dict[str, str]:
+    """Of each allowed root the folder that may be away, as URIs: itself, or of one file its own."""
+    return {root: root.rpartition("/")[0] if _is_file(root) else root for root in allowed}
+
+
+def _is_file(uri: str) -> bool:
+    return os.path.isfile(file_path(uri))  # noqa: PTH113 - a path of bytes
 
 
 class MountedFolder:

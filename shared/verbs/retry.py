@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from shared.catalog import Catalog
 from shared.messages import ImageMessage, ResultMessage
+from shared.reasons import Reason
 from shared.streams.dead import DeadLetter, DeadLetters
 
 
@@ -22,7 +23,8 @@ async def retry(letter: DeadLetter, letters: DeadLetters, catalog: Catalog) -> R
     """Put one back at the end of its stream, with all its attempts before it.
 
     A letter that holds no message (`UNREADABLE`), whose picture has no row any more (`NO_ROW`), or
-    that kept the only bytes and lost them (`BYTES_GONE`) stays where it is.
+    that kept the only bytes and lost them (`BYTES_GONE`) stays where it is. A result that nobody
+    asked for never had a row: it is put back as it is, for a writer that takes such ones.
 
     Raises:
         FacesError: the key of its stream holds something else.
@@ -35,7 +37,8 @@ async def retry(letter: DeadLetter, letters: DeadLetters, catalog: Catalog) -> R
         return Retried.BYTES_GONE
     if isinstance(message, ImageMessage | ResultMessage):
         generation = await catalog.curator.revive(message.id, message.recipe.id)
-        if generation is None:
+        if generation is not None:
+            message = message.model_copy(update={"generation": generation})
+        elif letter.code is not Reason.NOT_ASKED_FOR:
             return Retried.NO_ROW
-        message = message.model_copy(update={"generation": generation})
     return Retried(await letters.retry(letter, message))

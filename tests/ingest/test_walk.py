@@ -84,14 +84,14 @@ def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_is_walked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     touch(tmp_path, b"a/1.jpg", b"locked/2.jpg", b"z/3.jpg")
-    scandir = os.scandir
+    really = os.open
 
-    def refuse(path: bytes) -> object:
-        if b"locked" in path:
+    def refuse(path: bytes, flags: int, *, dir_fd: int | None = None) -> int:
+        if path == b"locked":
             raise PermissionError(13, "Permission denied")
-        return scandir(path)
+        return really(path, flags, dir_fd=dir_fd)
 
-    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     walk = Walk(os.fsencode(tmp_path))
     assert walk.take(2) == [
         Visited(b"a/1.jpg"),

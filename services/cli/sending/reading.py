@@ -63,10 +63,11 @@ def _files(source: bytes, refuse: Callable[[str], None]) -> Iterator[tuple[bytes
     if not os.path.isdir(source):  # noqa: PTH112 - a path of bytes
         yield source, source.rpartition(b"/")[2]
         return
-    walk = Walk(source)
+    root = os.path.realpath(source)
+    walk = Walk(root)
     while visits := walk.take(STEP):
         for visit in visits:
             if visit.problem:
                 refuse(f"{display_name(visit.path)}: {visit.problem.sentence}")
             else:
-                yield source + b"/" + visit.path, visit.path
+                yield os.path.join(root, visit.path), visit.path  # noqa: PTH118 - bytes

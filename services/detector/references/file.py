@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from services.detector.failures import PictureFailed, Refused
 from services.detector.reading import GONE, NEVER, judge_version, unreadable
 from services.detector.references.opener import Opened, Rules
+from shared.folders import real_path
 from shared.identity import display_name
 from shared.reasons import Reason
-from shared.references import FILES, is_allowed
+from shared.references import FILES, allowed_by
 from shared.urls import file_path, file_uri
-
-_PROC = os.path.isdir("/proc/self/fd")  # noqa: PTH112 - bytes below, as all paths here
 
 
 def open_file(uri: str, version: str, rules: Rules) -> Opened:
@@ -64,7 +63,7 @@ def _open_regular(path: bytes, roots: Sequence[str]) -> Opened:
     path_only = getattr(os, "O_PATH", None)
     handle = os.open(path, path_only | os.O_CLOEXEC if path_only else os.O_RDONLY | safely)
     try:
-        below = _root_of(_real_path(handle), roots)
+        below = _root_of(real_path(handle), roots)
         if below is None:
             raise _outside(roots)
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -76,19 +75,9 @@ def _open_regular(path: bytes, roots: Sequence[str]) -> Opened:
         os.close(handle)
 
 
-def _real_path(descriptor: int) -> bytes:
-    """Where an open descriptor really is, links resolved."""
-    if _PROC:
-        return os.readlink(b"/proc/self/fd/%d" % descriptor)  # noqa: PTH115
-    import fcntl  # noqa: PLC0415 - macOS: there F_GETPATH says it
-
-    return fcntl.fcntl(descriptor, getattr(fcntl, "F_GETPATH"), bytes(1024)).rstrip(b"\0")  # noqa: B009
-
-
 def _root_of(path: bytes, roots: Sequence[str]) -> str | None:
-    """The allowed folder that a path is in; None where it is in none."""
-    uri = file_uri(path)
-    return next((root for root in roots if is_allowed(uri, [root])), None)
+    """What is allowed that a path is, or is in; None where it is in nothing."""
+    return allowed_by(file_uri(path), tuple(roots))
 
 
 def _outside(roots: Sequence[str]) -> Refused:

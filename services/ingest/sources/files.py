@@ -19,13 +19,14 @@ from services.ingest.sources.source import (
 )
 from services.ingest.sources.walk import Visited, Walk, unreadable
 from shared.errors import Unreachable
+from shared.folders import led_to
 from shared.identity import display_name, file_version, reference_id
 from shared.messages import SourceMessage
 from shared.reasons import Failure, Reason
-from shared.references import FILES
-from shared.stores.mounts import MountedFolder
+from shared.references import FILES, allowed_by
+from shared.stores.mounts import MountedFolder, folders_of
 from shared.stores.patience import SignOfLife, in_thread, while_alive
-from shared.urls import below, file_path, file_uri
+from shared.urls import file_path, file_uri
 
 WALKS_KEPT = 16
 """Walks that stay open between their steps; others are resumed from their position."""
@@ -38,13 +39,13 @@ class FileSource(ReferenceSource):
 
     def __init__(self, allowed: Sequence[str]) -> None:
         super().__init__(allowed)
-        self._roots = {root: _alive(root) for root in allowed}
+        self._holds = folders_of(self._allowed)
+        self._alive = {folder: _alive(folder) for folder in self._holds.values()}
         self._walks: OrderedDict[tuple[str, int], Walk] = OrderedDict()
 
     def needs(self, message: SourceMessage) -> str:
         """The allowed folder that it is in: that may be a volume, which may be away."""
-        uri = message.uri or ""
-        return next((root for root in self._roots if below(uri, root)), "")
+        return self._holds.get(allowed_by(message.uri or "", self._allowed) or "", "")
 
     async def step(self, message: SourceMessage) -> Listing:
         """The next files, found in a thread: a folder may be large or its disk slow, and takes as
@@ -54,12 +55,12 @@ class FileSource(ReferenceSource):
         look = partial(in_thread, partial(self._step, message))
         if not root:  # outside of all of them, or a link into one
             return await look()
-        alive = self._roots[root]
+        alive = self._alive[root]
         try:
             await alive.lately()
             with suppress(SourceRefused):
                 listing = await while_alive(look(), alive)
-                if listing.images and not any(image.problem for image in listing.images):
+                if listing.images and not any(map(_may_be_back, listing.images)):
                     return listing
             await alive()  # or what is missing is only not mounted
             return await while_alive(look(), alive)  # and by now it may be
@@ -68,15 +69,16 @@ class FileSource(ReferenceSource):
 
     def _step(self, message: SourceMessage) -> Listing:
         path = _path_of(message.uri or "")
-        root = os.path.realpath(path)
-        self.check_allowed(file_uri(root), display_name(path))
         try:
-            is_folder = stat.S_ISDIR(os.stat(root).st_mode)
+            root, status = led_to(path)
         except OSError as error:
+            root = os.path.realpath(path)
+            self.check_allowed(file_uri(root), display_name(path))
             failure = unreadable(error, display_name(root))
             raise SourceRefused(failure.reason, failure.sentence) from None
-        if not is_folder:
-            return Listing([_found(root, os.path.basename(root))], None)
+        self.check_allowed(file_uri(root), display_name(path))
+        if not stat.S_ISDIR(status.st_mode):
+            return Listing([_found(root, os.path.basename(root), status)], None)
         return self._walk_on(message, root)
 
     def _walk_on(self, message: SourceMessage, root: bytes) -> Listing:
@@ -87,15 +89,26 @@ class FileSource(ReferenceSource):
             excluded = frozenset(
                 os.path.relpath(os.path.realpath(_path_of(uri)), root) for uri in message.excluded
             )
-            walk = Walk(root, position, excluded)
+            walk = Walk(
+                root,
+                position,
+                excluded,
+                may_read=self._may_read,
+                follow_links=message.follow_links,
+            )
+        passed_over = walk.passed_over
         visits = walk.take(STEP)
         images = [_visited(root, visit) for visit in visits]
+        passed_over = walk.passed_over - passed_over
         if len(visits) < STEP:
-            return Listing(images, None)
+            return Listing(images, None, passed_over)
         self._walks[key] = walk
         while len(self._walks) > WALKS_KEPT:
             self._walks.popitem(last=False)
-        return Listing(images, quote_from_bytes(walk.position))
+        return Listing(images, quote_from_bytes(walk.position), passed_over)
+
+    def _may_read(self, path: bytes) -> bool:
+        return allowed_by(file_uri(path), self._allowed) is not None
 
 
 def _alive(root: str) -> SignOfLife:
@@ -115,16 +128,12 @@ def _path_of(uri: str) -> bytes:
 
 def _visited(root: bytes, visit: Visited) -> FoundImage:
     path = os.path.join(root, visit.path)
-    if visit.problem:
+    if visit.status is None:
         return _refused(path, visit.path, visit.problem)
-    return _found(path, visit.path)
+    return _found(path, visit.path, visit.status)
 
 
-def _found(path: bytes, relative: bytes) -> FoundImage:
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        return _refused(path, relative, unreadable(error, "cannot be read"))
+def _found(path: bytes, relative: bytes, status: os.stat_result) -> FoundImage:
     uri = file_uri(path)
     version = file_version(status.st_size, status.st_mtime_ns)
     return FoundImage(
@@ -136,8 +145,13 @@ def _found(path: bytes, relative: bytes) -> FoundImage:
     )
 
 
-def _refused(path: bytes, relative: bytes, problem: Failure) -> FoundImage:
+def _refused(path: bytes, relative: bytes, problem: Failure | None) -> FoundImage:
     uri = file_uri(path)
     return FoundImage(
         id=reference_id(uri, ""), name=display_name(relative), source_uri=uri, problem=problem
     )
+
+
+def _may_be_back(image: FoundImage) -> bool:
+    """Whether what could not be read may be only not mounted."""
+    return image.problem is not None and image.problem.reason is not Reason.NOT_ALLOWED

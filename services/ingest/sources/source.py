@@ -53,10 +53,14 @@ class FoundImage(QueuedImage):
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of one step, and where the next step begins; None after the last."""
+    """The images of one step, and where the next step begins; None after the last.
+
+    `links_passed_over`: how many links to folders this step did not go through.
+    """
 
     images: Sequence[FoundImage]
     next_position: str | None
+    links_passed_over: int = 0
 
 
 class Source(Protocol):

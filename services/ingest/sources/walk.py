@@ -1,14 +1,19 @@
 """Walking a folder in a fixed order, so that another process can go on where a walk stopped.
 
-Paths are bytes throughout: a file name need not be UTF-8.
+Paths are bytes throughout: a file name need not be UTF-8. Folders are listed, and files are looked
+at, in folders that are open: a folder that is exchanged for a link meanwhile leads nowhere.
 """
 
 import errno
 import os
+import stat
 from bisect import bisect_left, bisect_right
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 
+from services.ingest.sources.standing import Standing
+from shared.folders import led_to
 from shared.reasons import Failure, Reason
 
 PICTURE_SUFFIXES = frozenset(
@@ -18,13 +23,29 @@ PICTURE_SUFFIXES = frozenset(
 """Which files of a folder are pictures. Formats that this build cannot read are among them: such
 a file gets a row that says so."""
 
+LEADS_OUTSIDE = Failure(
+    Reason.NOT_ALLOWED,
+    "a link that leads outside of the folders that may be read; `faces run --follow-links` reads "
+    "what links lead to, and a service what lies below its FACES_SOURCE_ROOTS",
+)
+
+PATH_LIMIT = 4096
+"""Linux' PATH_MAX, with the NUL at the end. Name by name one could go deeper."""
+
+IsAllowed = Callable[[bytes], bool]
+"""Whether a path, in which links are resolved, may be read."""
+
 
 @dataclass(frozen=True)
 class Visited:
-    """A picture, or a folder that could not be listed, by its path relative to the root."""
+    """A picture, or a folder that could not be listed, by its path relative to the root.
+
+    `status` is the picture's: of a link, that of what it leads to.
+    """
 
     path: bytes
     problem: Failure | None = None
+    status: os.stat_result | None = field(default=None, compare=False)
 
 
 def is_picture(name: bytes) -> bool:
@@ -36,45 +57,106 @@ class Walk:
     """The pictures below a folder, in the order of their names' bytes, depth first.
 
     Only the listings from the root to the current folder are kept: a million files in one folder
-    take about 100 MB, a million in folders of a thousand next to nothing. Links to folders are
-    not followed; hidden files and folders, and `excluded` folders (relative paths), are left out.
+    take about 100 MB, a million in folders of a thousand next to nothing. However deep it goes,
+    few descriptors are open, and none between two steps. Hidden files and folders, and `excluded`
+    folders (relative paths), are left out.
+
+    A link to a file that may be read is a picture like any other; one that leads elsewhere is
+    visited as a problem. Links to folders are passed over, unless they are to be followed and lead
+    to what may be read: then each folder is walked once, however many links lead to it or back.
+
+    Attributes:
+        position: where it stands: the relative path that was visited last.
+        passed_over: links to folders so far that it does not go through, to what it does not
+            come to otherwise.
     """
 
-    def __init__(self, root: bytes, after: bytes = b"", excluded: frozenset[bytes] = frozenset()):
-        """Start behind `after`, the relative path that was visited last; '' starts at the front."""
+    def __init__(
+        self,
+        root: bytes,
+        after: bytes = b"",
+        excluded: frozenset[bytes] = frozenset(),
+        *,
+        may_read: IsAllowed | None = None,
+        follow_links: bool = False,
+    ) -> None:
+        """Start behind `after`, the relative path that was visited last; '' starts at the front.
+
+        `root` is absolute and without links. Without `may_read`, what lies below it may be read.
+        """
         self._root = root
         self._excluded = excluded
+        self._no_go = [os.path.normpath(os.path.join(root, folder)) for folder in excluded]
+        self._may_read = may_read or (lambda path: _below(path, root))
+        self._follow_links = follow_links
+        self._walked: set[tuple[int, int]] = set()
+        """Folders by device and inode, where links are followed."""
+        self._standing = Standing(root, self._may_read)
+        self.passed_over = 0
         self.position = after
         self._visits = self._visit(after)
 
     def take(self, count: int) -> list[Visited]:
         """The next visits, up to `count`; fewer mean that the walk is over."""
         visits: list[Visited] = []
-        for visit in self._visits:
-            visits.append(visit)
-            if len(visits) == count:
-                break
+        with self._standing:
+            for visit in self._visits:
+                visits.append(visit if visit.problem else self._seen(visit.path))
+                if len(visits) == count:
+                    break
         if visits:
             self.position = visits[-1].path
         return visits
+
+    def _seen(self, path: bytes) -> Visited:
+        """A picture, with what it is now."""
+        folder, slash, name = path.rpartition(b"/")
+        try:
+            self._see_that_it_can_be_opened(path)
+            at = self._standing.open(folder + slash)
+            status = os.stat(name, dir_fd=at, follow_symlinks=False)
+            if stat.S_ISLNK(status.st_mode):
+                return self._link(path, name, at)
+        except OSError as error:
+            return Visited(path, unreadable(error, "cannot be read"))
+        return Visited(path, status=status)
+
+    def _see_that_it_can_be_opened(self, path: bytes) -> None:
+        """By its whole path, as a detector opens it."""
+        if len(self._root) + 1 + len(path) >= PATH_LIMIT:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+
+    def _link(self, path: bytes, name: bytes, at: int) -> Visited:
+        try:
+            real, status = led_to(name, at, os.path.dirname(os.path.join(self._root, path)))
+        except OSError as error:
+            real = os.path.realpath(os.path.join(self._root, path))
+            if self._may_read(real):  # else nobody is told whether something is there
+                return Visited(path, unreadable(error, "cannot be read"))
+        if not self._may_read(real):
+            return Visited(path, LEADS_OUTSIDE)
+        return Visited(path, status=status)
 
     def _visit(self, after: bytes) -> Iterator[Visited]:
         # Each level: its folder (relative, with a slash at the end, or b''), its listing, and
         # where in it the walk stands.
         levels: list[tuple[bytes, list[bytes], int]] = []
         problem = yield from self._enter(levels, b"")
-        if not problem and after:
+        # Which links were followed before decides which are followed now: those who follow some
+        # list again what lies before.
+        if not problem and after and not self._follow_links:
             yield from self._resume(levels, after)
+        behind = _in_order(after) if self._follow_links else []
         while levels:
             folder, names, index = levels.pop()
             if index == len(names):
                 continue
             levels.append((folder, names, index + 1))
             path = folder + names[index]
-            if path.endswith(b"/"):
-                yield from self._enter(levels, path)
-            else:
-                yield Visited(path)
+            visits = self._enter(levels, path) if path.endswith(b"/") else _one(path)
+            for visit in visits:
+                if not behind or _in_order(visit.path) > behind:
+                    yield visit
 
     def _enter(
         self, levels: list[tuple[bytes, list[bytes], int]], folder: bytes
@@ -107,20 +189,89 @@ class Walk:
 
     def _list(self, folder: bytes) -> list[bytes]:
         """Names of a folder, sorted: pictures, and folders with a slash at the end."""
+        self._see_that_it_can_be_opened(folder)
+        at = self._standing.open(folder)
+        if self._follow_links and self._was_walked(at):
+            return []
         names = []
-        with os.scandir(self._root + b"/" + folder) as entries:
+        with os.scandir(at) as entries:
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    hidden = entry.name.startswith(b".")
-                    if not hidden and folder + entry.name not in self._excluded:
-                        names.append(entry.name + b"/")
-                elif is_picture(entry.name):
-                    names.append(entry.name)
+                name = os.fsencode(entry.name)  # of an open folder they come as text
+                if _is_folder(entry):
+                    hidden = name.startswith(b".")
+                    if hidden or folder + name in self._excluded:
+                        continue
+                    if not entry.is_symlink() or self._goes_through(folder, name, at):
+                        names.append(name + b"/")
+                elif is_picture(name):
+                    names.append(name)
         names.sort()
         return names
+
+    def _goes_through(self, folder: bytes, link: bytes, at: int) -> bool:
+        """Whether the walk goes through a link to a folder; counted if not."""
+        try:
+            real, _ = led_to(link, at, os.path.join(self._root, folder))
+        except OSError:
+            return False
+        if self._comes_to(real):
+            return False
+        if self._follow_links and self._may_read(real):
+            self._standing.links.add(folder + link + b"/")
+            return True
+        self.passed_over += 1
+        return False
+
+    def _comes_to(self, real: bytes) -> bool:
+        """Whether the walk comes to a folder without any link, or is never to come there."""
+        if any(_below(real, folder) for folder in self._no_go):
+            return True
+        if not _below(real, self._root):
+            return False
+        names = os.path.relpath(real, self._root).split(b"/")
+        return not any(name.startswith(b".") and name != b"." for name in names)
+
+    def _was_walked(self, at: int) -> bool:
+        status = os.fstat(at)
+        identity = status.st_dev, status.st_ino
+        if not self._walked:
+            self._walked.update(_identities(self._no_go))
+        if identity in self._walked:
+            return True
+        self._walked.add(identity)
+        return False
 
 
 def unreadable(error: OSError, what: str) -> Failure:
     """The failure of a file or folder, from the operating system's error; `what` begins it."""
     gone = error.errno in (errno.ENOENT, errno.ENOTDIR)
     return Failure(Reason.GONE if gone else Reason.UNREADABLE, f"{what}: {error.strerror or error}")
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link in a circle, or to where nobody may look
+
+
+def _one(path: bytes) -> Iterable[Visited]:
+    return (Visited(path),)
+
+
+def _in_order(path: bytes) -> list[bytes]:
+    """What paths are sorted by: names, those of folders with a slash at the end."""
+    *folders, last = path.split(b"/")
+    return [*(name + b"/" for name in folders), *([last] if last else [])]
+
+
+def _below(path: bytes, folder: bytes) -> bool:
+    return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
+
+
+def _identities(folders: list[bytes]) -> Iterator[tuple[int, int]]:
+    for folder in folders:
+        with suppress(OSError):
+            status = os.stat(folder)
+            yield status.st_dev, status.st_ino
