@@ -82,6 +82,7 @@ async def suite(out: Path, workers: int) -> AsyncIterator[Suite]:
     out.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - before anything runs
     database = sqlite_url(out / "faces.db")
     settings, _ = run_settings([out], out, None, database, None, workers, False)
+    settings = settings.model_copy(update={"source_roots": (Path("/"),)})  # folders come later
     plan = Plan((out,), out, make_recipe(settings.model, {}), settings, True, "bench")
     valkey = EmbeddedValkey(plan.private)
     try:

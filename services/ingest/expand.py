@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import structlog
 from redis.exceptions import RedisError
 
-from services.ingest.metrics import LINKS_PASSED_OVER
+from services.ingest.metrics import LINKS_REFUSED
 from services.ingest.sources.registry import Sources
 from services.ingest.sources.source import FoundImage, Listing, SourceAway, SourceRefused
+from services.ingest.sources.walk import LEADS_OUTSIDE
 from services.ingest.turns import Turns
 from shared import fields
 from shared.catalog import Decision, Expansion, Ledger
@@ -87,7 +88,10 @@ class Ingest:
         if isinstance(listing, Later):
             return listing
         decisions = await self._ledger.queue(_expansion(message, listing))
-        LINKS_PASSED_OVER.inc(listing.links_passed_over)
+        LINKS_REFUSED.labels("file").inc(
+            sum(one.problem is LEADS_OUTSIDE for one in listing.images)
+        )
+        LINKS_REFUSED.labels("folder").inc(listing.links_passed_over)
         outputs = [
             Output(_image_message(message, found, decision))
             for found, decision in zip(listing.images, decisions, strict=True)

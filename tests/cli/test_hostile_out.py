@@ -1,6 +1,5 @@
 """OUT where others may write too: what they plant there leads nothing out, and is not believed."""
 
-import errno
 import json
 import os
 import shutil
@@ -17,13 +16,9 @@ import redis
 
 from bench.samples import samples
 from services.cli.local.embedded import EmbeddedValkey, end_leftover, running_url
-from services.cli.outdir.filling import move_done
 from services.cli.outdir.lock import hold
 from services.cli.outdir.private import PRIVATE, make_objects
-from services.cli.outdir.roots import Roots
 from shared.errors import FacesError
-from shared.identity import file_version, reference_id
-from shared.urls import file_uri
 from tests.cli.test_layout import Tree
 from tests.support.command_here import Here, here
 from tests.support.faces_command import Faces
@@ -166,43 +161,6 @@ def test_an_object_that_is_a_link_is_not_put_among_the_results(tree: Tree, elsew
     drawn.symlink_to(elsewhere / "file")
     assert tree.layout.place([picture]) == 0
     assert tree.names() == set()
-
-
-def test_an_original_is_not_moved_behind_a_link(tmp_path: Path, elsewhere: Path) -> None:
-    photo = tmp_path / "photos" / "sub" / "a.jpg"
-    photo.parent.mkdir(parents=True)
-    photo.write_bytes(b"picture")
-    done = tmp_path / "done"
-    done.mkdir()
-    (done / "sub").symlink_to(elsewhere)
-    uri, status = file_uri(os.fsencode(photo)), photo.stat()
-    image = reference_id(uri, file_version(status.st_size, status.st_mtime_ns))
-    roots = Roots([tmp_path / "photos"])
-    assert not move_done(uri, image, roots, done)
-    assert untouched(elsewhere) and photo.exists()
-    (done / "sub").unlink()
-    assert move_done(uri, image, roots, done)
-    assert (done / "sub" / "a.jpg").read_bytes() == b"picture" and not photo.exists()
-
-
-def test_an_original_that_moves_to_another_disk_keeps_its_time_and_mode(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(errno.EXDEV, "Invalid cross-device link")
-
-    photo, uri = tmp_path / "a.jpg", file_uri(os.fsencode(tmp_path / "a.jpg"))
-    photo.write_bytes(b"picture")
-    photo.chmod(0o640)
-    os.utime(photo, ns=(10**18, 10**18))
-    status = photo.stat()
-    image = reference_id(uri, file_version(status.st_size, status.st_mtime_ns))
-    monkeypatch.setattr(os, "link", refuse)
-    assert move_done(uri, image, Roots([photo]), tmp_path / "done")
-    (moved,) = (tmp_path / "done").iterdir()
-    assert (moved.name, moved.read_bytes()) == ("a.jpg", b"picture")
-    assert (moved.stat().st_mtime_ns, moved.stat().st_mode) == (10**18, status.st_mode)
-    assert not photo.exists()
 
 
 @pytest.mark.parametrize("name", [PRIVATE, "annotated", "objects", "faces.db", "faces.db-wal"])

@@ -32,6 +32,7 @@ JSON_KEYS = {
     "images_per_second",
     "skipped",
     "drawn_before_mend",
+    "links_refused",
 }
 
 SAMPLES = dict(samples())

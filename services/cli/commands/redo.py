@@ -165,6 +165,7 @@ def _here(asked: _Asked) -> Exit:
     from services.cli.commands.models import choose
     from services.cli.commands.run import carry_out
     from services.cli.local.plan import Again, Plan, run_settings
+    from services.cli.outdir.given import recall
     from services.cli.outdir.lock import hold
 
     out = asked.place.out
@@ -172,21 +173,29 @@ def _here(asked: _Asked) -> Exit:
     database = asked.place.database or os.environ.get("FACES_DATABASE_URL")
     place = replace(asked.place, database=database)
     place.catalog_url()  # one that is not there is said before anything is made
-    settings, embedded = run_settings(
-        paths=(),
-        out=out,
-        redis=place.redis,
-        database=place.database,
-        objects=place.objects,
-        slots=None,
-        verbose=False,
-    )
     changed = asked.recipe or {}
     make_recipe(asked.model or "yunet", changed)  # a wrong parameter is said before anything starts
     with hold(out, say):
         first, filter_ = asyncio.run(_first(place, asked.filter))
         if first is None:
             return _tell_nothing(as_json=asked.as_json)
+        given = recall(out)
+        settings, embedded = run_settings(
+            paths=given.paths,
+            out=out,
+            redis=place.redis,
+            database=place.database,
+            objects=place.objects,
+            slots=None,
+            verbose=False,
+            follow_links=given.follow_links,
+        )
+        if not settings.source_roots:
+            raise FacesError(
+                f"{str(out)!r} does not say which folders may be read again for it; give them to "
+                "`faces run` once more (nothing is searched twice), or name them in "
+                "FACES_SOURCE_ROOTS"
+            )
         own = first.rpartition("-")[0] if asked.recipe is None else None
         chosen = choose(asked.model or own, settings.models_dir, say)
         made = make_recipe(chosen, changed)

@@ -59,6 +59,14 @@ def command(
         Path | None,
         typer.Option(metavar="DIR", help="Move each original here once its result is committed."),
     ] = None,
+    follow_links: Annotated[
+        bool,
+        typer.Option(
+            "--follow-links",
+            help="Search also what links lead to, wherever that is; without it only what lies in "
+            "PATH itself is read.",
+        ),
+    ] = False,
     name: Annotated[str, typer.Option(help="What to call this submission.")] = "",
     redis: RedisUrl = None,
     database: DatabaseUrl = None,
@@ -74,6 +82,7 @@ def command(
     """Replaced by HELP."""
     from services.cli.commands.models import choose
     from services.cli.local.plan import Plan, check_paths, run_settings
+    from services.cli.outdir.given import remember
     from services.cli.outdir.lock import hold
 
     check_paths(paths, out, done_dir)
@@ -86,11 +95,13 @@ def command(
         objects=objects,
         slots=slots,
         verbose=verbose,
+        follow_links=follow_links,
     )
     if sidecar and not settings.objects_url.startswith("file:"):
         raise SettingsError("--sidecar writes beside OUT/annotated: keep --objects in a folder")
     with hold(out, say):
         chosen = choose(model, settings.models_dir, say)
+        remember(out, [path.absolute() for path in paths], follow_links=follow_links)
         plan = Plan(
             paths=tuple(path.absolute() for path in paths),
             out=out.absolute(),
@@ -99,6 +110,7 @@ def command(
             embedded=embedded,
             name=name or _name(paths),
             done_dir=done_dir.absolute() if done_dir else None,
+            follow_links=follow_links,
         )
         status = carry_out(plan, out, quiet=quiet, as_json=as_json, sidecar=sidecar or ())
     raise typer.Exit(status)
@@ -205,6 +217,7 @@ def _tell(plan: "Plan", ending: "Ending", out: Path, *, as_json: bool) -> Exit:
                     "images_per_second": round(ending.rate, 3),
                     "skipped": standing.skipped,
                     "drawn_before_mend": ending.drawn_before_mend,
+                    "links_refused": sum(ending.links_refused),
                 }
             )
         )
@@ -217,10 +230,14 @@ def _tell(plan: "Plan", ending: "Ending", out: Path, *, as_json: bool) -> Exit:
                 "hiding; what draws them again: "
                 f"{_program()} redo --drawn-before-mend {_where(plan, out)}"
             )
+        if told := _links(plan, ending):
+            print(told)
         if standing.failed:
             where = _where(plan, out)
             print(f"what failed, and why: {_program()} results {where} --status failed")
         print(last_line(standing, ending.rate), flush=True)
+    for line in ending.not_moved:
+        say(f"faces: {line}")
     for part in standing.failed_parts:
         say(f"faces: {part.uri}: {part.reason}")
     if ending.interrupted:
@@ -229,6 +246,24 @@ def _tell(plan: "Plan", ending: "Ending", out: Path, *, as_json: bool) -> Exit:
         say(_resumes(plan).replace("; ", f"; {left}"))
         return Exit.INTERRUPTED
     return Exit.SOME_FAILED if standing.failed or standing.failed_parts else Exit.DONE
+
+
+def _links(plan: "Plan", ending: "Ending") -> str:
+    """What is said of links that lead out of what was given; '' where there were none."""
+    files, folders = ending.links_refused
+    if not files + folders:
+        return ""
+    what = " and ".join(
+        f"{count(number, 'link')} to {kind}"
+        for number, kind in ((files, "pictures (failed: not_allowed)"), (folders, "folders"))
+        if number
+    )
+    remedy = (
+        "add what they lead to to FACES_SOURCE_ROOTS"
+        if plan.follow_links
+        else "--follow-links searches what they lead to"
+    )
+    return f"not followed: {what}, out of what was given; {remedy}"
 
 
 def _resumes(plan: "Plan") -> str:

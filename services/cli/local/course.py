@@ -23,6 +23,7 @@ from services.cli.outdir.filling import Filling
 from services.cli.sending.parts import Submission
 from services.cli.talk import notes_on
 from services.detector.slots import Slots
+from services.ingest.metrics import LinksRefused, refused_so_far
 from shared.catalog import Catalog, Redo, SubmissionStatus
 from shared.errors import Exit, FacesError, Unreachable
 from shared.printing import printable
@@ -72,6 +73,7 @@ class Ending:
         seconds: all that it took; `working_seconds`, since every service was ready.
         drawn_before_mend: how many of its annotated pictures an earlier run drew with a version of
             drawing that was mended since.
+        not_moved: a line on each reason for which originals that are done were not moved.
     """
 
     standing: SubmissionStatus
@@ -79,6 +81,8 @@ class Ending:
     working_seconds: float
     interrupted: bool
     drawn_before_mend: int
+    links_refused: LinksRefused
+    not_moved: tuple[str, ...]
 
     @property
     def rate(self) -> float:
@@ -157,6 +161,7 @@ class _Course:
         submitting = tasks.create_task(self._submit())
         timing = tasks.create_task(self._note_start(stages))
         filling = Filling(self._plan, self._catalog, submission.id)
+        refused = refused_so_far()
         try:
             await self._until_end(stages, filling)
             ended = time.monotonic()
@@ -175,6 +180,8 @@ class _Course:
             working_seconds=ended - self._working_since,
             interrupted=self._interrupted.is_set() and not standing.complete,
             drawn_before_mend=outdated,
+            links_refused=refused_so_far() - refused,
+            not_moved=tuple(filling.not_moved),
         )
 
     async def _submit(self) -> None:
@@ -186,7 +193,9 @@ class _Course:
                 self._reporter.note(line)
             return
         for path in self._plan.paths:
-            await self._submission.add_path(path, self._plan.excluded)
+            await self._submission.add_path(
+                path, self._plan.excluded, follow_links=self._plan.follow_links
+            )
         await self._submission.close()
 
     async def _note_start(self, stages: Stages) -> None:

@@ -39,6 +39,7 @@ class Plan:
     embedded: bool
     name: str
     done_dir: Path | None = None
+    follow_links: bool = False
     again: Again | None = None
     """Instead of expanding paths: images of earlier runs that are searched again."""
 
@@ -98,17 +99,21 @@ def run_settings(
     objects: str | None,
     slots: int | None,
     verbose: bool,
+    *,
+    follow_links: bool = False,
 ) -> tuple[Settings, bool]:
     """Settings of the three services inside a run; and whether it starts its own server.
 
-    What is neither given nor set in the environment lies below OUT.
+    What is neither given nor set in the environment lies below OUT. What may be read is what was
+    given, by its real path, and what FACES_SOURCE_ROOTS names. Links are followed to anywhere only
+    on a server of its own, to which nobody else adds.
     """
     redis = redis or os.environ.get("FACES_REDIS_URL")
     database = database or os.environ.get("FACES_DATABASE_URL")
     objects = objects or os.environ.get("FACES_OBJECTS_URL")
     base = load_settings()
-    folders = tuple(path if path.is_dir() else path.absolute().parent for path in paths)
-    return load_settings(
+    given = (Path("/"),) if follow_links and not redis else map(Path, map(os.path.realpath, paths))
+    settings = load_settings(
         redis_url=redis,
         database_url=database or sqlite_url(out / "faces.db"),
         objects_url=objects or _file_url(out),
@@ -116,10 +121,13 @@ def run_settings(
         pictures_by=PicturesBy.DETECTOR,
         log_level="info" if verbose else _unless_set("FACES_LOG_LEVEL", "error"),
         log_format=_unless_set("FACES_LOG_FORMAT", "console"),
-        # Only this command adds to its own server, with the rights of whoever started it.
-        source_roots=base.source_roots + folders if redis else (Path("/"),),
+        # What a killed run left there is of rows that a deleted faces.db had: nobody else adds.
+        take_unknown_results=None if redis else True,
         prefix=_prefix(base.prefix, out, database) if redis else None,
-    ), redis is None
+    )
+    # Unlike in FACES_SOURCE_ROOTS, one file may be named: its neighbours were not given.
+    roots = tuple(dict.fromkeys((*base.source_roots, *given)))
+    return settings.model_copy(update={"source_roots": roots}), redis is None
 
 
 def _unless_set(variable: str, value: str) -> str | None:

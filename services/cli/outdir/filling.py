@@ -1,29 +1,20 @@
 """What a run puts into OUT beside the catalog: the mirrored tree, and originals that are done."""
 
 import asyncio
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path, PurePosixPath
-from urllib.parse import unquote_to_bytes
-
-import structlog
+from pathlib import Path
 
 from services.cli.local.plan import Plan
-from services.cli.outdir.names import with_id
-from services.cli.outdir.placing import take
+from services.cli.outdir.done import DoneDir
 from services.cli.outdir.record import Record
 from services.cli.outdir.roots import Roots
 from services.cli.outdir.tree import Tree
 from shared.catalog import Catalog, Member
-from shared.folder import Folder, Linked
-from shared.identity import file_version, reference_id
 from shared.messages import Status
 
 PAGE = 250
 """Images read at a time: each look reads at most one page that holds none that has ended."""
-
-log = structlog.get_logger()
 
 
 class Filling:
@@ -33,7 +24,7 @@ class Filling:
         self._catalog = catalog
         self._submission = submission
         self._roots = Roots(plan.paths)
-        self._done_dir = plan.done_dir
+        self._done_dir = DoneDir(plan.done_dir, self._roots) if plan.done_dir else None
         self._opened = ExitStack()
         self._tree: Tree | None = None
         if plan.objects is not None:
@@ -78,6 +69,11 @@ class Filling:
             for link in links
         ]
 
+    @property
+    def not_moved(self) -> list[str]:
+        """A line on each reason for which originals that are done stayed where they are."""
+        return self._done_dir.not_moved if self._done_dir is not None else []
+
     def close(self) -> None:
         """Close the record of OUT."""
         self._opened.close()
@@ -88,32 +84,4 @@ class Filling:
         if self._done_dir is not None:
             for member in members:
                 if member.status is not Status.FAILED and member.source_uri is not None:
-                    move_done(member.source_uri, member.id, self._roots, self._done_dir)
-
-
-def move_done(source_uri: str, image_id: str, roots: Roots, done_dir: Path) -> bool:
-    """Move an original below `done_dir`, under its relative path; whether it was moved.
-
-    A file that changed since it was searched stays where it is, and nothing is ever overwritten.
-    """
-    path = Path(os.fsdecode(unquote_to_bytes(source_uri.removeprefix("file://"))))
-    try:
-        status = path.stat()
-    except OSError:
-        return False  # moved by an earlier run, or gone
-    if reference_id(source_uri, file_version(status.st_size, status.st_mtime_ns)) != image_id:
-        log.warning("changed since it was searched, so not moved", image=image_id)
-        return False
-    name = PurePosixPath(os.fsdecode(roots.relative(source_uri)))
-    with Folder.open(done_dir, make=True) as done:
-        for candidate in (name, with_id(name, image_id)):
-            try:
-                take(path, done, str(candidate))
-            except FileExistsError:
-                continue
-            except (Linked, ValueError):  # or a name that leads out
-                log.warning("not moved: its folder there is a link", image=image_id)
-                return False
-            return True
-    log.warning("not moved: its place is taken", image=image_id)
-    return False
+                    self._done_dir.move(member.source_uri, member.id)

@@ -1,12 +1,10 @@
-"""Giving a file that is there already a second name in a folder, or moving it into one."""
+"""Giving a file that is there already a second name in a folder."""
 
 import errno
 import fcntl
 import os
 import shutil
-import stat
 from contextlib import suppress
-from pathlib import Path
 
 from shared.folder import Folder, new_file, unfinished, unlink_quietly
 
@@ -45,30 +43,6 @@ def place(source: Folder, source_name: str, folder: Folder, name: str, *, replac
             unlink_quietly(into, beside)  # also where both names were of one file already
 
 
-def take(path: Path, folder: Folder, name: str) -> None:
-    """Move a file from a path to this name in `folder`; also to another disk, with its times and
-    mode.
-
-    Raises:
-        FileExistsError: the name is taken.
-        OSError: as the methods of `Folder`.
-    """
-    with folder.at(name, make=True) as (into, last):
-        try:
-            os.link(path, last, dst_dir_fd=into, follow_symlinks=False)
-        except FileExistsError:
-            raise
-        except OSError:  # another disk, or one without links
-            beside = unfinished()
-            try:
-                with path.open("rb") as content:
-                    _copy(content.fileno(), into, beside, as_it_was=True)
-                _rename_new(into, beside, last)
-            finally:
-                unlink_quietly(into, beside)
-    path.unlink()
-
-
 def _rename_new(folder: int, name: str, new: str) -> None:
     """Give a file a name that nothing has. Where there are no links, it is only looked for."""
     try:
@@ -100,17 +74,11 @@ def _link(from_: int, first: str, into: int, name: str, opened: int) -> bool:
     return False
 
 
-def _copy(opened: int, into: int, name: str, *, as_it_was: bool = False) -> None:
-    """Copy an open file into a new one; `as_it_was`: with its times and mode."""
+def _copy(opened: int, into: int, name: str) -> None:
+    """Copy an open file into a new one."""
     target = new_file(into, name, 0o666)
     with os.fdopen(target, "wb") as write, os.fdopen(os.dup(opened), "rb") as read:
         try:
             fcntl.ioctl(write, _FICLONE, read.fileno())
         except OSError:
             shutil.copyfileobj(read, write, COPIED_AT_ONCE)
-        write.flush()
-        if as_it_was:
-            found = os.fstat(opened)
-            os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
-            with suppress(OSError):  # some file systems know no modes
-                os.fchmod(target, stat.S_IMODE(found.st_mode))

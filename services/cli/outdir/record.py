@@ -16,6 +16,7 @@ TABLES = (
         (source TEXT PRIMARY KEY, target TEXT UNIQUE NOT NULL, object TEXT NOT NULL)
         WITHOUT ROWID""",
     "CREATE TABLE IF NOT EXISTS roots (path BLOB PRIMARY KEY, folder BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS followed (path BLOB PRIMARY KEY) WITHOUT ROWID",
     """CREATE TABLE IF NOT EXISTS sidecars
         (name TEXT PRIMARY KEY, target TEXT NOT NULL, digest BLOB NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS sidecars_of ON sidecars (target)",
@@ -34,7 +35,8 @@ class Place:
 
 class Record:
     """The open record. `places`: source to name and object; `roots`: the paths that runs were
-    given; `sidecars`: name to the picture it belongs to and the SHA-256 of what we wrote."""
+    given, `followed`: those below which links were; `sidecars`: name to the picture it belongs to
+    and the SHA-256 of what we wrote."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -106,6 +108,19 @@ class Record:
     def keep_roots(self, roots: Iterable[tuple[bytes, bytes]]) -> None:
         """Note a run's paths."""
         self._connection.executemany("INSERT OR REPLACE INTO roots VALUES (?, ?)", roots)
+
+    def followed(self) -> list[bytes]:
+        """Those of the paths below which links were followed, by the last run of each."""
+        return [path for (path,) in self._connection.execute("SELECT path FROM followed")]
+
+    def keep_followed(self, paths: Iterable[bytes], *, follow: bool) -> None:
+        """Note whether a run followed links below its paths."""
+        statement = (
+            "INSERT OR IGNORE INTO followed VALUES (?)"
+            if follow
+            else "DELETE FROM followed WHERE path = ?"
+        )
+        self._connection.executemany(statement, [(path,) for path in paths])
 
     def sidecar_suffixes(self) -> set[str]:
         """Of the sidecars that were written, such as `.xmp`."""

@@ -22,14 +22,18 @@ class Submission:
         self._producer = producer
         self._recipe = recipe
 
-    async def add_path(self, path: Path, excluded: Sequence[Path] = ()) -> None:
+    async def add_path(
+        self, path: Path, excluded: Sequence[Path] = (), *, follow_links: bool = False
+    ) -> None:
         """A file or folder, by reference."""
         uris = tuple(file_uri(_bytes(folder)) for folder in excluded)
-        await self.add_uri(file_uri(_bytes(path)), uris)
+        await self.add_uri(file_uri(_bytes(path)), uris, follow_links=follow_links)
 
-    async def add_uri(self, uri: str, excluded: Sequence[str] = ()) -> None:
+    async def add_uri(
+        self, uri: str, excluded: Sequence[str] = (), *, follow_links: bool = False
+    ) -> None:
         """What ingest will open by itself."""
-        fields = {"uri": uri, "excluded": tuple(excluded)}
+        fields = {"uri": uri, "excluded": tuple(excluded), "follow_links": follow_links}
         await self._producer.add(self._message(SourceKind.FILES, fields))
         self.parts += 1
 

@@ -1,0 +1,173 @@
+"""`--done-dir`: originals that are done are moved, and only those that this run was given.
+
+Who may write into Redis may have rows made of any name. So a name counts for little: the file has
+to lie below a path that was given, and is gone to from there, folder by folder, without a link on
+the way. Where it goes to is gone to in the same way.
+"""
+
+import errno
+import os
+import shutil
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import structlog
+
+from services.cli.outdir.names import with_id
+from services.cli.outdir.roots import Roots
+from shared.folders import open_below, opened, real_path
+from shared.identity import display_name, file_version, reference_id
+from shared.printing import count
+from shared.urls import file_path
+
+NOT_GIVEN = "they do not lie below what this run was given"
+BY_LINK = "a link leads to them"
+CHANGED = "they changed since they were searched"
+TAKEN = "their place is taken"
+
+SHOWN = 3
+"""How many of those that were not moved are named, of each reason."""
+
+_NO_LINK = {errno.ELOOP, errno.ENOTDIR}
+
+log = structlog.get_logger()
+
+
+class _NotMoved(Exception):
+    """Why one stays where it is."""
+
+
+class DoneDir:
+    """Moves originals below `folder`, each under its relative path; nothing is ever overwritten."""
+
+    def __init__(self, folder: Path, roots: Roots) -> None:
+        self._folder = folder
+        self._roots = roots
+        self._not_moved: Counter[str] = Counter()
+        self._names: dict[str, list[str]] = {}
+
+    @property
+    def not_moved(self) -> list[str]:
+        """A line for people on each reason for which originals stayed where they are."""
+        return [
+            f"{count(number, 'original')} not moved to {self._folder}, since {reason}: "
+            f"{', '.join(self._names[reason])}" + ", ..." * (number > SHOWN)
+            for reason, number in self._not_moved.items()
+        ]
+
+    def move(self, source_uri: str, image_id: str) -> bool:
+        """Move one, as it was searched; whether it was moved.
+
+        Raises:
+            OSError: the disk is full, or a folder cannot be written.
+        """
+        try:
+            self._move(source_uri, image_id)
+        except FileNotFoundError:
+            return False  # moved by an earlier run, or gone
+        except _NotMoved as stays:
+            reason = str(stays)
+            log.warning("original not moved", image=image_id, reason=reason)
+            self._not_moved[reason] += 1
+            names = self._names.setdefault(reason, [])
+            if len(names) < SHOWN:
+                names.append(display_name(os.fsencode(source_uri.removeprefix("file://"))))
+            return False
+        return True
+
+    def _move(self, source_uri: str, image_id: str) -> None:
+        root, inside = self._given(source_uri)
+        with _no_link_on_the_way(), opened(root) as top:
+            if real_path(top) != root:
+                raise _NotMoved(BY_LINK)
+            folder, _, name = inside.rpartition(b"/")
+            at = open_below(top, folder)
+        try:
+            status = os.stat(name, dir_fd=at, follow_symlinks=False)
+            if stat.S_ISLNK(status.st_mode):
+                raise _NotMoved(BY_LINK)
+            version = file_version(status.st_size, status.st_mtime_ns)
+            if reference_id(source_uri, version) != image_id:
+                raise _NotMoved(CHANGED)
+            self._place(name, at, self._roots.relative(source_uri), image_id)
+        finally:
+            os.close(at)
+
+    def _given(self, source_uri: str) -> tuple[bytes, bytes]:
+        """The folder that was given, or holds the file that was, and the path below that."""
+        try:
+            path = file_path(source_uri)
+        except ValueError:
+            raise _NotMoved(NOT_GIVEN) from None
+        for root, _ in self._roots.known():
+            if path == root:
+                folder, _, name = path.rpartition(b"/")
+                return folder or b"/", name
+            top = root.rstrip(b"/") + b"/"
+            names = path[len(top) :].split(b"/")
+            if path.startswith(top) and not {b"", b".", b".."} & {*names}:
+                return root, path[len(top) :]
+        raise _NotMoved(NOT_GIVEN)
+
+    def _place(self, name: bytes, at: int, relative: bytes, image_id: str) -> None:
+        folder, _, last = relative.rpartition(b"/")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        beside = os.fsencode(with_id(PurePosixPath(os.fsdecode(last)), image_id))
+        with opened(os.fsencode(self._folder), follow=True) as top:  # that one was typed
+            with _no_link_on_the_way(TAKEN):
+                target = open_below(top, folder, make=True)
+            try:
+                if not any(_moved(name, at, free, target) for free in (last, beside)):
+                    raise _NotMoved(TAKEN)
+            finally:
+                os.close(target)
+
+
+@contextmanager
+def _no_link_on_the_way(reason: str = BY_LINK) -> Iterator[None]:
+    """A folder that is a link, or none by now, keeps an original where it is."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_LINK:
+            raise _NotMoved(reason) from None
+        raise
+
+
+def _moved(name: bytes, at: int, free: bytes, target: int) -> bool:
+    """Move a file from one open folder to another, under a name that nobody has there.
+
+    The name is taken first, so that nothing can be in it when the file comes.
+    """
+    try:
+        taken = os.open(free, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, dir_fd=target)
+    except FileExistsError:
+        return False
+    with os.fdopen(taken, "wb") as written:
+        try:
+            os.rename(name, free, src_dir_fd=at, dst_dir_fd=target)
+        except OSError as error:
+            try:
+                if error.errno != errno.EXDEV:
+                    raise
+                _copy(name, at, written)
+            except BaseException:  # whatever it is, it is raised again
+                os.unlink(free, dir_fd=target)
+                raise
+            os.unlink(name, dir_fd=at)
+    return True
+
+
+def _copy(name: bytes, at: int, written: BinaryIO) -> None:
+    """To another volume, with its times and rights."""
+    source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+    with os.fdopen(source, "rb") as read:
+        shutil.copyfileobj(read, written, 1 << 20)
+        written.flush()
+        status = os.fstat(source)
+        os.fchmod(written.fileno(), stat.S_IMODE(status.st_mode))
+        os.utime(written.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
