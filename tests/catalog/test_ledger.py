@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.catalog import Catalog, Decision, Refused
+from shared.catalog import Catalog, Decision, Filter, Refused
 from shared.errors import FacesError
 from shared.messages import Kind, Page, SourceFailedMessage, now
 from shared.reasons import Reason
@@ -202,11 +202,51 @@ async def test_a_result_whose_row_a_restored_backup_lost_is_written(catalog: Cat
             result_of(first, submission=ONE),
             result_of(second, submission=ONE),
             result_of(second, submission=ONE),
-        ]
+        ],
+        [told_of_a_source(TWO)],
+        take_unknown=True,
     )
 
-    assert (report.won, report.late) == (2, 1)
+    assert (report.won, report.late, report.unknown) == (2, 1, frozenset())
     assert (await catalog.reader.submission(ONE)).with_faces == 2
+    assert (await catalog.reader.submission(TWO)).refused == 1
+
+
+async def test_what_no_row_asked_for_is_not_written_and_its_neighbours_are(
+    catalog: Catalog,
+) -> None:
+    asked, unasked = some_images(2)
+    await catalog.ledger.queue(step_of([asked], ONE))
+
+    report = await catalog.ledger.commit(
+        [result_of(asked), result_of(unasked), nothing_found(unasked)],
+        [told_of_a_source(TWO), told_of_a_source(ONE)],
+    )
+
+    assert (report.won, report.late) == (1, 0)
+    assert report.unknown == {(unasked.id, RECIPE.id)}
+    assert report.unknown_submissions == {TWO}
+    assert await catalog.reader.show(unasked.id) == []
+    assert (await catalog.reader.submission(ONE)).refused == 1
+    with pytest.raises(FacesError, match="knows no submission"):
+        await catalog.reader.submission(TWO)
+
+
+async def test_asked_for_is_what_has_a_row_or_was_forgotten(catalog: Catalog) -> None:
+    kept, buried, unasked = some_images(3)
+    await catalog.ledger.queue(step_of([kept, buried], ONE))
+    await catalog.curator.forget_some(Filter(image=buried.id))
+
+    keys = [(one.id, RECIPE.id) for one in (kept, buried, unasked)]
+    assert await catalog.reader.asked_for(keys) == set(keys[:2])
+    assert await catalog.reader.asked_for([(kept.id, "yunet-0000000000")]) == set()
+
+
+def told_of_a_source(submission: str) -> SourceFailedMessage:
+    """That a part of a submission could not be expanded."""
+    return SourceFailedMessage(
+        submission=submission, trace=TWO, recipe=RECIPE, part=5, uri="file:///x", reason="gone"
+    )
 
 
 async def test_a_row_keeps_what_the_result_said(catalog: Catalog) -> None:

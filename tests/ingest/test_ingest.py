@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.ingest.service import open_stage
+from services.ingest.sources.registry import Sources
 from shared.catalog import Catalog, SubmissionStatus
 from shared.health import Health
 from shared.identity import inline_id
@@ -17,6 +18,7 @@ from shared.messages import (
     InlineImage,
     Payload,
     ResultMessage,
+    SourceFailedMessage,
     SourceKind,
     SourceMessage,
     decode_result,
@@ -98,6 +100,26 @@ async def test_each_picture_of_a_folder_gets_a_row_and_a_message(
         assert names == ["sub/000000.jpg", "sub/000001.jpg", "sub/000002.jpg"]
         standing = await progress(catalog, submission)
         assert (standing.named, standing.queued, standing.complete) == (3, 3, False)
+
+
+async def test_a_source_that_fails_before_its_first_step_is_one_of_a_known_submission(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its end would be one that nobody asked for."""
+
+    def stumble(_sources: Sources, _message: SourceMessage) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Sources, "of", stumble)
+    async with ingesting(redis_url, tmp_path, max_attempts=1) as (suite, catalog):
+        submission = await submit(suite, tmp_path)
+        await wait_until(lambda: settled(suite), "the source has failed")
+        (entry,) = await suite.entries(RESULTS)
+        told = decode_result(entry[b"m"])
+        assert isinstance(told, SourceFailedMessage) and told.submission == submission
+        report = await catalog.ledger.commit([], [told])
+        assert not report.unknown_submissions
+        assert (await progress(catalog, submission)).refused == 1
 
 
 async def test_a_large_folder_advances_in_steps_and_a_small_one_does_not_wait_for_it(

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -125,10 +126,27 @@ def test_a_folder_exchanged_for_a_link_while_it_is_walked_names_nothing_outside(
     touch(tmp_path, *(b"private/secret-%d.jpg" % n for n in range(20)))
     (tmp_path / "private" / "1.jpg").write_bytes(b"private")  # of a name that is inside as well
     with exchanging(tmp_path / "in" / "album", tmp_path / "private"):
-        for _ in range(500):
+        for _ in range(200):
             for visit in walk_of(tmp_path / "in").take(ANYTHING):
                 assert b"secret" not in visit.path
                 assert visit.status is None or visit.status.st_size == 0
+
+
+@pytest.mark.parametrize("taken", [1, 2])
+def test_a_folder_exchanged_between_two_steps_names_nothing_outside(
+    tmp_path: Path, taken: int
+) -> None:
+    """Before it is listed, and between that and the look at what is in it."""
+    touch(tmp_path, b"in/a.jpg", b"in/album/1.jpg", b"in/album/2.jpg", b"in/z.jpg")
+    touch(tmp_path, b"private/2.jpg", b"private/secret.jpg")
+    walk = walk_of(tmp_path / "in")
+    walk.take(taken)
+    (tmp_path / "in" / "album").rename(tmp_path / "aside")
+    (tmp_path / "in" / "album").symlink_to(tmp_path / "private")
+    *problems, last = walk.take(9)
+    assert last == Visited(b"z.jpg") and problems
+    assert {visit.path for visit in problems} <= {b"album/", b"album/2.jpg"}
+    assert all(visit.problem and visit.status is None for visit in problems)
 
 
 def test_a_root_exchanged_for_a_link_is_a_problem(tmp_path: Path) -> None:
@@ -140,8 +158,15 @@ def test_a_root_exchanged_for_a_link_is_a_problem(tmp_path: Path) -> None:
     assert visit.path == b"./" and visit.problem is not None
 
 
-def test_a_tree_of_any_depth_takes_few_descriptors(tmp_path: Path) -> None:
-    depth = 1000
+@pytest.fixture
+def deep_tree(tmp_path: Path) -> Iterator[Path]:
+    """A folder for folders so deep that only `rm` deletes them."""
+    yield tmp_path
+    subprocess.run(["rm", "-rf", "--", tmp_path / "d"], check=True)
+
+
+def test_a_tree_of_any_depth_takes_few_descriptors(deep_tree: Path) -> None:
+    depth, tmp_path = 1000, deep_tree
     descriptor = os.open(tmp_path, os.O_RDONLY)
     for n in range(depth):  # name by name: the whole path is longer than a call takes
         os.close(os.open("x.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))

@@ -58,6 +58,7 @@ class Processes:
             "slots": 1,
             "slot_memory_bytes": 1 << 30,
             "lease_seconds": LEASE_SECONDS,
+            "take_unknown_results": True,
             "log_format": "json",
             **self.settings,
         }
@@ -101,8 +102,9 @@ async def suite_of(
     processes: Processes,
     **settings: Any,  # Any: setting values
 ) -> AsyncIterator[tuple[Suite, Catalog]]:
-    """The streams and the catalog of the processes."""
-    given = {"database_url": processes.database, **settings}
+    """The streams and the catalog of the processes. Images are added to them without an ingest
+    that makes their rows, so the writer makes these."""
+    given = {"database_url": processes.database, "take_unknown_results": True, **settings}
     given.setdefault("objects_url", f"file://{processes.folder}/objects")
     async with suite_on(processes.redis_url, lease_seconds=LEASE_SECONDS, **given) as suite:
         catalog = await Catalog.open(processes.database)

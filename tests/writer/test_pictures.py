@@ -20,6 +20,7 @@ from tests.support.catalogs import (
     empty_postgres,
     result_of,
     some_images,
+    step_of,
 )
 from tests.support.s3_stub import Rule, S3Stub, s3_stub
 from tests.support.waiting import wait_until
@@ -55,11 +56,15 @@ def no_collection() -> Iterator[None]:
     gc.enable()
 
 
-def a_batch(payloads: PayloadsInMemory, count: int = 20) -> list[ResultMessage]:
-    """Results with a picture each."""
+async def a_batch(
+    catalog: Catalog, payloads: PayloadsInMemory, count: int = 20
+) -> list[ResultMessage]:
+    """Results with a picture each, of images that are queued."""
+    images = some_images(count)
+    await catalog.ledger.queue(step_of(images))
     return [
         result_of(one, payload=payloads.add(number.to_bytes(4, "big") * 1000))
-        for number, one in enumerate(some_images(count))
+        for number, one in enumerate(images)
     ]
 
 
@@ -71,7 +76,7 @@ async def test_nothing_is_kept_of_a_try_that_the_store_did_not_take(
     no_collection: None,
     how: str,
 ) -> None:
-    batch = works(a_batch(payloads))
+    batch = works(await a_batch(catalog, payloads))
 
     def held() -> int:
         return sum(sys.getrefcount(content) for content in payloads.contents.values())

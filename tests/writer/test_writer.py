@@ -264,7 +264,7 @@ async def test_an_unreachable_database_keeps_the_batch_and_stores_its_pictures_o
         puts.append(key)
         await put(key, content)
 
-    async def away(*_: object) -> None:
+    async def away(*_: object, **__: object) -> None:
         raise Unreachable("the catalog does not answer")
 
     monkeypatch.setattr(objects, "put", counted)
