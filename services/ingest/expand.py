@@ -3,7 +3,7 @@
 import math
 import random
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 
 import structlog
@@ -43,6 +43,9 @@ TURN_SECONDS = (0.5, 1.5)
 CROWD_A_SECOND = 100
 """How many of those that are turned away come again in a second: a tenth of what ingest can do."""
 
+KNOWN = 1000
+"""Submissions remembered to be known to the catalog: their next parts need not ask for it."""
+
 COME_FIRST = "others of it come first"
 AT_THE_BOUND = "as many of its pictures wait as may (FACES_HIGH_WATER)"
 
@@ -64,6 +67,7 @@ class Ingest:
         self._turns = Turns(share)
         self._below_the_bound_at: dict[str, float] = {}
         self._crowds: Counter[str] = Counter()
+        self._known: OrderedDict[str, None] = OrderedDict()
 
     async def handle(self, works: Sequence[Work[SourceMessage]]) -> Sequence[Outcome]:
         """One step of each source.
@@ -78,8 +82,7 @@ class Ingest:
             await self._seal(message)
             return Done()
         if not message.position:
-            # Whatever becomes of it: that a source failed is only taken of a known submission.
-            await self._open(message)
+            await self._make_known(message)
         try:
             listing = await self._step(message)
         except SourceRefused as refused:
@@ -154,6 +157,14 @@ class Ingest:
     async def _seal(self, message: SourceMessage) -> None:
         await self._open(message)
         await self._ledger.seal(message.submission, message.part)
+
+    async def _make_known(self, message: SourceMessage) -> None:
+        """Whatever becomes of its sources: that one failed is only taken of a known submission."""
+        if message.submission not in self._known:
+            await self._open(message)
+            self._known[message.submission] = None
+            while len(self._known) > KNOWN:
+                self._known.popitem(last=False)
 
     async def _open(self, message: SourceMessage) -> None:
         await self._ledger.open_submission(
