@@ -92,3 +92,8 @@ def led_to(name: bytes, at: int | None = None, folder: bytes = b"") -> tuple[byt
         return real_path(handle), os.fstat(handle)
     finally:
         os.close(handle)
+
+
+def lies_below(path: bytes, folder: bytes) -> bool:
+    """Whether a path is a folder itself, or lies below it; both without links and `..`."""
+    return path == folder or path.startswith(folder.rstrip(b"/") + b"/")

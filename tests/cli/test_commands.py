@@ -219,6 +219,23 @@ def test_reading_goes_on_behind_what_cannot_be_read(tmp_path: Path) -> None:
     assert refused == ["b.jpg: cannot be read: No such file or directory"]
 
 
+def test_what_a_link_in_a_folder_leads_to_is_not_sent(tmp_path: Path) -> None:
+    put(tmp_path / "in", "a.jpg", "c.jpg", "d.jpg")
+    put(tmp_path, "private.jpg")
+    (tmp_path / "in" / "b.jpg").symlink_to(tmp_path / "private.jpg")
+    refused: list[str] = []
+    found = pictures([bytes(tmp_path / "in")], 1000, refused.append)
+    assert next(found)[0] == "a.jpg"
+    (tmp_path / "in" / "c.jpg").unlink()  # it was walked already
+    (tmp_path / "in" / "c.jpg").symlink_to(tmp_path / "private.jpg")
+    assert [name for name, _ in found] == ["d.jpg"]
+    assert [line.partition(": a link that leads outside")[0] for line in refused] == [
+        "b.jpg", "c.jpg",
+    ]  # fmt: skip
+    given = pictures([bytes(tmp_path / "in" / "b.jpg")], 1000, refused.append)
+    assert [name for name, _ in given] == ["b.jpg"], "what was named itself is sent"
+
+
 async def test_results_reads_a_catalog_by_folder_or_url(faces: Faces, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

@@ -15,7 +15,7 @@ from services.cli.deployment import Deployment, Place, deployment
 from services.cli.options.common import AsJson, DatabaseUrl, Out, RedisUrl
 from services.cli.talk import say
 from shared.errors import FacesError
-from shared.printing import printable
+from shared.printing import count, printable
 
 if TYPE_CHECKING:
     from shared.streams.dead import DeadLetter, DeadLetters
@@ -200,6 +200,7 @@ async def _show(identity: str, place: Place) -> None:
 
 
 async def _retry(choice: _Choice, place: Place) -> None:
+    from shared.reasons import Reason
     from shared.verbs.retry import Retried, retry
 
     told = {
@@ -208,13 +209,20 @@ async def _retry(choice: _Choice, place: Place) -> None:
         Retried.BYTES_GONE: "its bytes are gone; left where it is: submit it again from its source",
     }
     done: Counter[Retried] = Counter()
+    unasked = 0
     async with deployment(place) as opened:
         letters, catalog = await _letters(opened), await opened.catalog()
         async for letter in choice.among(letters):
             became = await retry(letter, letters, catalog)
             done[became] += 1
+            unasked += became is Retried.RETRIED and letter.code is Reason.NOT_ASKED_FOR
             if became in told:
                 say(f"{letter.id}: {told[became]}")
+    if unasked:
+        say(
+            f"{count(unasked, 'result')} that no row asked for: a writer takes them only with "
+            "FACES_TAKE_UNKNOWN_RESULTS=true"
+        )
     number = done[Retried.RETRIED]
     again = "; the same `faces run` as before searches them" if place.out and number else ""
     print(f"{number:,} put back{again}")

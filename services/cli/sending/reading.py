@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from services.cli.sending.buckets import Picture, bucket_pictures
 from services.cli.sending.largest import Largest
-from services.ingest.sources.walk import Walk
+from services.ingest.sources.walk import LEADS_OUTSIDE, Walk
+from shared.folders import lies_below, real_path
 from shared.identity import display_name
 from shared.urls import is_bucket
 
@@ -28,7 +29,7 @@ def pictures(
         if is_bucket(os.fsdecode(source)):
             yield from bucket_pictures(os.fsdecode(source), largest, refuse)
             continue
-        for path, relative in _files(source, refuse):
+        for path, relative, root in _files(source, refuse):
             name = display_name(relative)
             try:
                 size = os.stat(path).st_size  # noqa: PTH116 - a path of bytes
@@ -36,6 +37,9 @@ def pictures(
                     refuse(f"{name}: {told}; send it with --by-reference")
                     continue
                 with open(path, "rb") as file:  # noqa: PTH123 - a path of bytes
+                    if root and not lies_below(real_path(file.fileno()), root):
+                        refuse(f"{name}: {LEADS_OUTSIDE.sentence}")  # since it was walked
+                        continue
                     content = file.read(largest.size + 1)
             except OSError as error:
                 refuse(f"{name}: cannot be read: {error.strerror or error}")
@@ -58,10 +62,11 @@ def in_batches(found: Iterable[Picture]) -> Iterator[list[Picture]]:
         yield batch
 
 
-def _files(source: bytes, refuse: Callable[[str], None]) -> Iterator[tuple[bytes, bytes]]:
-    """Paths to open, and their names relative to the source."""
+def _files(source: bytes, refuse: Callable[[str], None]) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Paths to open, their names relative to the source, and the folder that they must lie in:
+    b"" for a file that was named itself."""
     if not os.path.isdir(source):  # noqa: PTH112 - a path of bytes
-        yield source, source.rpartition(b"/")[2]
+        yield source, source.rpartition(b"/")[2], b""
         return
     root = os.path.realpath(source)
     walk = Walk(root)
@@ -70,4 +75,4 @@ def _files(source: bytes, refuse: Callable[[str], None]) -> Iterator[tuple[bytes
             if visit.problem:
                 refuse(f"{display_name(visit.path)}: {visit.problem.sentence}")
             else:
-                yield os.path.join(root, visit.path), visit.path  # noqa: PTH118 - bytes
+                yield os.path.join(root, visit.path), visit.path, root  # noqa: PTH118 - bytes

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from services.ingest.sources.standing import Standing
-from shared.folders import led_to
+from shared.folders import led_to, lies_below
 from shared.reasons import Failure, Reason
 
 PICTURE_SUFFIXES = frozenset(
@@ -87,7 +87,7 @@ class Walk:
         self._root = root
         self._excluded = excluded
         self._no_go = [os.path.normpath(os.path.join(root, folder)) for folder in excluded]
-        self._may_read = may_read or (lambda path: _below(path, root))
+        self._may_read = may_read or (lambda path: lies_below(path, root))
         self._follow_links = follow_links
         self._walked: set[tuple[int, int]] = set()
         """Folders by device and inode, where links are followed."""
@@ -224,9 +224,9 @@ class Walk:
 
     def _comes_to(self, real: bytes) -> bool:
         """Whether the walk comes to a folder without any link, or is never to come there."""
-        if any(_below(real, folder) for folder in self._no_go):
+        if any(lies_below(real, folder) for folder in self._no_go):
             return True
-        if not _below(real, self._root):
+        if not lies_below(real, self._root):
             return False
         names = os.path.relpath(real, self._root).split(b"/")
         return not any(name.startswith(b".") and name != b"." for name in names)
@@ -264,10 +264,6 @@ def _in_order(path: bytes) -> list[bytes]:
     """What paths are sorted by: names, those of folders with a slash at the end."""
     *folders, last = path.split(b"/")
     return [*(name + b"/" for name in folders), *([last] if last else [])]
-
-
-def _below(path: bytes, folder: bytes) -> bool:
-    return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
 
 
 def _identities(folders: list[bytes]) -> Iterator[tuple[int, int]]:
