@@ -10,7 +10,7 @@ import pytest
 
 from services.ingest.service import open_stage as open_ingest
 from services.writer.service import open_stage as open_writer
-from shared.catalog import Catalog
+from shared.catalog import Catalog, QueuedImage
 from shared.errors import InvalidMessage, LeftToOthers
 from shared.health import Health
 from shared.messages import (
@@ -28,6 +28,7 @@ from shared.messages import (
 from shared.service import OpenStage
 from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES
 from shared.streams.stage import Outcome, Work
+from tests.support.catalogs import step_of
 from tests.support.stages import (
     RECIPE,
     Running,
@@ -173,7 +174,10 @@ async def test_hand_made_bad_messages_each_end_as_a_dead_letter_and_the_services
         for stream, payloads in bad.items():
             for encoded in payloads:
                 await suite.client.xadd(suite.keys.stream(stream), {"m": encoded})
+        catalog = await Catalog.open(suite.settings.database_url.get_secret_value())
         good = [image(f"{n}.jpg") for n in range(3)]
+        asked = [QueuedImage(one.id, one.name, one.source_uri) for one in good]
+        await catalog.ledger.queue(step_of(asked, recipe=good[0].recipe))
         await suite.add_all(good)
         await wait_until(suite.all_streams_empty, "every entry has an end")
         letters = await suite.entries(DEAD)
@@ -183,7 +187,6 @@ async def test_hand_made_bad_messages_each_end_as_a_dead_letter_and_the_services
         for letter in letters:
             assert letter[b"reason"].startswith((b"not a ", b"message of ")), letter[b"reason"]
             assert len(letter[b"reason"]) < 300, "and does not repeat what it was given"
-        catalog = await Catalog.open(suite.settings.database_url.get_secret_value())
         for one in good:
             (row,) = await catalog.reader.show(one.id)
             assert row.status is Status.NO_FACES
