@@ -16,13 +16,15 @@ from shared.references import (
     FILES,
     SCHEMES,
     Scheme,
+    allowed_by,
     is_allowed,
     reference_to,
     scheme_of,
     unknown,
 )
 from shared.settings import Settings
-from shared.urls import bucket_of, file_path, file_uri, object_uri
+from shared.stores.mounts import folders_of
+from shared.urls import below, bucket_of, file_path, file_uri, object_uri
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,33 @@ def test_an_allow_list_covers_a_folder_and_what_is_below_it(uri: str, allowed: b
 def test_the_root_folder_covers_every_file_and_no_bucket() -> None:
     assert is_allowed("file:///any/a.jpg", ["file:///"])
     assert not is_allowed("s3://any/a.jpg", ["file:///"])
+
+
+PARTS = st.text(alphabet="a/b:.", max_size=12)
+
+
+@given(PARTS, st.lists(PARTS, max_size=3))
+def test_however_an_allow_list_is_asked_it_covers_what_lies_below_one_of_it(
+    uri: str, allow_list: list[str]
+) -> None:
+    covering = [one for one in allow_list if below(uri, one)]
+    found = allowed_by(uri, tuple(allow_list))
+    assert is_allowed(uri, allow_list) is bool(covering)
+    assert found in covering if covering else found is None
+
+
+def test_of_two_that_cover_it_the_inner_one_is_told() -> None:
+    assert allowed_by("file:///in/sub/a.jpg", ("file:///in", "file:///in/sub/")) == (
+        "file:///in/sub/"
+    )
+
+
+def test_what_may_be_away_of_one_allowed_file_is_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    folder, file, gone = (
+        file_uri(bytes(path)) for path in (tmp_path, tmp_path / "a.jpg", tmp_path / "gone")
+    )
+    assert folders_of([folder, file, gone]) == {folder: folder, file: folder, gone: gone}
 
 
 @given(st.binary(max_size=50).filter(lambda path: b"\0" not in path))
