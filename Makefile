@@ -18,7 +18,7 @@ export IMAGES
 
 # Where `faces stats` runs: here, or inside the cluster with KUBE=1.
 STATS := $(if $(KUBE),kubectl exec -n faces $(if $(filter stream-stats-watch,$(MAKECMDGOALS)),-it) \
-	deployment/ingest -- faces stats,$(BIN)/faces stats)
+	deployment/writer -- faces stats,$(BIN)/faces stats)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test coverage lint audit format lock stream-stats stream-stats-watch \

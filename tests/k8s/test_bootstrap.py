@@ -19,6 +19,9 @@ pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
 SECRET = "faces-secrets"
 PASSWORDS = ["redis-password", "postgres-password"]
 URLS = ["redis-url", "database-url"]
+USERS = ("ingest", "detector", "writer", "submit", "admin", "metrics", "operator")
+COPIES = [f"redis-url-{user}" for user in USERS[:5]]
+OF_REDIS = [*(f"redis-password-{user}" for user in USERS), *COPIES, "redis-username-metrics"]
 KEYS = {
     "REDIS_KEYS": "redis-password redis-url=redis://:$(redis-password)@redis:6379/0",
     "POSTGRES_KEYS": "postgres-password database-url=postgresql://faces:$(postgres-password)@pg/db",
@@ -73,27 +76,69 @@ def test_the_manifest_asks_for_just_that(
     job = named(base(), "Job", "bootstrap")["spec"]["template"]["spec"]["containers"][0]
     assert job["command"] == ["python", "-m", "services.cli.cluster.bootstrap"]
     assert main({**pod, **config}, mounted) == Exit.DONE
-    assert set(cluster.secrets[SECRET]["data"]) == {*PASSWORDS, *URLS}
+    assert set(cluster.secrets[SECRET]["data"]) == {*OF_REDIS, "postgres-password", "database-url"}
+    for user in ("ingest", "detector", "writer", "submit", "admin"):
+        password = value(cluster, f"redis-password-{user}")
+        assert value(cluster, f"redis-url-{user}") == f"redis://{user}:{password}@redis:6379/0"
+    passwords = {value(cluster, f"redis-password-{user}") for user in USERS}
+    assert len(passwords) == len(USERS), "each has its own"
+    assert value(cluster, "redis-username-metrics") == "metrics"
 
 
 @pytest.mark.parametrize(
     ("components", "made"),
     [
-        (("external-redis",), {"postgres-password", "database-url"}),
-        (("external-postgres",), {"redis-password", "redis-url"}),
-        (("external-redis", "external-postgres"), set()),
+        (("external-redis",), {*COPIES, "redis-url", "postgres-password", "database-url"}),
+        (("external-postgres",), {*OF_REDIS, "redis-url"}),
+        (("external-redis", "external-postgres"), {*COPIES, "redis-url"}),
     ],
 )
-def test_of_a_server_of_ones_own_nothing_is_made(
+def test_of_a_server_of_ones_own_only_copies_of_its_url_are_made(
     components: tuple[str, ...],
     made: set[str],
     cluster: FakeCluster,
     pod: dict[str, str],
     mounted: Path,
 ) -> None:
+    own = "rediss://faces:a%2Fb@redis.example:6380/0?ssl_ca_certs=/ca.pem"
+    cluster.put(SECRET, {"metadata": {"name": SECRET}, "data": {"redis-url": encoded(own)}})
     config = named(renderings()[components], "ConfigMap", "bootstrap")["data"]
     assert main({**pod, **config}, mounted) == Exit.DONE
-    assert set(cluster.secrets.get(SECRET, {}).get("data", {})) == made
+    assert set(cluster.secrets[SECRET]["data"]) == made
+    if "external-redis" in components:
+        assert {value(cluster, key) for key in COPIES} == {own}
+
+
+def test_what_people_have_to_give_is_asked_for_and_all_else_is_made(
+    cluster: FakeCluster, pod: dict[str, str], mounted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {**pod, "REDIS_KEYS": "redis-url? redis-url-ingest=$(redis-url)"}
+    assert main(given, mounted) == Exit.USAGE, "so that the Job tries again"
+    assert "lacks redis-url, which is yours to give" in capsys.readouterr().err
+    assert set(cluster.secrets[SECRET]["data"]) == {"postgres-password", "database-url"}
+
+
+def test_urls_that_were_given_for_each_service_are_enough(
+    cluster: FakeCluster, pod: dict[str, str], mounted: Path
+) -> None:
+    given = {key: encoded(f"redis://{key}") for key in COPIES}
+    cluster.put(SECRET, {"metadata": {"name": SECRET}, "data": dict(given)})
+    config = named(renderings()["external-redis",], "ConfigMap", "bootstrap")["data"]
+    assert main({**pod, **config}, mounted) == Exit.DONE
+    assert given.items() <= cluster.secrets[SECRET]["data"].items()
+
+
+def test_a_secret_of_before_gets_a_user_a_service_and_keeps_the_old_way_in(
+    cluster: FakeCluster, pod: dict[str, str], mounted: Path
+) -> None:
+    old = ("redis-password", "redis-url", "postgres-password", "database-url")
+    before = {key: encoded(f"old {key}") for key in old}
+    cluster.put(SECRET, {"metadata": {"name": SECRET}, "data": dict(before)})
+    config = named(base(), "ConfigMap", "bootstrap")["data"]
+    assert main({**pod, **config}, mounted) == Exit.DONE
+    after = cluster.secrets[SECRET]["data"]
+    assert before.items() <= after.items(), "pods of before go on with what they have"
+    assert set(after) == {*before, *OF_REDIS}
 
 
 def test_a_secret_that_is_there_is_left_as_it_is(

@@ -16,7 +16,8 @@ from tests.support.asking_postgres import asking
 from tests.support.catalogs import result_of, run_sql, some_images, step_of
 from tests.support.documented import block_with, run_documented
 from tests.support.manifests import base, named
-from tests.support.servers import RedisServer, absent
+from tests.support.redis_as_deployed import USERS, DeployedRedis
+from tests.support.servers import absent
 
 pytestmark = [
     pytest.mark.xdist_group("kubernetes"),
@@ -31,6 +32,14 @@ def server() -> Iterator[Postgres]:
         yield running
 
 
+@pytest.fixture
+def deployed(tmp_path: Path) -> Iterator[DeployedRedis]:
+    running = DeployedRedis(tmp_path / "redis")
+    running.start()
+    yield running
+    running.end()
+
+
 class Documented:
     """Runs a block, and gives what it wrote into the Secret."""
 
@@ -38,10 +47,13 @@ class Documented:
         self.folder = folder
         self.environment = environment
 
-    async def run(self, commands: str) -> dict[str, str]:
-        patch = self.folder / "patch"
-        stand_ins = {**self.environment, "STAND_IN_PATCH": str(patch)}
+    async def run_only(self, commands: str) -> None:
+        stand_ins = {**self.environment, "STAND_IN_PATCH": str(self.folder / "patch")}
         await asyncio.to_thread(run_documented, commands, self.folder, stand_ins)
+
+    async def run(self, commands: str) -> dict[str, str]:
+        await self.run_only(commands)
+        patch = self.folder / "patch"
         if not patch.exists():
             return {}
         written: dict[str, str] = json.loads(patch.read_text())["stringData"]
@@ -87,31 +99,50 @@ async def test_two_roles_in_turn_leave_nobody_locked_out_and_one_owner_of_the_ta
     await connection.close()
 
 
-async def test_redis_takes_the_old_and_the_new_password_until_it_is_restarted(
-    own_server: RedisServer, tmp_path: Path
+async def test_each_user_of_redis_has_two_passwords_until_it_is_restarted(
+    deployed: DeployedRedis, tmp_path: Path
 ) -> None:
     if shutil.which("redis-cli") is None:
         absent("redis-cli")
-    old = redis.Redis(port=own_server.port, password="old")
-    with redis.Redis(port=own_server.port) as client:
-        client.config_set("requirepass", "old")
-    commands = block_with("ACL SETUSER").replace(
-        "-- redis-cli", f"-- redis-cli -p {own_server.port}"
-    )
-    document = Documented(tmp_path, REDISCLI_AUTH="old")
-    written = await document.run(commands)
+    block = block_with("ACL SETUSER").replace("-- redis-cli", f"-- redis-cli -p {deployed.port}")
+    assert block.startswith("NAME=detector\n")
+    document = Documented(tmp_path, REDISCLI_AUTH=deployed.passwords["operator"])
+    before, after = dict(deployed.passwords), {}
+    for user in USERS:
+        written = await document.run(block.replace("NAME=detector", f"NAME={user}"))
+        assert set(written) == {f"redis-password-{user}", f"redis-url-{user}"}
+        after[user] = written[f"redis-password-{user}"]
+        url = written[f"redis-url-{user}"].replace("@redis:6379", f"@127.0.0.1:{deployed.port}")
+        with redis.Redis.from_url(url) as new, deployed.client(user) as old:
+            assert new.ping() and old.ping(), user
 
-    assert set(written) == {"redis-password", "redis-url"}
-    host = written["redis-url"].replace("@redis:6379", f"@127.0.0.1:{own_server.port}")
-    assert written["redis-password"] in written["redis-url"]
-    with redis.Redis.from_url(host) as new:
-        assert new.ping() and old.ping()
-    old.close()
+    with deployed.client("detector") as held, pytest.raises(redis.exceptions.NoPermissionError):
+        held.xlen("{faces}:sources")
+    deployed.end()
+    deployed.passwords = after
+    deployed.start()
+    for user in USERS:
+        with deployed.client(user) as new:
+            assert new.ping()
+        old = redis.Redis(port=deployed.port, username=user, password=before[user])
+        with old, pytest.raises(redis.AuthenticationError):
+            old.ping()
+
+
+async def test_the_old_way_in_is_closed_by_two_keys_less(tmp_path: Path) -> None:
+    document = Documented(tmp_path)
+    await document.run_only(block_with('"op":"remove"'))
+    patch = json.loads((tmp_path / "patch").read_text())
+    assert patch == [
+        {"op": "remove", "path": f"/data/{key}"} for key in ("redis-password", "redis-url")
+    ]
 
 
 def test_the_urls_that_are_written_are_those_that_the_job_would_make() -> None:
     made = named(base(), "ConfigMap", "bootstrap")["data"]
-    assert "redis-url=redis://:$(redis-password)@redis:6379/0" in made["REDIS_KEYS"]
-    assert '"redis-url":"redis://:%s@redis:6379/0"' in block_with("ACL SETUSER")
+    for user in ("ingest", "detector", "writer", "submit", "admin"):
+        url = f"redis-url-{user}=redis://{user}:$(redis-password-{user})@redis:6379/0"
+        assert url in made["REDIS_KEYS"].split()
+    assert '"redis-url-%s":"redis://%s:%s@redis:6379/0"' in block_with("ACL SETUSER")
     place = made["POSTGRES_KEYS"].rpartition("@")[2]
     assert f'"database-url":"postgresql://%s:%s@{place}"' in block_with("ROLE=faces_a")

@@ -1,9 +1,5 @@
-"""Redis as the StatefulSet starts it: with a password that no process list shows."""
+"""Redis as the StatefulSet starts it: with users, whose passwords nothing on it shows."""
 
-import os
-import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +7,11 @@ import pytest
 import redis
 
 from tests.support.manifests import Doc, base, named
-from tests.support.servers import absent, free_port
-from tests.support.waiting import wait_until
+from tests.support.redis_as_deployed import FILES, USERS, DeployedRedis
 
 pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
 
-PASSWORD = "0123456789abcdef"
+OLD = "the one password of before"
 
 
 @pytest.fixture
@@ -26,64 +21,86 @@ def container() -> Doc:
 
 
 @pytest.fixture
-def server(tmp_path: Path, container: Doc) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The container's own command and configuration, with its folders below `tmp_path`."""
-    if shutil.which("redis-server") is None:
-        absent("redis-server")
-    port = free_port()
-    for folder in ("data", "etc/redis", "run/redis"):
-        (tmp_path / folder).mkdir(parents=True)
-    conf = named(base(), "ConfigMap", "redis-config")["data"]["redis.conf"]
-    conf = conf.replace("dir /data", f"dir {tmp_path}/data")
-    conf = conf.replace("include /run/redis", f"include {tmp_path}/run/redis")
-    conf = conf.replace("port 6379", f"port {port}").replace("bind * -::*", "bind 127.0.0.1")
-    (tmp_path / "etc/redis/redis.conf").write_text(conf)
-    script = container["args"][0]
-    for path in ("/run/redis", "/etc/redis"):
-        assert path in script
-        script = script.replace(path, f"{tmp_path}{path}")
-    environment = {"PATH": os.environ["PATH"], "REDIS_PASSWORD": PASSWORD}
-    command = [*container["command"], script]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    yield process, port
-    process.kill()
-    process.wait()
+def server(tmp_path: Path) -> Iterator[DeployedRedis]:
+    deployed = DeployedRedis(tmp_path)
+    yield deployed
+    deployed.end()
 
 
-async def test_it_asks_for_the_password_and_no_process_list_shows_it(
-    server: tuple[subprocess.Popen[bytes], int], tmp_path: Path
+def test_it_knows_its_users_by_digests_and_no_process_list_shows_a_password(
+    server: DeployedRedis, tmp_path: Path
 ) -> None:
-    process, port = server
-    with redis.Redis(port=port, password=PASSWORD) as known, redis.Redis(port=port) as stranger:
-
-        def answers() -> bool:
-            try:
-                return bool(known.ping())
-            except redis.ConnectionError:
-                return False
-
-        await wait_until(answers, "the server answers")
-        with pytest.raises(redis.AuthenticationError):
-            stranger.ping()
-        assert known.config_get("appendonly") == {"appendonly": "yes"}
-        assert known.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
-    shown = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    server.start()
+    for user in USERS:
+        with server.client(user) as client:
+            assert client.ping()
+    with server.client("operator") as operator:
+        assert operator.config_get("appendonly") == {"appendonly": "yes"}
+        assert operator.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        assert set(operator.acl_users()) == {*USERS, "default"}
+    assert server.process
+    shown = Path(f"/proc/{server.process.pid}/cmdline").read_bytes()
+    shown += Path(f"/proc/{server.process.pid}/environ").read_bytes()
     assert b"redis-server" in shown, "the shell was replaced, so signals reach the server"
-    assert PASSWORD.encode() not in shown
-    assert (tmp_path / "run/redis/password.conf").stat().st_mode & 0o077 == 0
+    written = (tmp_path / "run/redis/users.conf").read_bytes()
+    assert (tmp_path / "run/redis/users.conf").stat().st_mode & 0o077 == 0
+    for password in server.passwords.values():
+        assert password.encode() not in shown + written
 
 
-def test_the_password_is_kept_in_memory_only(container: Doc) -> None:
+def test_without_its_password_a_user_is_off_and_the_rest_works(server: DeployedRedis) -> None:
+    server.passwords["metrics"] = ""
+    server.start()
+    with server.client("detector") as client:
+        assert client.ping()
+    for password in ("", "anything"):
+        client = redis.Redis(port=server.port, username="metrics", password=password)
+        with client, pytest.raises(redis.RedisError):
+            client.ping()
+
+
+def test_pods_of_before_go_on_until_their_one_password_is_taken_away(
+    server: DeployedRedis,
+) -> None:
+    server.passwords["default"] = OLD
+    server.start()
+    with redis.Redis(port=server.port, password=OLD) as old:
+        assert old.xadd("{faces}:images", {"m": "of an older ingest"})
+        assert old.info("memory")
+        for command in ("FLUSHALL", "KEYS *", "CONFIG GET dir", "GET of-others", "CLIENT LIST"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                old.execute_command(*command.split())
+    server.end()
+    del server.passwords["default"]
+    server.start()
+    with redis.Redis(port=server.port, password=OLD) as old, pytest.raises(redis.RedisError):
+        old.ping()
+    with server.client("admin") as admin:
+        assert admin.xlen("{faces}:images") == 1, "what they added is there"
+
+
+def test_the_container_starts_it_so_and_reads_the_passwords_as_files(container: Doc) -> None:
+    assert container["command"] == ["/bin/sh", "/etc/redis/start.sh"]
+    config = named(base(), "ConfigMap", "redis-config")["data"]
+    assert config == {
+        name: (FILES / name).read_text() for name in ("redis.conf", "start.sh", "users.acl")
+    }
     spec = named(base(), "StatefulSet", "redis")["spec"]["template"]["spec"]
     mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
-    written = re.findall(r"> (/\S+)/password\.conf", container["args"][0])
-    assert [volumes[mounts[folder]]["emptyDir"]["medium"] for folder in written] == ["Memory"]
+    assert volumes[mounts["/run/redis"]]["emptyDir"]["medium"] == "Memory"
+    needed, old = volumes[mounts["/etc/redis-passwords"]]["projected"]["sources"]
+    assert {item["path"]: item["key"] for item in needed["secret"]["items"]} == {
+        user: f"redis-password-{user}" for user in USERS
+    }
+    assert not needed["secret"].get("optional")
+    assert old["secret"]["optional"] is True
+    assert old["secret"]["items"] == [{"key": "redis-password", "path": "default"}]
 
 
 def test_probes_of_the_servers_need_no_password_as_argument(container: Doc) -> None:
     for probe in ("startupProbe", "readinessProbe"):
         command = container[probe]["exec"]["command"]
         assert not any("-a" in part.split() or "PASSWORD" in part for part in command)
-    names = [entry["name"] for entry in container["env"]]
-    assert names.index("REDIS_PASSWORD") < names.index("REDISCLI_AUTH")
+        assert any("redis-cli --user operator ping" in part for part in command)
+    assert [entry["name"] for entry in container["env"]] == ["REDISCLI_AUTH"]

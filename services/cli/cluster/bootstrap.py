@@ -2,6 +2,8 @@
 
 Run as `python -m services.cli.cluster.bootstrap` by the one pod that has a service-account token.
 What a Secret lacks is added, such as the keys of a newer version; what it has is never changed.
+The variables `*_KEYS` say what it should hold, in words: `KEY` is given a random value,
+`KEY=TEMPLATE` is made of other keys, and `KEY?` is for people to give and never made.
 """
 
 import base64
@@ -35,6 +37,9 @@ MERGE = "application/merge-patch+json"
 
 OTHER_KEY = re.compile(r"\$\(([a-z-]+)\)")
 """In the template of a value: stands for the value of another key."""
+
+RANDOM, GIVEN = "", "?"
+"""Templates of the values that are made of no other: by us, and by people."""
 
 
 class BootstrapError(FacesError):
@@ -101,7 +106,7 @@ class Cluster:
 
 
 def wanted_keys(environment: Mapping[str, str]) -> dict[str, str]:
-    """The keys that the variables `*_KEYS` name, with the template of each; "" is a random value.
+    """The keys that the variables `*_KEYS` name, with the template of each.
 
     Raises:
         SettingsError: there is no such variable, or a template names a key that is not there.
@@ -112,12 +117,12 @@ def wanted_keys(environment: Mapping[str, str]) -> dict[str, str]:
     wanted = {}
     for word in " ".join(lists).split():
         key, _, template = word.partition("=")
-        wanted[key] = template
+        wanted[key.removesuffix(GIVEN)] = GIVEN if key.endswith(GIVEN) else template
     for key, template in wanted.items():
         for other in OTHER_KEY.findall(template):
-            if wanted.get(other) != "":
+            if wanted.get(other) not in (RANDOM, GIVEN):
                 raise SettingsError(
-                    f"{key} is made of {other}, which is no key with a random value"
+                    f"{key} is made of {other}, which is no key with a random or a given value"
                 )
     return wanted
 
@@ -137,16 +142,22 @@ def ensure_secret(cluster: Cluster, name: str, wanted: Mapping[str, str]) -> lis
         The keys that were made; none where nothing was missing.
 
     Raises:
-        BootstrapError: not allowed.
+        BootstrapError: not allowed, or a key that people have to give is not there; the rest is.
         Unreachable: the API does not answer, or others change the Secret all the time; try again.
     """
     path = f"/api/v1/namespaces/{cluster.namespace}/secrets/{name}"
+    made: list[str] = []
     for _ in range(TRIES):
         there = _look(cluster, path, name)
         data = {} if there is None else there.get("data") or {}
-        added = _values(wanted, data)
+        added, awaited = _values(wanted, data)
         if not added:
-            return []
+            if awaited:
+                raise BootstrapError(
+                    f"Secret {name} lacks {', '.join(awaited)}, which is yours to give: "
+                    "see k8s/components/external-redis/kustomization.yaml"
+                )
+            return made
         if there is None:
             manager = f"bootstrap-{secrets.token_hex(8)}"
             target = f"{path}?fieldManager={manager}"
@@ -157,8 +168,8 @@ def ensure_secret(cluster: Cluster, name: str, wanted: Mapping[str, str]) -> lis
             change = {"metadata": version, "data": added}
             verb, answer = "patch", cluster.ask("PATCH", path, change, MERGE)
         if answer[0] in (http.client.OK, http.client.CREATED):
-            return list(added)
-        if answer[0] not in (http.client.CONFLICT, http.client.NOT_FOUND):
+            made += added
+        elif answer[0] not in (http.client.CONFLICT, http.client.NOT_FOUND):
             raise _refused(verb, name, *answer)
     raise Unreachable(f"Secret {name}: somebody else changes it all the time")
 
@@ -173,20 +184,30 @@ def _look(cluster: Cluster, path: str, name: str) -> dict[str, Any] | None:
     return answer
 
 
-def _values(wanted: Mapping[str, str], data: Mapping[str, str]) -> dict[str, str]:
-    """What is missing in a Secret's data, in base64 as there; random values first, URLs hold them.
+def _values(wanted: Mapping[str, str], data: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """What is missing in a Secret's data, in base64 as there, and what keeps the rest from being
+    made: keys that people have to give, and have not.
 
-    Hex, since a value becomes a line in redis.conf; what somebody else chose is escaped in URLs.
+    Random values come first, since URLs hold them. They are hex, so that they are words wherever
+    they are written; what somebody else chose is escaped in URLs. A whole value is copied as it is.
     """
     plain = {key: base64.b64decode(value).decode() for key, value in data.items() if key in wanted}
     missing = sorted(
-        (key for key in wanted if not plain.get(key)), key=lambda key: wanted[key] != ""
+        (key for key in wanted if not plain.get(key) and wanted[key] != GIVEN),
+        key=lambda key: wanted[key] != RANDOM,
     )
+    made, awaited = {}, []
     for key in missing:
-        random = secrets.token_hex(PASSWORD_BYTES)
-        made = OTHER_KEY.sub(lambda found: quote(plain[found[1]], safe=""), wanted[key])
-        plain[key] = made or random
-    return {key: base64.b64encode(plain[key].encode()).decode() for key in missing}
+        template = wanted[key]
+        others = OTHER_KEY.findall(template)
+        if absent := [other for other in others if not plain.get(other)]:
+            awaited += absent
+            continue
+        copied = plain[others[0]] if template == f"$({''.join(others)})" else None
+        filled = OTHER_KEY.sub(lambda found: quote(plain[found[1]], safe=""), template)
+        plain[key] = copied or filled or secrets.token_hex(PASSWORD_BYTES)
+        made[key] = base64.b64encode(plain[key].encode()).decode()
+    return made, sorted(set(awaited))
 
 
 def _secret(name: str, data: Mapping[str, str]) -> dict[str, object]:
