@@ -72,15 +72,27 @@ class Sender:
         return Exit.SOME_FAILED if self.refused else Exit.DONE
 
     async def _forget_lost(self, client: "Redis") -> None:
-        """What Redis has lost must not keep the same pictures, sent once more, from being done."""
+        """What Redis has lost must not keep the same pictures, sent once more, from being done.
+
+        A user who may only add sources cannot look; whoever may does, or `faces submit --missing`.
+        """
+        from redis.exceptions import NoPermissionError
+
         from shared.streams.carried import forget_lost_in_flight, more_in_flight_than_carried
         from shared.streams.keys import Keys
 
         keys = Keys(self._settings.prefix)
-        if await more_in_flight_than_carried(client, keys):
+        try:
+            if not await more_in_flight_than_carried(client, keys):
+                return
             lost = await forget_lost_in_flight(client, keys)
-            if lost and not self._quiet:
-                say(f"{count(lost, 'image')} that Redis had lost can be sent again")
+        except NoPermissionError:
+            told = "Redis may have lost images, and does not let this user look: `faces submit "
+            told += "--missing` of one who may sends them again"
+        else:
+            told = f"{count(lost, 'image')} that Redis had lost can be sent again" if lost else ""
+        if told and not self._quiet:
+            say(told)
 
     def _cut_off(self, error: Unreachable, submission: str) -> str:
         """What is said where sending ends before all was sent."""
