@@ -14,15 +14,20 @@ import trustme
 from shared.catalog import Catalog
 from shared.errors import LoginRefused, SettingsError, Unreachable
 from shared.settings import Settings
+from shared.streams.carried import more_in_flight_than_carried
 from shared.streams.client import check, connect
 from shared.streams.keys import IMAGES, RESULTS
 from tests.chaos.servers import Postgres
 from tests.support.catalogs import run_sql
+from tests.support.faces_command import PROJECT
 from tests.support.servers import absent, free_port, installed_redis
 from tests.support.stages import Suite, image, running, suite_on
 from tests.support.waiting import wait_until
 
-COMMANDS = "+@read +@write +@stream +@scripting +@connection +info +time"
+COMMANDS = (
+    "+@read +@write +@stream +@scripting +@transaction +@connection -@dangerous "
+    "+client|id +client|unblock +info +time"
+)
 """What a suite needs of Redis: nothing that configures, empties or stops the server."""
 
 
@@ -96,6 +101,19 @@ async def test_a_suite_works_through_tls_as_a_user_with_few_rights(
         assert message.payload is not None
         assert not await suite.client.exists(suite.keys.payload(message.payload.id))
         assert await suite.length(IMAGES) == 0
+
+
+async def test_one_user_for_all_can_neither_list_nor_empty_nor_stop_the_server(
+    tls_redis: int, certificates: Certificates
+) -> None:
+    assert COMMANDS in (PROJECT / "SECURITY.md").read_text()
+    async with suite_on(url_of(tls_redis, certificates.authority)) as suite:
+        for command in ("FLUSHALL", "FLUSHDB", "SWAPDB 0 1", "KEYS *", "CLIENT LIST", "SHUTDOWN"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                # redis-py gives it no types.
+                await suite.client.execute_command(*command.split())  # type: ignore[no-untyped-call]
+        # As `faces submit` looks for what was lost.
+        assert not await more_in_flight_than_carried(suite.client, suite.keys)
 
 
 async def has_results(suite: Suite, count: int) -> bool:
