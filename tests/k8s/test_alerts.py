@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.k8s.test_monitoring import ADDED_BY_PROMETHEUS, exported
-from tests.support.manifests import ROOT, Doc, label_of, named, of_kind, renderings
+from tests.support.manifests import ROOT, Doc, label_of, named, of_kind, with_components
 
 pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
 
@@ -15,7 +15,7 @@ FROM_ELSEWHERE = {"kube_cronjob_status_last_successful_time"}
 
 @pytest.fixture
 def alerts() -> dict[str, Doc]:
-    documents = renderings()[("monitoring",)]
+    documents = with_components("monitoring")
     [rules] = of_kind(documents, "PrometheusRule")
     return {rule["alert"]: rule for group in rules["spec"]["groups"] for rule in group["rules"]}
 
@@ -59,6 +59,6 @@ def test_what_is_put_off_is_told_also_where_it_comes_back_now_and_then(
 
 def test_the_backup_that_is_asked_for_is_the_one_there_is(alerts: dict[str, Doc]) -> None:
     [name] = re.findall(r'cronjob="([^"]+)"', alerts["FacesBackupOld"]["expr"])
-    backup = named(renderings()[("backup",)], "CronJob", name)
+    backup = named(with_components("backup"), "CronJob", name)
     minute, hour, *every_day = backup["spec"]["schedule"].split()
     assert minute.isdigit() and hour.isdigit() and every_day == ["*", "*", "*"], label_of(backup)

@@ -15,7 +15,7 @@ from tests.support.asking_postgres import asking
 from tests.support.backups import add_pictures, fill, mounted, pictures, rows, user
 from tests.support.catalogs import run_sql
 from tests.support.documented import block_with, run_documented
-from tests.support.manifests import K8S, environment, named, renderings
+from tests.support.manifests import K8S, environment, named, renderings, with_components
 
 pytestmark = [
     pytest.mark.xdist_group("kubernetes"),
@@ -60,7 +60,7 @@ def volume() -> Iterator[Path]:
 def run(script: str, url: str, volume: Path, **more: str) -> subprocess.CompletedProcess[str]:
     """A script of the component as its CronJob runs it, with folders below `volume`."""
     name = script.removesuffix(".sh")
-    cron = named(renderings()[("backup",)], "CronJob", name)
+    cron = named(with_components("backup"), "CronJob", name)
     pod = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     [container] = pod["containers"]
     assert container["command"] == ["bash", f"/scripts/{script}"]
@@ -227,7 +227,7 @@ async def test_the_backup_by_hand_comes_back_by_the_documented_commands(
 
 
 def test_backups_do_not_overlap_and_a_restore_never_starts_by_itself() -> None:
-    documents = renderings()[("backup",)]
+    documents = with_components("backup")
     backup, restore = (named(documents, "CronJob", name)["spec"] for name in ("backup", "restore"))
     assert backup["concurrencyPolicy"] == restore["concurrencyPolicy"] == "Forbid"
     assert not backup.get("suspend") and restore["suspend"] is True

@@ -9,6 +9,7 @@ import pytest
 from tests.support.documented import KINDS, TEXT
 from tests.support.manifests import (
     COMPONENTS,
+    DEFAULT,
     Doc,
     base,
     containers,
@@ -17,6 +18,7 @@ from tests.support.manifests import (
     kustomize,
     pods,
     renderings,
+    with_components,
 )
 from tests.support.project import VERSION
 
@@ -47,7 +49,9 @@ GENERATED = {("ConfigMap", "backup"), ("ConfigMap", "redis-config")}
 
 @pytest.mark.parametrize("component", sorted(set(COMPONENTS) - CHANGES_ONLY))
 def test_what_a_component_leaves_behind_is_deleted_by_name(component: str) -> None:
-    with_it, without = _objects(renderings()[(component,)]), _objects(base())
+    with_it, without = _objects(with_components(component)), _objects(base())
+    if component in DEFAULT:
+        without = _objects(renderings()[()])
     kept = {(kind, name) for kind, name in with_it ^ without if kind == "PersistentVolumeClaim"}
     left = (with_it ^ without) - kept - GENERATED
     kinds = {"networkpolicy": "NetworkPolicy", **KINDS}
@@ -58,7 +62,7 @@ def test_what_a_component_leaves_behind_is_deleted_by_name(component: str) -> No
 
 def test_components_that_only_change_objects_leave_none_behind() -> None:
     for component in CHANGES_ONLY - {"bucket"}:
-        assert _objects(renderings()[(component,)]) == _objects(base()), component
+        assert _objects(with_components(component)) == _objects(base()), component
 
 
 def test_every_component_is_told() -> None:

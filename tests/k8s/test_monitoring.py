@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from tests.support.manifests import ROOT, Doc, named, of_kind, pods, renderings
+from tests.support.manifests import ROOT, Doc, named, of_kind, pods, with_components
 
 pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
 
@@ -48,7 +48,7 @@ def exported() -> dict[str, tuple[str, set[str]]]:
 
 @pytest.fixture
 def documents() -> list[Doc]:
-    return renderings()[("monitoring",)]
+    return with_components("monitoring")
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_prometheus_scrapes_every_service_where_it_serves(documents: list[Doc]) 
     for service in services:
         assert service["spec"]["clusterIP"] == "None"
         [port] = [p for p in service["spec"]["ports"] if p["name"] == endpoint["port"]]
-        [container] = templates[service["metadata"]["name"]]["spec"]["containers"]
+        container = templates[service["metadata"]["name"]]["spec"]["containers"][0]
         ports = {p["name"]: p["containerPort"] for p in container["ports"]}
         assert ports[port["targetPort"]] == port["port"]
     assert endpoint["path"] == "/metrics"

@@ -16,6 +16,7 @@ from tests.support.documented import KINDS, TEXT
 from tests.support.manifests import (
     ROOT,
     base,
+    containers,
     environment,
     every_object,
     named,
@@ -42,7 +43,7 @@ HOMES = {
     "dropdb": ("statefulset/postgres",),
     "createdb": ("statefulset/postgres",),
     "tar": ("deployment/writer",),
-    "faces": ("deployment/writer", "deployment/ingest"),
+    "faces": ("deployment/writer",),
 }
 """Where each program is run by `kubectl exec`."""
 
@@ -236,9 +237,12 @@ def test_commands_that_change_things_run_where_volume_and_urls_are() -> None:
         if "--" in words and words[words.index("--") + 1] == "faces":
             used.setdefault(words[words.index("--") + 2], set()).add(words[words.index("--") - 1])
     assert set(used) >= NEEDS_ALL
-    for command in NEEDS_ALL:
-        assert used[command] == {"deployment/writer"}, command
-    writer = named(base(), "Deployment", "writer")["spec"]["template"]["spec"]["containers"][0]
+    assert set().union(*used.values()) == {"deployment/writer"}
+    template = named(base(), "Deployment", "writer")["spec"]["template"]
+    wanted = template["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"]
+    [writer] = [one for one in containers(template) if one["name"] == wanted]
+    url = environment(writer)["FACES_REDIS_URL"]["valueFrom"]["secretKeyRef"]
+    assert url["key"] == "redis-url-admin"
     assert {"FACES_REDIS_URL", "FACES_DATABASE_URL"} <= set(environment(writer))
     [mount] = [one for one in writer["volumeMounts"] if one["mountPath"] == "/objects"]
     assert not mount.get("readOnly")
@@ -255,3 +259,23 @@ def test_figures_of_settings_are_those_in_force() -> None:
     assert "terminationGracePeriodSeconds: 90" in detector
     assert "`terminationGracePeriodSeconds`: 90 s" in TEXT
     assert "maxmemory 614mb" in (ROOT / "k8s" / "redis" / "redis.conf").read_text()
+
+
+def test_where_commands_run_no_log_is_looked_for_in_vain() -> None:
+    """The pod's default container is the one for commands, which has no log to speak of."""
+    logs = [words for words in KUBECTL if words[1] == "logs" and "deployment/writer" in words]
+    assert logs
+    for words in logs:
+        assert words[words.index("-c") + 1] == "faces", " ".join(words)
+    template = named(base(), "Deployment", "writer")["spec"]["template"]
+    [said] = [one["args"][0] for one in containers(template) if one["name"] == "commands"]
+    assert "kubectl logs -n faces deployment/writer -c faces" in said
+
+
+def test_the_container_for_commands_ends_when_it_is_told_to() -> None:
+    template = named(base(), "Deployment", "writer")["spec"]["template"]
+    [one] = [one for one in containers(template) if one["name"] == "commands"]
+    with subprocess.Popen([*one["command"], *one["args"]], stdout=subprocess.PIPE) as process:
+        assert process.stdout and b"waits for commands" in process.stdout.readline()
+        process.terminate()
+        assert process.wait(30) == 0

@@ -18,9 +18,9 @@ from tests.support.manifests import (
     of_kind,
     pods,
     quantity,
-    renderings,
     settings_of,
     small,
+    with_components,
 )
 
 pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
@@ -67,14 +67,16 @@ LOG_BYTES = 50 * 2**20
 
 def test_the_storage_limit_leaves_room_for_every_emptydir_and_the_logs() -> None:
     for workload, template in pods(every_object()):
-        [container] = containers(template)
-        on_disk = sum(
-            quantity(volume["emptyDir"]["sizeLimit"])
-            for volume in template["spec"]["volumes"]
-            if volume.get("emptyDir", {"medium": "Memory"}).get("medium") != "Memory"
-        )
-        limit = quantity(container["resources"]["limits"]["ephemeral-storage"])
-        assert limit >= on_disk + LOG_BYTES, label_of(workload)
+        for container in containers(template):
+            own = {mount["name"] for mount in container["volumeMounts"]}
+            on_disk = sum(
+                quantity(volume["emptyDir"]["sizeLimit"])
+                for volume in template["spec"]["volumes"]
+                if volume["name"] in own
+                if volume.get("emptyDir", {"medium": "Memory"}).get("medium") != "Memory"
+            )
+            limit = quantity(container["resources"]["limits"]["ephemeral-storage"])
+            assert limit >= on_disk + LOG_BYTES, label_of(workload)
 
 
 def test_what_nothing_else_replaces_comes_before_detectors_and_jobs() -> None:
@@ -119,7 +121,7 @@ def cpu_of(template: Doc) -> float:
 
 def cpu_of_jobs() -> float:
     """CPUs of all Jobs at once: bootstrap, one submission, and a backup."""
-    backup = named(renderings()[("backup",)], "CronJob", "backup")
+    backup = named(with_components("backup"), "CronJob", "backup")
     submit = named(jobs()["submit-folder"], "Job", "submit-folder")
     return sum(cpu_of(t) for _, t in pods([named(base(), "Job", "bootstrap"), submit, backup]))
 

@@ -82,7 +82,7 @@ def test_services_lead_to_ports_that_their_pods_name() -> None:
     for documents in renderings().values():
         templates = {w["metadata"]["name"]: template for w, template in pods(documents)}
         for service in of_kind(documents, "Service"):
-            [container] = templates[service["metadata"]["name"]]["spec"]["containers"]
+            container = templates[service["metadata"]["name"]]["spec"]["containers"][0]
             named_ports = {port["name"] for port in container["ports"]}
             assert {port["targetPort"] for port in service["spec"]["ports"]} <= named_ports
 
@@ -119,11 +119,18 @@ def test_keda_scales_on_the_length_of_the_image_stream(scaled_object: Doc) -> No
     assert trigger["metadata"]["address"] == "redis.faces.svc.cluster.local:6379"
 
 
-def test_keda_logs_in_with_the_password_of_the_secret(scaled_object: Doc) -> None:
+def test_keda_logs_in_as_the_user_that_sees_lengths_alone(scaled_object: Doc) -> None:
     documents = renderings()[("autoscale-keda",)]
     name = scaled_object["spec"]["triggers"][0]["authenticationRef"]["name"]
-    [reference] = named(documents, "TriggerAuthentication", name)["spec"]["secretTargetRef"]
-    assert reference == {"parameter": "password", "name": "faces-secrets", "key": "redis-password"}
+    references = named(documents, "TriggerAuthentication", name)["spec"]["secretTargetRef"]
+    assert references == [
+        {
+            "parameter": parameter,
+            "name": "faces-secrets",
+            "key": f"redis-{parameter}-metrics",
+        }
+        for parameter in ("username", "password")
+    ]
 
 
 def test_keda_with_a_redis_of_ones_own_takes_address_and_password_from_the_secret() -> None:
@@ -133,6 +140,7 @@ def test_keda_with_a_redis_of_ones_own_takes_address_and_password_from_the_secre
     references = named(documents, "TriggerAuthentication", "detector")["spec"]["secretTargetRef"]
     assert {r["parameter"]: (r["name"], r["key"]) for r in references} == {
         "address": ("faces-secrets", "redis-address"),
+        "username": ("faces-secrets", "redis-username"),
         "password": ("faces-secrets", "redis-password"),
     }
 

@@ -1,17 +1,21 @@
 """The restricted profile and the habits around it hold for every pod of every combination."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.support.manifests import (
+    DEFAULT,
     ROOT,
     Doc,
     base,
     containers,
     copy_of_k8s,
+    edit,
     environment,
     every_object,
+    jobs,
     kustomize,
     label_of,
     named,
@@ -19,6 +23,8 @@ from tests.support.manifests import (
     pods,
     quantity,
     renderings,
+    small,
+    with_components,
 )
 
 pytestmark = [pytest.mark.xdist_group("kubernetes"), pytest.mark.timeout(400)]
@@ -137,19 +143,70 @@ def test_passwords_come_from_secrets_and_are_no_arguments() -> None:
         for container in containers(template):
             where = f"{label_of(workload)} {container['name']}"
             for argument in (*container.get("command", ()), *container.get("args", ())):
-                assert "$(REDIS_PASSWORD)" not in argument, where
+                assert "$(REDISCLI_AUTH)" not in argument, where
                 assert "$(POSTGRES_PASSWORD)" not in argument, where
             for name, entry in environment(container).items():
-                if name.endswith("_PASSWORD"):
+                if name.endswith(("_PASSWORD", "_AUTH", "_URL")):
                     assert "secretKeyRef" in entry["valueFrom"], where
 
 
-def test_the_detector_is_not_given_the_database_it_does_not_need() -> None:
-    for documents in renderings().values():
-        detector = named(documents, "Deployment", "detector")["spec"]["template"]
-        given = environment(detector["spec"]["containers"][0])
-        assert "FACES_REDIS_URL" in given
-        assert not {"FACES_DATABASE_URL", "POSTGRES_PASSWORD"} & set(given)
+SECRETS_OF = {
+    ("ingest", "faces"): {"redis-url-ingest", "database-url"},
+    ("detector", "faces"): {"redis-url-detector"},
+    ("writer", "faces"): {"redis-url-writer", "database-url"},
+    ("writer", "commands"): {"redis-url-admin", "database-url"},
+    ("redis", "redis"): {"redis-password-operator"},
+    ("postgres", "postgres"): set(),
+    ("backup", "postgres"): {"database-url", "direct-database-url"},
+    ("restore", "postgres"): {"database-url", "direct-database-url"},
+    ("submit-folder", "faces"): {"redis-url-submit"},
+    ("submit-bucket", "faces"): {"redis-url-submit"},
+    ("bootstrap", "faces"): set(),
+}
+"""The keys of the Secret that each container is given; detectors and submissions no database's."""
+
+WITH_BUCKETS = {("detector", "faces"), ("ingest", "faces"), ("submit-bucket", "faces")}
+WITH_BUCKETS |= {("writer", "faces"), ("writer", "commands")}
+"""Containers that may be given a bucket's credentials, by the components that need them."""
+
+
+def test_each_container_is_given_the_secrets_that_it_needs_and_no_others() -> None:
+    seen = set()
+    for documents in (*renderings().values(), *jobs().values()):
+        for workload, template in pods(documents):
+            for container in containers(template):
+                name = re.sub(r"-[a-z0-9]{10}$", "", workload["metadata"]["name"])
+                given = {
+                    entry["valueFrom"]["secretKeyRef"]["key"]
+                    for entry in environment(container).values()
+                    if "valueFrom" in entry
+                }
+                assert given == SECRETS_OF[name, container["name"]], label_of(workload)
+                whole = [
+                    one["secretRef"]["name"]
+                    for one in container.get("envFrom", [])
+                    if "secretRef" in one
+                ]
+                assert set(whole) <= {"bucket"}, label_of(workload)
+                assert not whole or (name, container["name"]) in WITH_BUCKETS, label_of(workload)
+                seen.add((name, container["name"]))
+    assert seen == set(SECRETS_OF)
+
+
+def test_passwords_of_redis_users_are_mounted_in_its_own_pod_alone() -> None:
+    """What a pod mounts of a Secret, it names key by key: those of its own server."""
+    own = {"redis": "redis-password", "postgres": "postgres-password"}
+    for workload, template in pods(every_object()):
+        sources = [
+            source["secret"]
+            for volume in template["spec"]["volumes"]
+            for source in (volume, *volume.get("projected", {}).get("sources", []))
+            if "secret" in source
+        ]
+        keys = [item["key"] for source in sources for item in source["items"]]
+        name = workload["metadata"]["name"]
+        assert bool(keys) == (name in own), label_of(workload)
+        assert all(key.startswith(own[name]) for key in keys), label_of(workload)
 
 
 def _allowed(policy: Doc) -> set[str]:
@@ -164,15 +221,16 @@ def _allowed(policy: Doc) -> set[str]:
 
 
 def test_network_policies_deny_both_ways_and_then_allow_named_edges() -> None:
-    documents = renderings()[("network-policies",)]
+    documents = base()
     deny = named(documents, "NetworkPolicy", "default-deny")["spec"]
     assert deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     dns = named(documents, "NetworkPolicy", "dns")["spec"]
     assert dns["podSelector"] == {}
     assert {(port["port"], port["protocol"]) for port in dns["egress"][0]["ports"]} == {
-        (53, "UDP"),
-        (53, "TCP"),
+        (port, protocol) for port in (53, 5353) for protocol in ("UDP", "TCP")
     }
+    for peer in dns["egress"][0]["to"]:
+        assert peer.get("namespaceSelector") or peer["ipBlock"]["cidr"].endswith("/32")
     clients = {
         "redis": {"ingest", "detector", "writer", "submit"},
         "postgres": {"ingest", "writer", "backup", "restore"},
@@ -185,12 +243,12 @@ def test_network_policies_deny_both_ways_and_then_allow_named_edges() -> None:
 
 
 def test_each_client_of_a_server_may_reach_it() -> None:
-    documents = renderings()[("network-policies",)]
+    documents = base()
     for workload, template in pods(documents):
         name = workload["metadata"]["name"]
         if name not in {"ingest", "detector", "writer"}:
             continue
-        given = environment(template["spec"]["containers"][0])
+        given = [name for one in containers(template) for name in environment(one)]
         wanted = {"redis"} | ({"postgres"} if "FACES_DATABASE_URL" in given else set())
         egress = named(documents, "NetworkPolicy", name)["spec"]["egress"]
         reached = {
@@ -233,8 +291,8 @@ def _of(policy: Doc) -> set[str]:
 def test_what_is_outside_the_cluster_has_an_edge_of_its_own(
     component: str, pods_of_it: tuple[str, ...], ports: set[int]
 ) -> None:
-    with_it = renderings()[("network-policies", component)]
-    without = renderings()[("network-policies",)]
+    with_it = with_components(component)
+    without = base()
     for pod in pods_of_it:
         assert _open_ports(with_it, pod) == ports, pod
         assert _open_ports(without, pod) == ({443} if pod == "submit" else set()), pod
@@ -250,14 +308,65 @@ def test_backups_reach_a_postgresql_of_ones_own() -> None:
 
 def test_one_changed_line_lets_all_that_use_buckets_reach_another_port(tmp_path: Path) -> None:
     folder = copy_of_k8s(tmp_path, ("network-policies", "bucket", "source-bucket"))
-    outside = folder / "components" / "network-policies" / "outside.yaml"
-    text = outside.read_text()
-    assert text.count("port: 443\n") == 2, "of buckets, then of the Kubernetes API"
-    outside.write_text(text.replace("port: 443\n", "port: 9000\n", 1))
+    ports = folder / "components" / "network-policies" / "ports.env"
+    edit(ports, "\nBUCKETS=443\n", "\nBUCKETS=9000\n")
+    edit(ports, "\nKUBERNETES_API=6443\n", "\nKUBERNETES_API=7443\n")
     documents = kustomize(folder)
     for pod in ("ingest", "detector", "writer", "submit"):
         assert _open_ports(documents, pod) == {9000}, pod
-    assert _open_ports(documents, "bootstrap") == {443, 6443}
+    assert _open_ports(documents, "bootstrap") == {443, 7443, 8443, 16443}
+    assert not [d for d in of_kind(documents, "ConfigMap") if "BUCKETS" in d["data"]]
+
+
+def test_policies_are_on_unless_they_are_switched_off(tmp_path: Path) -> None:
+    assert DEFAULT == ("network-policies",)
+    for documents in (base(), small()):
+        assert {d["metadata"]["name"] for d in of_kind(documents, "NetworkPolicy")} >= {
+            *("default-deny", "dns", "redis", "postgres", "ingest", "detector", "writer"),
+            *("submit", "backup", "buckets", "bootstrap", "metrics"),
+        }
+    without = kustomize(copy_of_k8s(tmp_path, ()))
+    assert of_kind(without, "NetworkPolicy") == []
+    assert _without_policies(without) == _without_policies(base()), "they change nothing else"
+
+
+def _without_policies(documents: list[Doc]) -> list[Doc]:
+    return [one for one in documents if one["kind"] != "NetworkPolicy"]
+
+
+def test_every_pod_has_the_edges_that_its_secrets_are_for() -> None:
+    """Whoever has a URL reaches its server, in every combination with policies."""
+    servers = {"redis-url": "redis", "database-url": "postgres", "direct-database-url": "postgres"}
+    for chosen, documents in renderings().items():
+        if "network-policies" not in chosen:
+            continue
+        for workload, template in pods(documents):
+            pod = template["metadata"]["labels"]["app.kubernetes.io/name"]
+            if pod in servers.values():
+                continue
+            for one in containers(template):
+                for entry in environment(one).values():
+                    key = entry.get("valueFrom", {}).get("secretKeyRef", {}).get("key", "")
+                    server = servers.get(re.sub(r"^(redis-url)-.*", r"\1", key))
+                    if server is None:
+                        continue
+                    if f"external-{server}" in chosen:
+                        assert {6379, 5432} & _open_ports(documents, pod), label_of(workload)
+                    else:
+                        assert pod in _allowed(named(documents, "NetworkPolicy", server)), pod
+                        assert server in _reached(documents, pod), (chosen, pod)
+
+
+def _reached(documents: list[Doc], pod: str) -> set[str]:
+    """Pods that the policies of a pod let it reach."""
+    return {
+        peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"]
+        for policy in of_kind(documents, "NetworkPolicy")
+        if pod in _of(policy)
+        for rule in policy["spec"].get("egress", [])
+        for peer in rule.get("to", [])
+        if "podSelector" in peer
+    }
 
 
 @pytest.mark.parametrize(
@@ -271,7 +380,8 @@ def test_keda_and_prometheus_may_ask_from_their_namespaces_and_from_labelled_one
     components: tuple[str, ...], policy: str, namespace: str, label: str
 ) -> None:
     rule = named(renderings()[components], "NetworkPolicy", policy)["spec"]["ingress"][-1]
-    assert [peer["namespaceSelector"]["matchLabels"] for peer in rule["from"]] == [
+    namespaces = [peer["namespaceSelector"] for peer in rule["from"] if "namespaceSelector" in peer]
+    assert [one["matchLabels"] for one in namespaces] == [
         {"kubernetes.io/metadata.name": namespace},
         {label: "allowed"},
     ]

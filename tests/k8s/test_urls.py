@@ -48,18 +48,23 @@ def keys_read(documents: list[Doc]) -> set[tuple[str, str]]:
                 if not reference.get("optional"):
                     found.add((reference["name"], reference["key"]))
         for volume in template["spec"]["volumes"]:
-            for item in volume.get("secret", {}).get("items", []):
-                found.add((volume["secret"]["secretName"], item["key"]))
+            for source in volume.get("projected", {}).get("sources", []):
+                if not source["secret"].get("optional"):
+                    found |= {
+                        (source["secret"]["name"], item["key"])
+                        for item in source["secret"]["items"]
+                    }
     return found
 
 
 def test_keys_that_pods_wait_for_are_made_by_the_job_but_for_servers_of_ones_own() -> None:
-    by_hand = {"external-redis": "redis-url", "external-postgres": "database-url"}
+    by_hand = {"external-postgres": "database-url"}
     for chosen, documents in renderings().items():
         read, made = keys_read(documents), set(keys_made(documents))
         assert {name for name, _ in read} == {"faces-secrets"}, chosen
         own = {by_hand[component] for component in chosen if component in by_hand}
         assert {key for _, key in read} - made == own, chosen
+        assert ("redis-url" in made) == ("external-redis" in chosen), "given, and copied"
         assert not made & own, f"{chosen}: a wrong URL would be made"
         for component in own:
             told = (K8S / "components").glob("external-*/kustomization.yaml")
@@ -68,17 +73,22 @@ def test_keys_that_pods_wait_for_are_made_by_the_job_but_for_servers_of_ones_own
 
 def test_services_jobs_and_backups_read_each_url_from_one_place() -> None:
     """With a server of one's own none of them can go on talking to the bundled one."""
-    wanted = {"FACES_REDIS_URL": "redis-url", "FACES_DATABASE_URL": "database-url"}
     seen = set()
     for documents in (*renderings().values(), *jobs().values()):
         for workload, template in pods(documents):
             for container in containers(template):
                 for name, entry in environment(container).items():
+                    pod = workload["metadata"]["name"].partition("-")[0]
+                    user = "admin" if container["name"] == "commands" else pod
+                    wanted = {
+                        "FACES_REDIS_URL": f"redis-url-{user}",
+                        "FACES_DATABASE_URL": "database-url",
+                    }
                     if name in wanted:
                         assert entry["valueFrom"] == {
                             "secretKeyRef": {"name": "faces-secrets", "key": wanted[name]}
                         }, label_of(workload)
-                        seen.add((workload["metadata"]["name"].partition("-")[0], name))
+                        seen.add((pod, name))
                     else:
                         assert "://" not in str(entry.get("value")), label_of(workload)
     assert seen == {
@@ -89,7 +99,9 @@ def test_services_jobs_and_backups_read_each_url_from_one_place() -> None:
 
 def test_the_bundled_servers_are_where_the_urls_say() -> None:
     templates = keys_made(base())
-    for key, service in (("redis-url", "redis"), ("database-url", "postgres")):
+    urls = [key for key in templates if key.startswith("redis-url-")]
+    assert len(urls) == 5
+    for key, service in (*((key, "redis") for key in urls), ("database-url", "postgres")):
         host, port = re.findall(r"@([^:/]+):(\d+)/", templates[key])[0]
         ports = named(base(), "Service", host)["spec"]["ports"]
         assert host == service

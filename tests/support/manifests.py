@@ -23,9 +23,13 @@ from tests.support.servers import absent
 
 ROOT = Path(__file__).resolve().parents[2]
 K8S = ROOT / "k8s"
-COMPONENTS = tuple(
-    re.findall(r"^  # - components/(\S+)$", (K8S / "kustomization.yaml").read_text(), re.MULTILINE)
+_CHOICES = re.findall(
+    r"^  (# )?- components/(\S+)$", (K8S / "kustomization.yaml").read_text(), re.MULTILINE
 )
+COMPONENTS = tuple(name for _, name in _CHOICES)
+DEFAULT = tuple(name for off, name in _CHOICES if not off)
+"""Those that are on unless they are switched off."""
+
 EXCLUSIVE = {"autoscale-keda", "autoscale-hpa"}
 """Two autoscalers on one Deployment fight, and KEDA refuses it; the files say to take one."""
 
@@ -56,14 +60,14 @@ def kustomize(folder: Path) -> list[Doc]:
     return [document for document in yaml.load_all(answer.stdout, yaml.CSafeLoader) if document]
 
 
-def copy_of_k8s(into: Path, components: Sequence[str] = ()) -> Path:
-    """A copy of k8s/ with these components' lines uncommented, as an operator would."""
+def copy_of_k8s(into: Path, components: Sequence[str] = DEFAULT) -> Path:
+    """A copy of k8s/ with these components on and no others, as an operator would choose them."""
     folder = into / "k8s"
     shutil.copytree(K8S, folder)
-    for name in components:
-        edit(
-            folder / "kustomization.yaml", f"  # - components/{name}\n", f"  - components/{name}\n"
-        )
+    for name in COMPONENTS:
+        on, off = f"  - components/{name}\n", f"  # - components/{name}\n"
+        if (name in DEFAULT) != (name in components):
+            edit(folder / "kustomization.yaml", *((off, on) if name in components else (on, off)))
     return folder
 
 
@@ -138,7 +142,12 @@ def jobs() -> dict[str, list[Doc]]:
 @cache
 def base() -> list[Doc]:
     """k8s/ as it is."""
-    return renderings()[()]
+    return renderings()[DEFAULT]
+
+
+def with_components(*names: str) -> list[Doc]:
+    """k8s/ with these components beside those that are on anyway."""
+    return renderings()[tuple(name for name in COMPONENTS if name in {*DEFAULT, *names})]
 
 
 @cache
