@@ -224,7 +224,7 @@ def test_what_a_link_in_a_folder_leads_to_is_not_sent(tmp_path: Path) -> None:
     put(tmp_path, "private.jpg")
     (tmp_path / "in" / "b.jpg").symlink_to(tmp_path / "private.jpg")
     refused: list[str] = []
-    found = pictures([bytes(tmp_path / "in")], 1000, refused.append)
+    found = pictures([bytes(tmp_path / "in")], Largest(1000), refused.append)
     assert next(found)[0] == "a.jpg"
     (tmp_path / "in" / "c.jpg").unlink()  # it was walked already
     (tmp_path / "in" / "c.jpg").symlink_to(tmp_path / "private.jpg")
@@ -232,7 +232,7 @@ def test_what_a_link_in_a_folder_leads_to_is_not_sent(tmp_path: Path) -> None:
     assert [line.partition(": a link that leads outside")[0] for line in refused] == [
         "b.jpg", "c.jpg",
     ]  # fmt: skip
-    given = pictures([bytes(tmp_path / "in" / "b.jpg")], 1000, refused.append)
+    given = pictures([bytes(tmp_path / "in" / "b.jpg")], Largest(1000), refused.append)
     assert [name for name, _ in given] == ["b.jpg"], "what was named itself is sent"
 
 
