@@ -18,11 +18,17 @@ NAME_LIMIT = 4096
 SHORT_TEXT_LIMIT = 1000
 """Longest sentence: a reason, a submission's name, a consumer's."""
 
+URI_LIMIT = 12_500
+"""Longest URI, in characters: a path of 4096 bytes, each of them written out as %XX."""
+
+BYTES_LIMIT = 1 << 53
+"""No size reaches this: Lua and JSON count so far exactly."""
+
 Token = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 ShortText = Annotated[str, StringConstraints(max_length=SHORT_TEXT_LIMIT)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME_LIMIT)]
-Uri = Annotated[str, StringConstraints(min_length=1, max_length=12_500)]
-Position = Annotated[str, StringConstraints(max_length=12_500)]
+Uri = Annotated[str, StringConstraints(min_length=1, max_length=URI_LIMIT)]
+Position = Annotated[str, StringConstraints(max_length=URI_LIMIT)]
 SourceVersion = Annotated[str, StringConstraints(max_length=200)]
 RecipeId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}-[0-9a-f]{10}$")]
 ReasonCode = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
@@ -40,7 +46,7 @@ Count = Annotated[int, Field(ge=0, lt=1 << 31)]
 PageNumber = Annotated[int, Field(ge=1, lt=1 << 31)]
 Generation = Annotated[int, Field(ge=1, lt=1 << 31)]
 Pixels = Annotated[int, Field(ge=1, lt=1 << 31)]
-Bytes = Annotated[int, Field(ge=0, lt=1 << 53)]
+Bytes = Annotated[int, Field(ge=0, lt=BYTES_LIMIT)]
 PayloadBytes = Annotated[int, Field(ge=0, le=PAYLOAD_LIMIT_BYTES)]
 Coordinate = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 Milliseconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]

@@ -7,7 +7,7 @@ this object.
 import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -35,6 +35,28 @@ T = TypeVar("T")
 class _Missing(ObjectRefused):
     """A 404 without the words in which a store says that an object is not there: whoever answers at
     the address may have said it."""
+
+
+class _GoingOn:
+    """Whether a listing goes on: a server that begins again would be listened to for ever.
+
+    One key is remembered, and another after twice as many: so any circle is found (R. P. Brent,
+    1980), and nothing is asked of the order of keys.
+    """
+
+    def __init__(self, offset: str) -> None:
+        self._offset = self._kept = offset
+        self._seen = 0
+        self._next = 1
+
+    def with_key(self, key: str) -> bool:
+        """False if it comes again."""
+        if key in (self._offset, self._kept):
+            return False
+        self._seen += 1
+        if self._seen == self._next:
+            self._kept, self._next = key, 2 * self._next
+        return True
 
 
 class Bucket:
@@ -76,6 +98,18 @@ class Bucket:
 
         A key that cannot be named here is one of them, and some close to it may be missing.
         """
+        going_on = _GoingOn(offset)
+        async with aclosing(self._list_in_turns(prefix, offset)) as listing:
+            async for found in listing:
+                key = found.key if isinstance(found, BadKey) else found["path"]
+                if not going_on.with_key(key):
+                    raise ObjectRefused(f"{self.url} lists {key[:200]!r} again and again")
+                yield found
+
+    async def _list_in_turns(
+        self, prefix: str, offset: str
+    ) -> AsyncGenerator["ObjectMeta | BadKey", None]:
+        """As `list`; what is refused on the way is tried once more."""
         after, refused_after = offset, None
         while True:
             try:

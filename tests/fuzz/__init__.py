@@ -1,1 +1,1 @@
-"""Damaged pictures by the thousand; run it as `python -m tests.fuzz`."""
+"""Hostile inputs by the thousand, for as long as you like; run it as `python -m tests.fuzz`."""

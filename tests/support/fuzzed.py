@@ -1,11 +1,14 @@
 """Damaged picture files: seeded, so that any of them can be made again."""
 
+import io
 import random
 import zlib
 from collections.abc import Callable
 from functools import cache
 
+import numpy as np
 from PIL import Image
+from tifffile import imwrite  # of scikit-image
 
 from services.detector.models import Detections, Pixels
 from tests.support.pictures import animated, astronaut, encoded
@@ -30,6 +33,14 @@ def _pages() -> list[Image.Image]:
     return pages
 
 
+def _tiled() -> bytes:
+    """By tifffile: Pillow writes no tiles."""
+    file = io.BytesIO()
+    pixels = np.asarray(_small())
+    imwrite(file, pixels, tile=(16, 16), compression="zlib", photometric="rgb")
+    return file.getvalue()
+
+
 _MAKE: dict[str, Callable[[], bytes]] = {
     "jpeg": _with_exif,
     "progressive": lambda: encoded(_small(), "JPEG", progressive=True),
@@ -42,6 +53,10 @@ _MAKE: dict[str, Callable[[], bytes]] = {
     "avif": lambda: encoded(_small(), "AVIF"),
     "jp2": lambda: encoded(_small(), "JPEG2000"),
     "bmp": lambda: encoded(_small(), "BMP"),
+    "ppm": lambda: encoded(_small(), "PPM"),
+    "cmyk": lambda: encoded(_small().convert("CMYK"), "JPEG"),
+    "bigtiff": lambda: encoded(_small(), "TIFF", big_tiff=True),
+    "tiff-tiles": _tiled,
     "tiff-pages": lambda: animated("TIFF", _pages(), compression="tiff_lzw"),
     "gif-frames": lambda: animated("GIF", _pages()),
     "webp-frames": lambda: animated("WEBP", _pages()),

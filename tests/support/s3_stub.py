@@ -27,6 +27,8 @@ Rule = Callable[[str, str, str], Refusal | None]
 """`(method, bucket, key)` to the refusal of a request; None: it is answered. The key of a listing
 is ''."""
 
+Listing = Callable[[dict[str, bytes], dict[str, str]], bytes]
+
 
 class S3Stub:
     """Buckets in memory. Their keys may be anything, also what obstore refuses to name.
@@ -36,6 +38,7 @@ class S3Stub:
         silent: buckets whose requests are taken and not answered.
         refuse: the rule by which requests are refused.
         cut: whether the body of this object (`bucket`, `key`) breaks off.
+        listing: what is answered to who lists a bucket, from its objects and the query.
         requests: `METHOD bucket/key` of all that came.
     """
 
@@ -44,6 +47,7 @@ class S3Stub:
         self.silent: set[str] = set()
         self.refuse: Rule = lambda *_: None
         self.cut: Callable[[str, str], bool] = lambda *_: False
+        self.listing: Listing = _listing
         self.requests: list[str] = []
         self._mended = threading.Condition()
         self._ending = False
@@ -128,7 +132,7 @@ def _handler(stub: S3Stub) -> type[BaseHTTPRequestHandler]:
                 self._say(200, f"<DeleteResult>{gone}</DeleteResult>".encode(), {})
             elif not key:
                 query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-                self._say(200, _listing(stub.buckets[bucket], query), {})
+                self._say(200, stub.listing(stub.buckets[bucket], query), {})
             elif key in stub.buckets[bucket]:
                 content = stub.buckets[bucket][key]
                 self._say(200, content, {"ETag": _etag(content)}, cut=stub.cut(bucket, key))

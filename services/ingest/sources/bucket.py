@@ -14,6 +14,7 @@ from services.ingest.sources.source import (
     SourceRefused,
 )
 from services.ingest.sources.walk import is_picture
+from shared import fields
 from shared.errors import SettingsError, Unreachable
 from shared.identity import display_name, object_version, reference_id
 from shared.messages import SourceMessage
@@ -92,18 +93,21 @@ async def _list(bucket: Bucket, folder: str, after: str) -> Listing:
                 if not is_picture(_last(position).encode()):
                     continue
                 images.append(_found(bucket.url, found, position.removeprefix(root)))
-            if len(images) == STEP:
+            if len(images) >= STEP and len(position) <= fields.URI_LIMIT:
                 return Listing(images, position)
     return Listing(images, None)
 
 
 def _misnamed(bucket: str, found: BadKey, name: str) -> FoundImage:
-    uri = object_uri(bucket, found.key)
+    return _unreadable(object_uri(bucket, found.key), name, found.sentence)
+
+
+def _unreadable(uri: str, name: str, sentence: str) -> FoundImage:
     return FoundImage(
         id=reference_id(uri, ""),
         name=display_name(name.encode()),
-        source_uri=uri,
-        problem=Failure(Reason.NOT_A_FILE, found.sentence),
+        source_uri=uri[: fields.URI_LIMIT],
+        problem=Failure(Reason.NOT_A_FILE, sentence),
     )
 
 
@@ -113,11 +117,14 @@ def _last(key: str) -> str:
 
 def _found(bucket: str, meta: "ObjectMeta", name: str) -> FoundImage:
     uri = object_uri(bucket, meta["path"])
+    if len(uri) > fields.URI_LIMIT:  # what S3, GCS and Azure take is a quarter of that
+        sentence = f"{meta['path'][:200]!r} cannot be read: its key is too long"
+        return _unreadable(uri, name, sentence)
     version = object_version(meta["e_tag"], meta["size"], meta["last_modified"])
     return FoundImage(
         id=reference_id(uri, version),
         name=display_name(name.encode()),
         source_uri=uri,
         source_version=version,
-        bytes=meta["size"],
+        bytes=meta["size"] if meta["size"] < fields.BYTES_LIMIT else None,  # the server lies
     )

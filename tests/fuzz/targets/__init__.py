@@ -1,0 +1,1 @@
+"""What the fuzzer tries: a module a target. `tests/fuzz/registry.py` names them all."""
