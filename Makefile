@@ -13,6 +13,7 @@ IMAGES ?=
 ARGS ?=
 TESTS ?= tests
 KUBE ?=
+SECONDS ?= 600
 UPGRADE ?= --upgrade
 export IMAGES
 
@@ -22,7 +23,7 @@ STATS := $(if $(KUBE),kubectl exec -n faces $(if $(filter stream-stats-watch,$(M
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test coverage lint audit format lock stream-stats stream-stats-watch \
-	chaos clean
+	chaos fuzz clean
 
 help: ## Say what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +84,9 @@ stream-stats-watch: $(READY) ## The same, redrawn every two seconds.
 
 chaos: $(READY) ## Kill services, put servers out of order, then count what was lost and who was blamed.
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+fuzz: $(READY) ## Try hostile inputs for ten minutes; other targets, longer: make fuzz SECONDS=3600 ARGS=headers
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
 clean: ## Remove what `make demo` and the tools left behind; not .venv, not models/.
 	rm -rf demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
