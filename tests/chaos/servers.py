@@ -31,6 +31,11 @@ class Service:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int | None:
+        """Of the process that was started last."""
+        return self._process.pid if self._process else None
+
     def start(self) -> None:
         """Start it, unless it runs."""
         if self.alive:

@@ -46,7 +46,18 @@ class Way(StrEnum):
 class Suite:
     """Everything that runs; `start` and `stop` it. What lives in `folder` is the caller's."""
 
-    def __init__(self, folder: Path, *, postgres: bool, replicated: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        postgres: bool,
+        replicated: bool,
+        services: Sequence[str] = SERVICES,
+        **settings: str,
+    ) -> None:
+        """`settings` are variables without `FACES_`, for all services."""
+        self._names = tuple(services)
+        self._settings = {f"FACES_{name.upper()}": value for name, value in settings.items()}
         self.inputs = folder / "inputs"
         self.logs = folder / "logs"
         self._sqlite = f"sqlite:///{folder}/faces.db"
@@ -79,6 +90,7 @@ class Suite:
             "FACES_HIGH_WATER": str(HIGH_WATER),
             "FACES_LOG_FORMAT": "json",
             **self.s3.environment,
+            **self._settings,
         }
 
     async def start(self) -> None:
@@ -88,7 +100,7 @@ class Suite:
         if self.postgres:
             await self.postgres.open()
         environment = self.environment
-        self.services = {name: Service(name, environment, self.logs) for name in SERVICES}
+        self.services = {name: Service(name, environment, self.logs) for name in self._names}
         for service in self.services.values():
             service.start()
         for name, service in self.services.items():
@@ -106,6 +118,10 @@ class Suite:
         await self.redis.stop()
         if self.postgres:
             await self.postgres.close()
+
+    async def ready(self) -> dict[str, bool]:
+        """Which services say that they are ready."""
+        return {name: await _says(one, "readyz") for name, one in self.services.items()}
 
     async def all_alive(self, kind: str = "") -> None:
         """Wait until the services (or those of one kind) answer: alive, though perhaps not ready.
