@@ -1,5 +1,6 @@
 """What became of a hostile run: of the real pictures, of each hostile kind, and of the services."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from sqlalchemy.pool import NullPool
 from shared.catalog.schema import images
 from tests.hostile.memory import MEBIBYTE, Held
 from tests.hostile.reach import Sent
+
+_ID = re.compile(rb'"id":"([0-9a-f]{32})"')
 
 FATES = ("dead letter", "failed row", "row", "no trace")
 """What a hostile thing becomes. Edited keys, and entries of which others know nothing, leave none;
@@ -97,10 +100,11 @@ def fates_of(
     sent: Sequence[Sent], rows: Sequence[Row], letters: Collection[bytes]
 ) -> dict[str, Counter[str]]:
     """What became of what was sent, by kind."""
+    told = {found.decode() for letter in letters for found in _ID.findall(letter)}
     statuses = {row.id: row.status for row in rows}
     fates: dict[str, Counter[str]] = defaultdict(Counter)
     for one in sent:
-        if one.encoded in letters and one.encoded:
+        if (one.encoded and one.encoded in letters) or one.image in told:
             fate = "dead letter"
         elif one.image in statuses:
             fate = "failed row" if statuses[one.image] == "failed" else "row"

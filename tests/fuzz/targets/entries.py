@@ -9,12 +9,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from services.cli.sending.parts import Submission
 from services.detector.service import open_stage as open_detector
 from services.ingest.service import open_stage as open_ingest
 from services.writer.service import open_stage as open_writer
 from shared.catalog import Catalog
 from shared.errors import FacesError, LeftToOthers
 from shared.health import Health
+from shared.identity import inline_id
 from shared.messages import Status
 from shared.service import OpenStage
 from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES
@@ -23,7 +25,7 @@ from tests.fuzz.target import Answer, Target, Try
 from tests.fuzz.targets import messages
 from tests.support.pictures import astronaut, encoded
 from tests.support.servers import RedisServer
-from tests.support.stages import Running, Suite, suite_on
+from tests.support.stages import RECIPE, Running, Suite, suite_on
 from tests.support.waiting import wait_until
 
 AN_INPUT = 20
@@ -90,16 +92,23 @@ class _Suite:
                 name.encode("latin-1"): value.encode("latin-1") for name, value in told.items()
             }
             await suite.client.xadd(stream, fields)
-        self._pictures += 1  # a payload of its own each time, so that nothing is skipped
-        picture = encoded(astronaut().resize((128, 100)), "JPEG", comment=str(self._pictures))
-        good = await suite.add_with_body(picture)
+        good = await self._submit()
         try:
             await wait_until(self._all_ended, "all has an end", ENDED_SECONDS)
-            await wait_until(lambda: self._is_done(good.id), "the picture is done", ENDED_SECONDS)
+            await wait_until(lambda: self._is_done(good), "the picture is done", ENDED_SECONDS)
         except AssertionError as error:
             return Answer("stuck", await self._what_is_wrong() or str(error))
         letters = await suite.length(DEAD) - before
         return Answer(f"{letters * 100 // AN_INPUT // 25 * 25}% dead", await self._what_is_wrong())
+
+    async def _submit(self) -> str:
+        """Send a picture along, as people do; returns its id."""
+        self._pictures += 1  # a name of its own each time, so that nothing is skipped
+        picture = (f"{self._pictures}.jpg", encoded(astronaut().resize((128, 100)), "JPEG"))
+        submission = Submission(self._suite.producer, RECIPE, "real")
+        await submission.add_pictures([picture])
+        await submission.close()
+        return inline_id(*picture)
 
     async def _all_ended(self) -> bool:
         return await self._suite.all_streams_empty() or bool(await self._what_is_wrong())
