@@ -30,13 +30,32 @@ def changed_json(encoded: bytes, chance: random.Random) -> bytes:
         if change == 3 and isinstance(holder, dict):
             del holder[key]
         elif change < 4:
-            holder[key] = deepcopy(chance.choice(VALUES))
+            near = chance.random() < 0.5
+            value = holder[key]
+            holder[key] = _near(value, chance) if near else deepcopy(chance.choice(VALUES))
         elif change == 4:  # these two at the end only: what grows twice would not end
             holder[key] = [holder[key]] * chance.choice((1, 2, 16, 501, 2001))
         else:
             holder[key] = _nested(holder[key], chance.choice((1, 50, 900)))
     text = json.dumps(root[0]).encode()
     return _with_other_bytes(text, chance) if chance.random() < 0.2 else text
+
+
+def _near(value: Json, chance: random.Random) -> Json:
+    """Another value of the same type, which may well be taken."""
+    match value:
+        case bool():
+            return not value
+        case int():
+            return chance.choice((value + 1, value - 1, chance.randrange(1 << 31), 1 << 53))
+        case float():
+            return chance.choice((-value, value * 1.5, chance.uniform(-1e9, 1e9), 1e12))
+        case str():
+            text = "".join(chr(chance.randrange(1, 0xD7FF)) for _ in range(chance.randint(0, 50)))
+            return chance.choice((text, value[::-1], value + value[:1], value.upper()))
+        case list():
+            return chance.choice((value[1:], value[::-1], value + value[:1]))
+    return value
 
 
 def _places(value: Json) -> Iterator[tuple[Json, Json]]:
