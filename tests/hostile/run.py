@@ -4,9 +4,10 @@ import asyncio
 import random
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -66,6 +67,7 @@ class HostileRun:
         self._pictures = list(make_pictures(plan.images, plan.seed))
         self._keys = Keys(Settings.load({}).prefix)
         self._verdict = Verdict()
+        self._refused = "nothing"
 
     async def run(self) -> Verdict:
         """The whole run; every process started here has ended when it returns."""
@@ -106,7 +108,7 @@ class HostileRun:
             self._verdict.wrong.append(
                 f"{'not all was sent' if isinstance(error, TimeoutError) else 'it does not end'}: "
                 f"after {self._plan.seconds:g} s {await self._held(reach.client)} are left, and "
-                f"these are not ready: {await self._not_ready()}"
+                f"these are not ready: {await self._not_ready()}; refused last: {self._refused}"
             )
 
     async def _send(self, reach: Reach) -> None:
@@ -121,11 +123,10 @@ class HostileRun:
                 )
                 for kind in order[number::SLICES]:
                     reach.kind = kind
-                    await KINDS[kind].act(reach)
+                    with suppress(RedisError):  # what was done before stands in the stranger's way
+                        await KINDS[kind].act(reach)
                 await real
-            await submission.close()
-        except (FacesError, RedisError) as error:
-            self._verdict.wrong.append(f"sending stopped: {error}")
+            await self._until_taken(submission.close)
         finally:
             await client.aclose()
 
@@ -141,9 +142,18 @@ class HostileRun:
                 (folder / one.name).write_bytes(one.content)
             else:
                 sent_along.append((one.name, one.content))
-        await submission.add_path(folder)
+        await self._until_taken(partial(submission.add_path, folder))
         if sent_along:
-            await submission.add_pictures(sent_along)
+            await self._until_taken(partial(submission.add_pictures, sent_along))
+
+    async def _until_taken(self, send: Callable[[], Awaitable[None]]) -> None:
+        """Send once more as long as Redis refuses it, as people would; the run's time bounds it."""
+        while True:
+            try:
+                return await send()
+            except (FacesError, RedisError) as error:
+                self._refused = str(error)
+            await asyncio.sleep(0.2)
 
     async def _held(self, client: Redis) -> dict[str, int]:
         """What is still under way, by stream."""
@@ -152,6 +162,9 @@ class HostileRun:
             with suppress(RedisError):
                 if length := await client.xlen(self._keys.stream(name)):
                     held[name] = length
+            with suppress(RedisError):
+                if length := await client.zcard(self._keys.due(name)):
+                    held[f"{name} put off"] = length
         return held
 
     async def _not_ready(self) -> list[str]:
