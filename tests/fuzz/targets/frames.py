@@ -13,6 +13,7 @@ from services.detector.pipe import (
     Ready,
     Reply,
     receive,
+    receive_pictures,
 )
 from shared.messages import Face, Page, Status
 from tests.fuzz.isolated import Limits, isolated
@@ -110,7 +111,7 @@ async def _received(kind: str, content: bytes) -> str:
             await receive(reader, Ready)
         else:
             reply, payload = await receive(reader, Reply, lambda: granted.append(None))
-            reply.split(payload)
+            await receive_pictures(reader, reply, payload)
     except ProtocolError as refused:
         assert len(str(refused)) < 1000, "it repeats what it was given"
         return "refused"
