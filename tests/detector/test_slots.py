@@ -184,7 +184,8 @@ async def test_what_libraries_print_does_not_get_into_the_answers(config: Config
 async def test_a_child_that_prints_or_sends_without_end_is_not_listened_to_without_end(
     flood: bytes, config: Config, tmp_path: Path
 ) -> None:
-    async with slots_of(config, 1) as slots:
+    open_cell = config.model_copy(update={"load": "tests.support.poison:load_in_open_cell"})
+    async with slots_of(open_cell, 1) as slots:
         written = tmp_path / "written"
         assert (await slots.ask(REQUEST, b"%b %b" % (flood, bytes(written)))).reply.kind == "done"
         await wait_until(lambda: written.exists() and int(written.read_text() or 0), "it writes")

@@ -1,9 +1,11 @@
 """A bucket or a volume that is away delays its own sources, and nobody else's."""
 
+import json
 import os
 import shutil
 import threading
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,21 @@ async def waiting(suite: Suite, key: str, count: int) -> None:
     await wait_until(are, f"{count} sources wait for {key}", 60)
 
 
+async def wait_for_an_hour(suite: Suite, key: str, count: int) -> Sequence[str]:
+    """Let so many images wait for a key; the names of what is kept about them in Redis."""
+    waiting, of_key, due = (
+        suite.keys.waiting(IMAGES),
+        suite.keys.waiting_of_key(IMAGES),
+        suite.keys.due(IMAGES),
+    )
+    record = json.dumps({"m": "", "n": "1", "key": key, "history": []})
+    until = 1000 * (time.time() + 3600)
+    await suite.client.hset(waiting, mapping={f"1-{n}": record for n in range(count)})
+    await suite.client.zadd(due, {f"1-{n}": until for n in range(count)})
+    await suite.client.hset(of_key, key, count)
+    return waiting, of_key, due
+
+
 async def test_a_silent_bucket_holds_up_no_other_source(
     stub: S3Stub, redis_url: str, tmp_path: Path
 ) -> None:
@@ -163,13 +180,12 @@ async def test_where_as_many_images_wait_as_may_no_more_of_that_bucket_are_named
     stub: S3Stub, redis_url: str, tmp_path: Path
 ) -> None:
     async with ingesting(redis_url, tmp_path, high_water=5) as (suite, _, __):
-        full = suite.keys.waiting_of_key(IMAGES)
-        await suite.client.hset(full, "s3://away", 5)  # as detectors leave it
+        keys = await wait_for_an_hour(suite, "s3://away", 5)  # as detectors leave it
         await submit(suite, "s3://away/in")
         await waiting(suite, "s3://away", 1)
         await submit(suite, "s3://here/in")
         await named(suite, 3)
-        await suite.client.hdel(full, "s3://away")
+        await suite.client.delete(*keys)
         await suite.client.xtrim(suite.keys.stream(IMAGES), maxlen=0)
         await named(suite, 3)
 

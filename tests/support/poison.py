@@ -26,6 +26,7 @@ from shared.errors import ModelMissing
 from shared.messages import Face
 from shared.reasons import Reason
 from shared.recipe import Recipe
+from tests.support.open_cell import leave_cell_open
 
 BREAK = "loading-fails"
 """A file of this name in the models' folder makes every model fail to load."""
@@ -48,6 +49,12 @@ def load(name: str, models_dir: Path) -> Model | None:
     if (models_dir / BREAK).exists() or name == "centerface":
         raise ModelMissing(f"model {name}: run `faces models pull {name}`")
     return None
+
+
+def load_in_open_cell(name: str, models_dir: Path) -> Model | None:
+    """For children that tell by files what they do."""
+    leave_cell_open()
+    return load(name, models_dir)
 
 
 def process(
@@ -115,7 +122,7 @@ def answer_unasked(_: str) -> None:
 
 def flood(told: str) -> None:
     """From now on write without end: to standard error (2), or (1) to whatever is a way out; and
-    into a file how many bytes were taken."""
+    into a file how many bytes were taken: in an open cell."""
     number, _, file = told.partition(" ")
     out = 2 if number == "2" else max(ways_out())
 
