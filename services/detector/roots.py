@@ -10,7 +10,7 @@ from functools import partial
 from typing import ClassVar, TypeVar
 
 from services.detector.failures import PictureFailed, TryAgain
-from services.detector.folder import Folder, close_behind
+from services.detector.opening import PictureFolder, close_behind
 from services.detector.put_off import PutOff
 from services.detector.references import Opened, Rules
 from shared.errors import Unreachable
@@ -39,7 +39,7 @@ class Roots:
         """
         self._holds = folders_of(rules.allow_list(FILES))
         self._folders = {
-            folder: Folder(folder, rules, OPEN_A_SLOT * slots, seconds)
+            folder: PictureFolder(folder, rules, OPEN_A_SLOT * slots, seconds)
             for folder in (*self._holds.values(), "")
         }
         self._away = away

@@ -14,7 +14,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from shared.folder import make_private_file
+from shared.folders.new_files import make_private_file
 
 BUSY_SECONDS = 30
 """How long a writer waits for writers of other processes."""

@@ -15,7 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from shared.folder import UNFINISHED, Folder
+from shared.folders.folder import Folder
+from shared.folders.new_files import UNFINISHED
 from shared.stores.backend import Found
 from shared.stores.patience import in_thread
 

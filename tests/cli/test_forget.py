@@ -16,7 +16,7 @@ from services.cli.outdir.roots import Roots
 from services.cli.outdir.sidecars import Written, write_sidecar
 from services.cli.outdir.tree import Tree as Mirror
 from shared.catalog import Member, QueuedImage
-from shared.folder import Folder
+from shared.folders.folder import Folder
 from shared.messages import Status, new_token
 from shared.picture_keys import PictureKeys
 from tests.support.catalogs import RECIPE, nothing_found, result_of, some_images

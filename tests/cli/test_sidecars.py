@@ -10,7 +10,7 @@ import pytest
 from bench.samples import samples
 from services.cli.formats.xmp import AREA, DC, DIMENSIONS, RDF, REGIONS, X, sidecar
 from services.cli.outdir.sidecars import Written, drop_stale_sidecars, write_sidecar
-from shared.folder import Folder
+from shared.folders.folder import Folder
 from shared.messages import Face
 from tests.cli.test_forget import Tree, tree
 from tests.cli.test_formats import ROW

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import Unreachable
-from shared.folder import UNFINISHED
+from shared.folders.new_files import UNFINISHED
 from shared.stores.objects import ObjectRefused, Objects
 
 

@@ -29,7 +29,7 @@ from services.cli.local.note import HOST, NAME, Note, read_note
 from services.cli.outdir.private import PRIVATE, check_private, make_private
 from services.cli.talk import say
 from shared.errors import Exit, FacesError
-from shared.folder import Folder
+from shared.folders.folder import Folder
 
 MAXMEMORY = "512mb"
 """Far above what `run` needs by reference (its pixels stay on disk): a bound, not a budget."""

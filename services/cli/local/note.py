@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
-from shared.folder import Folder
+from shared.folders.folder import Folder
 
 NAME = "valkey.json"
 LARGEST = 4096

@@ -19,7 +19,9 @@ import structlog
 
 from services.cli.outdir.names import with_id
 from services.cli.outdir.roots import Roots
-from shared.folders import open_below, opened, real_path
+from shared.folders.folder import Folder
+from shared.folders.new_files import new_file
+from shared.folders.paths import real_path
 from shared.identity import display_name, file_version, reference_id
 from shared.printing import count
 from shared.urls import file_path
@@ -81,21 +83,19 @@ class DoneDir:
 
     def _move(self, source_uri: str, image_id: str) -> None:
         root, inside = self._given(source_uri)
-        with _no_link_on_the_way(), opened(root) as top:
-            if real_path(top) != root:
+        way, _, name = inside.rpartition(b"/")
+        with _no_link_on_the_way(), Folder.open(Path(os.fsdecode(root)), link=False) as top:
+            if real_path(top.fileno()) != root:
                 raise _NotMoved(BY_LINK)
-            folder, _, name = inside.rpartition(b"/")
-            at = open_below(top, folder)
-        try:
-            status = os.stat(name, dir_fd=at, follow_symlinks=False)
+            folder = top.below(os.fsdecode(way))
+        with folder:
+            status = os.stat(name, dir_fd=folder.fileno(), follow_symlinks=False)
             if stat.S_ISLNK(status.st_mode):
                 raise _NotMoved(BY_LINK)
             version = file_version(status.st_size, status.st_mtime_ns)
             if reference_id(source_uri, version) != image_id:
                 raise _NotMoved(CHANGED)
-            self._place(name, at, self._roots.relative(source_uri), image_id)
-        finally:
-            os.close(at)
+            self._place(name, folder, self._roots.relative(source_uri), image_id)
 
     def _given(self, source_uri: str) -> tuple[bytes, bytes]:
         """The folder that was given, or holds the file that was, and the path below that."""
@@ -113,18 +113,15 @@ class DoneDir:
                 return root, path[len(top) :]
         raise _NotMoved(NOT_GIVEN)
 
-    def _place(self, name: bytes, at: int, relative: bytes, image_id: str) -> None:
-        folder, _, last = relative.rpartition(b"/")
-        self._folder.mkdir(parents=True, exist_ok=True)
+    def _place(self, name: bytes, folder: Folder, relative: bytes, image_id: str) -> None:
+        way, _, last = relative.rpartition(b"/")
         beside = os.fsencode(with_id(PurePosixPath(os.fsdecode(last)), image_id))
-        with opened(os.fsencode(self._folder), follow=True) as top:  # that one was typed
-            with _no_link_on_the_way(TAKEN):
-                target = open_below(top, folder, make=True)
-            try:
-                if not any(_moved(name, at, free, target) for free in (last, beside)):
-                    raise _NotMoved(TAKEN)
-            finally:
-                os.close(target)
+        with Folder.open(self._folder, make=True) as top, _no_link_on_the_way(TAKEN):
+            target = top.below(os.fsdecode(way), make=True)
+        with target:
+            at, into = folder.fileno(), target.fileno()
+            if not any(_moved(name, at, free, into) for free in (last, beside)):
+                raise _NotMoved(TAKEN)
 
 
 @contextmanager
@@ -136,6 +133,8 @@ def _no_link_on_the_way(reason: str = BY_LINK) -> Iterator[None]:
         if error.errno in _NO_LINK:
             raise _NotMoved(reason) from None
         raise
+    except ValueError:  # a path that climbs names no folder below
+        raise _NotMoved(reason) from None
 
 
 def _moved(name: bytes, at: int, free: bytes, target: int) -> bool:
@@ -144,7 +143,7 @@ def _moved(name: bytes, at: int, free: bytes, target: int) -> bool:
     The name is taken first, so that nothing can be in it when the file comes.
     """
     try:
-        taken = os.open(free, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, dir_fd=target)
+        taken = new_file(target, free, 0o600)  # on another volume it is filled before it is shared
     except FileExistsError:
         return False
     with os.fdopen(taken, "wb") as written:

@@ -6,7 +6,8 @@ import os
 import shutil
 from contextlib import suppress
 
-from shared.folder import Folder, new_file, unfinished, unlink_quietly
+from shared.folders.folder import Folder
+from shared.folders.new_files import new_file, unfinished, unlink_quietly
 
 _FICLONE = 0x40049409
 """<linux/fs.h>: make one file share the blocks of another."""

@@ -13,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 
 from shared.errors import FacesError
-from shared.folder import Folder, unfinished
+from shared.folders.folder import Folder
+from shared.folders.new_files import unfinished
 
 PRIVATE = ".faces"
 CATALOG = "faces.db"

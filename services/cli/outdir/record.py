@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.folder import make_private_file
+from shared.folders.new_files import make_private_file
 
 TABLES = (
     """CREATE TABLE IF NOT EXISTS places

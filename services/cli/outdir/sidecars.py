@@ -17,7 +17,7 @@ from services.cli.outdir.record import Record
 from services.cli.talk import say
 from shared.catalog import Catalog, Filter, ImageRow
 from shared.errors import FacesError, Unreachable
-from shared.folder import Folder
+from shared.folders.folder import Folder
 from shared.picture_keys import PictureKeys
 from shared.printing import count
 

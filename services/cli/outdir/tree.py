@@ -18,7 +18,8 @@ from services.cli.outdir.placing import place
 from services.cli.outdir.record import Place, Record
 from services.cli.outdir.roots import Roots
 from shared.catalog import Member
-from shared.folder import Folder, Linked
+from shared.folders.folder import Folder
+from shared.folders.steps import Linked
 from shared.picture_keys import PictureKeys
 
 log = structlog.get_logger()

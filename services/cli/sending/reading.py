@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from services.cli.sending.buckets import Picture, bucket_pictures
 from services.cli.sending.largest import Largest
 from services.ingest.sources.walk import LEADS_OUTSIDE, Walk
-from shared.folders import lies_below, real_path
+from shared.folders.paths import lies_below, real_path
 from shared.identity import display_name
 from shared.urls import is_bucket
 

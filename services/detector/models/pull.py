@@ -12,7 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from shared.errors import ModelMissing, SettingsError
-from shared.folder import Folder
+from shared.folders.folder import Folder
 from shared.model_table import MODELS, ModelEntry, Wheel
 
 CONNECT_SECONDS = 5.0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from services.detector.failures import PictureFailed, Refused
 from services.detector.reading import GONE, NEVER, judge_version, unreadable
 from services.detector.references.opener import Opened, Rules
-from shared.folders import real_path
+from shared.folders.paths import real_path
 from shared.identity import display_name
 from shared.reasons import Reason
 from shared.references import FILES, allowed_by

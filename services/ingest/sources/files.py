@@ -19,7 +19,7 @@ from services.ingest.sources.source import (
 )
 from services.ingest.sources.walk import Visited, Walk, unreadable
 from shared.errors import Unreachable
-from shared.folders import led_to
+from shared.folders.paths import led_to
 from shared.identity import display_name, file_version, reference_id
 from shared.messages import SourceMessage
 from shared.reasons import Failure, Reason

@@ -4,7 +4,8 @@ import errno
 import os
 from collections.abc import Callable
 
-from shared.folders import FOLDER, NO_LINK, real_path
+from shared.folders.paths import real_path
+from shared.folders.steps import open_folder
 
 
 class Standing:
@@ -43,7 +44,7 @@ class Standing:
             OSError: it is not there, or no longer a folder.
         """
         if self._top < 0:
-            self._top = self._judged(self._root, None, NO_LINK)
+            self._top = self._judged(self._root)
         if not folder:
             return self._top
         if self._folder < 0 or folder != self._path:
@@ -67,18 +68,18 @@ class Standing:
             path += name + b"/"
             try:
                 if path in self.links:
-                    below = self._judged(name, at, FOLDER)
+                    below = self._judged(name, at=at, follow=True)
                 else:
-                    below = os.open(name, NO_LINK, dir_fd=at)
+                    below = open_folder(name, at=at)
             finally:
                 if at != kept:
                     os.close(at)
             at = below
         return at
 
-    def _judged(self, path: bytes, at: int | None, flags: int) -> int:
+    def _judged(self, path: bytes, *, at: int | None = None, follow: bool = False) -> int:
         """Opened first, and judged by where that led."""
-        descriptor = os.open(path, flags, dir_fd=at)
+        descriptor = open_folder(path, at=at, follow=follow)
         try:
             if not self._may_read(real_path(descriptor)):
                 raise NotADirectoryError(errno.ENOTDIR, "it is by now a link that leads elsewhere")

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from services.ingest.sources.standing import Standing
-from shared.folders import led_to, lies_below
+from shared.folders.paths import led_to, lies_below
 from shared.reasons import Failure, Reason
 
 PICTURE_SUFFIXES = frozenset(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from services.detector import folder as module
+from services.detector import opening as module
 from services.detector.failures import TryAgain
-from services.detector.folder import HANGING_LIMIT, Folder, close_behind
+from services.detector.opening import HANGING_LIMIT, PictureFolder, close_behind
 from services.detector.references import Opened, Rules, open_reference
 from shared.errors import Unreachable
 from shared.reasons import Reason
@@ -27,9 +27,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def folder_of(root: Path, at_once: int = 100, seconds: float = 60) -> Folder:
+def folder_of(root: Path, at_once: int = 100, seconds: float = 60) -> PictureFolder:
     rules = Rules({FILES.kind: (root.as_uri(),)}, 1000)
-    return Folder(root.as_uri(), rules, at_once, seconds)
+    return PictureFolder(root.as_uri(), rules, at_once, seconds)
 
 
 class Hang:

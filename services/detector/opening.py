@@ -27,7 +27,7 @@ HANGING_LIMIT = 16
 """A folder in which the opening of so many files hangs counts as away: each holds a thread."""
 
 
-class Folder:
+class PictureFolder:
     """A folder by its URI; '' for the places that are below no allowed folder by their name.
 
     Attributes:

@@ -1,10 +1,8 @@
 """Files below a folder that others may write into: made, read, replaced and deleted safely.
 
-Whoever may write into a folder can put links into it, and exchange what a program has just looked
-at. So nothing below a `Folder` is named by its whole path: each folder on the way is opened from
-the one above it, and one that is a link is refused. New files begin under names that cannot be
-foretold, and only where nothing has that name. The folder itself may be a link: whoever named it
-said so.
+Nothing below a `Folder` is named by its whole path: each folder on the way is opened from the one
+above it, and one that is a link is refused. New files begin under names that cannot be foretold,
+and only where nothing has that name. The folder itself may be a link: whoever named it said so.
 """
 
 import errno
@@ -15,24 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-UNFINISHED = ".#"
-"""How names of files begin that are being written; a killed process may leave one."""
-
-MAKING_TRIES = 10
-"""How often a folder is made that somebody else takes away at once."""
-
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_PASS_BY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""A FIFO is opened without waiting for who writes into it, a link not at all."""
-
-
-class Linked(NotADirectoryError):
-    """Something below a folder is a symbolic link, which is not followed."""
-
-    def __init__(self, name: str) -> None:
-        """`name` is the link's."""
-        super().__init__(errno.ENOTDIR, f"{name!r} is a symbolic link, which is not followed")
-        self.link = name
+from shared.folders.new_files import unfinished, unlink_quietly, write_new
+from shared.folders.steps import PASS_BY, Linked, enter, open_folder
 
 
 class Folder:
@@ -57,7 +39,7 @@ class Folder:
         if make:
             path.mkdir(parents=True, exist_ok=True)
         try:
-            return cls(os.open(path, _FOLDER if link else _FOLDER | os.O_NOFOLLOW))
+            return cls(open_folder(path, follow=link))
         except NotADirectoryError:
             if path.is_symlink() and not link:
                 raise Linked(path.name) from None
@@ -78,14 +60,17 @@ class Folder:
         return self._descriptor
 
     def below(self, name: str, *, make: bool = False, mode: int = 0o777) -> "Folder":
-        """The folder of this name; `make` it where it is missing."""
-        here = os.dup(self._descriptor)
+        """The folder of this name, '' for this one; `make` it where it is missing."""
+        if not name:
+            return Folder(os.dup(self._descriptor))
+        here = self._descriptor
         parts = _parts(name)
         for n, part in enumerate(parts, 1):
             try:
-                within = _enter(here, part, "/".join(parts[:n]), make, mode)
+                within = enter(here, part, "/".join(parts[:n]), make=make, mode=mode)
             finally:
-                os.close(here)
+                if here != self._descriptor:
+                    os.close(here)
             here = within
         return Folder(here)
 
@@ -109,7 +94,7 @@ class Folder:
         with self.at(name, make=True) as (folder, last):
             beside = unfinished()
             try:
-                _write_new(folder, beside, content, mode, on_disk=on_disk)
+                write_new(folder, beside, content, mode, on_disk=on_disk)
                 os.rename(beside, last, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
                 unlink_quietly(folder, beside)
@@ -119,7 +104,7 @@ class Folder:
         """A descriptor to read a file by. What is no regular file is refused."""
         with self.at(name) as (folder, last):
             try:
-                descriptor = os.open(last, os.O_RDONLY | _PASS_BY, dir_fd=folder)
+                descriptor = os.open(last, os.O_RDONLY | PASS_BY, dir_fd=folder)
             except OSError as error:
                 if error.errno == errno.ELOOP:
                     raise Linked(name) from None
@@ -174,7 +159,7 @@ class Folder:
         """The regular files below a folder, by their names relative to this one. No link is
         followed, and what is deleted meanwhile is passed over; nothing where there is no folder."""
         try:
-            start = self.below(name) if name else Folder(os.dup(self._descriptor))
+            start = self.below(name)
         except Linked:
             raise
         except (FileNotFoundError, NotADirectoryError):
@@ -198,64 +183,6 @@ def _parts(name: str) -> list[str]:
     return parts
 
 
-def _enter(above: int, part: str, name: str, make: bool, mode: int) -> int:
-    """Open the folder `part` of the one above it."""
-    for _ in range(MAKING_TRIES):
-        try:
-            return os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=above)
-        except FileNotFoundError:
-            if not make:
-                raise
-            with suppress(FileExistsError):  # somebody else made it just now
-                os.mkdir(part, mode, dir_fd=above)
-        except OSError as error:
-            if error.errno in (errno.ELOOP, errno.ENOTDIR) and _is_link(above, part):
-                raise Linked(name) from None
-            raise OSError(error.errno, error.strerror, name) from None
-    raise NotADirectoryError(errno.ENOTDIR, f"{name!r} is taken away again and again")
-
-
-def _is_link(folder: int, part: str) -> bool:
-    with suppress(OSError):
-        return stat.S_ISLNK(os.stat(part, dir_fd=folder, follow_symlinks=False).st_mode)
-    return False
-
-
-def unfinished() -> str:
-    """A name that nobody can foretell, for a file until it is whole."""
-    return f"{UNFINISHED}{os.urandom(8).hex()}"
-
-
-def new_file(folder: int, name: str, mode: int) -> int:
-    """A descriptor to write a file by, where nothing has its name yet."""
-    return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PASS_BY, mode, dir_fd=folder)
-
-
-def _write_new(folder: int, name: str, content: bytes, mode: int, *, on_disk: bool) -> None:
-    descriptor = new_file(folder, name, mode)
-    try:
-        left = memoryview(content)
-        while left:
-            left = left[os.write(descriptor, left) :]
-        if on_disk:
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def unlink_quietly(folder: int, name: str) -> None:
-    """Delete what can be deleted, on a way out."""
-    with suppress(OSError):
-        os.unlink(name, dir_fd=folder)
-
-
 def _unless_gone(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise error
-
-
-def make_private_file(path: Path) -> None:
-    """Make a database's file where it is missing, so that only we can read it. SQLite gives the
-    files beside it the same mode, and says best itself what goes wrong."""
-    with suppress(OSError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
