@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +11,16 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from shared.errors import Unreachable
 from shared.health import Health
+from shared.messages import ImageMessage
 from shared.streams.keys import DEAD, IMAGES, RESULTS
 from shared.streams.refusals import describe
+from shared.streams.stage import Done, Outcome, Output, Work
 from tests.faults.test_delivery import Gate, has
 from tests.support.proxy import Proxy
 from tests.support.servers import RedisServer
-from tests.support.stages import image, running, suite_on
+from tests.support.stages import image, pass_on, running, suite_on
 from tests.support.waiting import wait_until
 
 Step = Callable[[Redis, Path], Awaitable[object]]
@@ -128,6 +131,33 @@ async def test_a_refusal_is_told_and_waited_for(name: str, own_server: RedisServ
             assert not run.task.done()
         assert await suite.length(IMAGES) == 0
         assert await suite.length(DEAD) == 0
+
+
+async def test_a_hand_off_and_a_submission_that_are_refused_half_way_leave_nothing_in_flight(
+    own_server: RedisServer,
+) -> None:
+    """What was marked as under way and then not added would count as under way for good."""
+    health = Health()
+    health.ready("start")
+    found, sent = image("found.jpg"), image("sent.jpg")
+
+    async def find_another(works: Sequence[Work[ImageMessage]]) -> Sequence[Outcome]:
+        if works[0].message.name == "folder":
+            return [Done((Output(found),))]
+        return await pass_on(works)
+
+    async with suite_on(own_server.url) as suite:
+        await suite.add_all([image("folder")])
+        await suite.client.acl_setuser("default", enabled=True, commands=["-xadd"])
+        async with running(suite, find_another, health=health):
+            await wait_until(lambda: "rights" in str(health.problems), "it was refused")
+            with pytest.raises(Unreachable):
+                await suite.producer.add(sent)
+            await suite.client.acl_setuser("default", enabled=True, commands=["+xadd"])
+            assert await suite.producer.add(sent)
+            await wait_until(lambda: has(suite, RESULTS, 2), "both have an end")
+        assert {one.name for one in await suite.results()} == {"found.jpg", "sent.jpg"}
+        assert await suite.bytes_held(IMAGES) == await suite.length(IMAGES) == 0
 
 
 @pytest.mark.parametrize("transaction", [False, True])

@@ -39,10 +39,10 @@ def cluster_settings() -> dict[str, str]:
 
 
 def limit_of(service: str) -> int:
-    """Bytes that a pod of this service may hold, by its manifest."""
+    """Bytes that the container of this service may hold, by its manifest."""
     documents: list[Doc] = list(yaml.safe_load_all((K8S / "base" / f"{service}.yaml").read_text()))
     (template,) = [pod for one in documents if (pod := pod_of(one)) is not None]
-    (container,) = containers(template)
+    (container,) = [one for one in containers(template) if one["name"] == "faces"]
     return int(quantity(container["resources"]["limits"]["memory"]))
 
 

@@ -160,13 +160,19 @@ local function says_exhausted(text)
   return string.find(text, 'exhausted', 1, true) or string.find(text, 'equal or smaller', 1, true)
 end
 
--- XADD with an id of the server's own. Where somebody has added at the last id that there is, no more
--- can follow, and the mark's problem says so; what the same script has done before must be undone.
+-- What the server said, which a script's error may have its place in front of.
+local function told_of(error)
+  local text = type(error) == 'table' and error.err or error
+  return string.match(text, '%u%u+ .*$') or text
+end
+
+-- XADD with an id of the server's own. Where it is refused, the mark's problem says why, and what the
+-- same script has done before must be undone: nothing is rolled back. -5: somebody has added at the
+-- last id that there is, and no more can follow; else it is the server's own error, such as `NOPERM`.
 local function add_fields(mark, ...)
   local id = redis.pcall('XADD', mark.key, '*', ...)
   if type(id) ~= 'table' then return id end
-  if not says_exhausted(id.err) then redis.call('XADD', mark.key, '*', ...) end  -- raises it as it is
-  mark.problem = -5
+  mark.problem = says_exhausted(id.err) and -5 or redis.error_reply(told_of(id))
 end
 
 -- Every script that adds calls `count_added` once for each stream, after its last addition.

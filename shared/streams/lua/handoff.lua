@@ -98,8 +98,8 @@ local function add_output(output, goes_on)
   return true
 end
 
-local function undo_outputs(last)
-  for i = 1, last do
+local function undo_outputs()
+  for i = 1, item.begun do
     local output = item.outputs[i]
     if output.id then undo(output.mark, output.id, output.weight) end
     if output.took_off then redis.call('SREM', in_flight, output.in_flight) end
@@ -107,17 +107,16 @@ local function undo_outputs(last)
 end
 
 local ended, freed = {}, 0
--- The answer: 1, or why nothing was changed.
+-- The answer: 1, or why its outputs must be undone.
 local function perform()
   local carried_on = false
+  item.begun = 0
   for i = 1, item.count do
+    item.begun = i
     local output = item.outputs[i]
     local goes_on = output.in_flight == item.in_flight
     carried_on = carried_on or (goes_on and output.in_flight ~= '')
-    if not add_output(output, goes_on) then
-      undo_outputs(i)
-      return output.mark.problem
-    end
+    if not add_output(output, goes_on) then return output.mark.problem end
   end
   for i = 1, item.count do
     local output = item.outputs[i]
@@ -141,8 +140,9 @@ for i = 1, items do
   answers[i] = judge()
   if answers[i] == 1 then
     local done, answer = pcall(perform)
-    if not done then
-      problem = answer
+    if answer ~= 1 then undo_outputs() end
+    if not done or type(answer) == 'table' then
+      problem = told_of(answer)
       break
     end
     answers[i] = answer
@@ -152,9 +152,5 @@ for _, mark in ipairs(marks) do count_added(mark, bytes_key) end
 -- Acknowledged together, and also where one of them failed: what was added must be finished.
 finish(stream, group, ended, freed, bytes_key, history)
 count_finished(rate, stream, #ended)
-if problem then
-  -- The server's own error, such as `OOM ...`, which Lua has put the place in front of.
-  local text = type(problem) == 'table' and problem.err or problem
-  return redis.error_reply(string.match(text, '%u%u+ .*$') or text)
-end
+if problem then return redis.error_reply(problem) end
 return answers

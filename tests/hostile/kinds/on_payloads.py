@@ -25,10 +25,12 @@ def _result_of(reach: Reach, payload: Payload) -> ResultMessage:
 
 
 async def missing(reach: Reach) -> None:
-    """A payload that is not there, of any size."""
-    payload = Payload(id=new_token(), size=reach.chance.choice((0, 1, 1000, 1 << 31)))
+    """A payload that is not there, of any size, also of one that no message of ours can claim."""
+    claimed = reach.chance.choice((0, 1, 1000, 1 << 31, 1 << 80))
+    payload = Payload(id=new_token(), size=77)
     message = reach.image(payload) if reach.chance.random() < 0.5 else _result_of(reach, payload)
-    await reach.add_message(message)
+    encoded = message.encode().replace(b'"size":77', b'"size":%d' % claimed)
+    await reach.add(message.stream, encoded, image=message.id)
 
 
 async def other_types(reach: Reach) -> None:
