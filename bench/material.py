@@ -3,7 +3,6 @@
 A clone with nothing beside it measures with the model that `make demo` fetched, on sample pictures.
 """
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from bench.environments import ROOT
 from bench.measuring import say
 from bench.samples import write_samples
 from services.cli.commands.models import PREFERRED, is_there
+from services.detector.models.checked import weights
+from shared.errors import ModelMissing
 from shared.model_table import MODELS
 
 OWN_MODELS = ROOT / "models"
@@ -63,13 +64,12 @@ def chosen_weights(given: Path | None) -> Weights:
     )
 
 
-def _checked(weights: Weights) -> Weights:
-    entry = MODELS[weights.model]
-    file = weights.folder / entry.file
-    if entry.sha256 and hashlib.sha256(file.read_bytes()).hexdigest() != entry.sha256:
-        pull = f"`faces models pull {entry.name}`"
-        raise SystemExit(f"{file} is damaged or another version: remove it, then run {pull}")
-    return weights
+def _checked(found: Weights) -> Weights:
+    try:
+        weights(MODELS[found.model], found.folder)
+    except ModelMissing as error:
+        raise SystemExit(str(error)) from None
+    return found
 
 
 def fixed_yunet(given: Path | None) -> Path | None:

@@ -85,7 +85,7 @@ class WaitingSets:
             if some < RETURN_AT_ONCE:
                 break
         if some == Answer.EXHAUSTED:
-            await Mending(self._client, self._keys).ids(tries=True)
+            await Mending(self._client, self._keys, own=self._stream).ids(tries=True)
         return returned
 
     async def bring_back(self, key: str) -> int:

@@ -9,7 +9,7 @@ import structlog
 from redis.asyncio import Redis
 
 from shared.metrics import MENDED
-from shared.streams.keys import Keys
+from shared.streams.keys import DEAD, Keys
 from shared.streams.scripts import Scripts
 from shared.streams.topology import STREAMS, StreamKind
 
@@ -27,15 +27,20 @@ class Mending:
     """Mends the keys of one suite; any number of processes may do so at once. All methods raise
     RedisError as the server does."""
 
-    def __init__(self, client: Redis, keys: Keys) -> None:
+    def __init__(self, client: Redis, keys: Keys, *, own: str | None = None) -> None:
+        """`own`: only what has to do with this stream, and dead letters, as a stage does: as its
+        user of Redis it may not see the others, and those have services of their own."""
         self._scripts = Scripts(client, keys)
-        self._kinds = keys.bookkeeping(STREAMS)
+        self._streams = [STREAMS[name] for name in (STREAMS if own is None else (own, DEAD))]
+        # Nobody's group reads dead letters, so that the rest of their bookkeeping is never used.
+        self._kinds = keys.bookkeeping(STREAMS if own is None else (own,))
+        self._kinds |= {keys.aside(DEAD): "list"}
 
     async def all(self) -> None:
         """Everything that is found without a sign of trouble."""
         await self.types()
         await self.ids()
-        for kind in STREAMS.values():
+        for kind in self._streams:
             if kind.service and (found := await self._scripts.mend_waiting(kind.name)):
                 MENDED.labels("waiting").inc(found)
                 log.warning("entries would have waited for ever", stream=kind.name, entries=found)
@@ -54,7 +59,7 @@ class Mending:
 
     async def ids(self, *, tries: bool = False) -> None:
         """Set back the ids of streams; `tries`: a stream is known to take no more entries."""
-        for kind in STREAMS.values():
+        for kind in self._streams:
             await self._ids_of(kind, tries=tries)
 
     async def _ids_of(self, kind: StreamKind, *, tries: bool) -> None:

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from shared.backoff import backoff
 from shared.errors import FacesError, Unreachable
@@ -92,11 +93,14 @@ class Producer:
             await asyncio.sleep(backoff(attempts, FIRST_SECONDS, CAP_SECONDS))
 
     async def _mend(self, answer: Answer) -> None:
-        """What is in the way of an addition, where that can be done without loss."""
-        if answer is Answer.EXHAUSTED:
-            await self._mending.ids(tries=True)
-        elif answer is Answer.WRONG_TYPE:
-            await self._mending.types()
+        """What is in the way of an addition, where that can be done without loss. Who may only add
+        waits for the services, which do the same."""
+        with suppress(NoPermissionError):
+            if answer is Answer.EXHAUSTED:
+                await self._mending.ids(tries=True)
+            elif answer is Answer.WRONG_TYPE:
+                await self._mending.types()
+        if answer is Answer.WRONG_TYPE:
             for key in await misplaced(self._client, self._keys):
                 raise FacesError(f"Redis key {key} is not a stream; set FACES_PREFIX or delete it")
 

@@ -111,7 +111,7 @@ class Stage(Generic[M]):
             enough=max(1, self.spec.concurrency // 2),
             held=lambda: len(self._leases),
         )
-        mending = Mending(self._client, self._keys)
+        mending = Mending(self._client, self._keys, own=self.spec.stream)
         settling = self._settling(marks, batching, mending)
         upkeep = Upkeep(
             self.spec,

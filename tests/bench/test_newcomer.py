@@ -19,6 +19,7 @@ CONTENDER = "python -m bench.throughput --only NAME"
 
 REFUSALS: dict[str, tuple[list[str], str]] = {
     "bench.accuracy": ([], r"labelled pictures are needed.*\.\./shared/data.*ARGS=FOLDER"),
+    "bench.cell": ([], MODEL),
     "bench.catalog": (["queries"], "a PostgreSQL is needed.*FACES_BENCH_POSTGRES_URL"),
     "bench.contact_sheet": (["out", "sheet.png"], "no faces.db there.*faces run"),
     "bench.detect": ([], MODEL),
@@ -39,6 +40,7 @@ REFUSALS: dict[str, tuple[list[str], str]] = {
 
 ONE_ROUND = ["--rounds", "1"]
 FIGURES: dict[str, tuple[list[str], str]] = {
+    "bench.cell": ([*ONE_ROUND, "--pictures", "2"], "until ready: closed"),
     "bench.detect": ([*ONE_ROUND, "--sample", "2"], r"detect +[0-9.]+\n"),
     "bench.latency": ([*ONE_ROUND, "--starts", "1"], r"first_result_seconds +[0-9.]+\n"),
     "bench.many_files": (["--files", "9", "--small", "1", "--pause", "0"], r"[0-9]+ images/s\n"),

@@ -41,7 +41,7 @@ exec)
     ;;
 patch) cat > "$STAND_IN_PATCH" ;;
 get) cat "$STAND_IN_SECRET" ;;
-apply | rollout | scale) ;;
+apply | rollout | scale | set) ;;
 *) echo "kubectl $verb is not stood in for" >&2; exit 64 ;;
 esac
 """
