@@ -9,7 +9,7 @@ import structlog
 from redis.asyncio import Redis
 
 from shared.metrics import MENDED
-from shared.streams.keys import DEAD, Keys
+from shared.streams.keys import Keys
 from shared.streams.scripts import Scripts
 from shared.streams.topology import STREAMS, StreamKind
 
@@ -28,22 +28,23 @@ class Mending:
     RedisError as the server does."""
 
     def __init__(self, client: Redis, keys: Keys, *, own: str | None = None) -> None:
-        """`own`: only what has to do with this stream, and dead letters, as a stage does: as its
-        user of Redis it may not see the others, and those have services of their own."""
+        """`own`: only what has to do with this stream, and the ids of those that come after it, as
+        a stage does: as its user of Redis it may see no others."""
         self._scripts = Scripts(client, keys)
-        self._streams = [STREAMS[name] for name in (STREAMS if own is None else (own, DEAD))]
-        # Nobody's group reads dead letters, so that the rest of their bookkeeping is never used.
-        self._kinds = keys.bookkeeping(STREAMS if own is None else (own,))
-        self._kinds |= {keys.aside(DEAD): "list"}
+        names = list(STREAMS)
+        self._own = names if own is None else [own]
+        self._streams = [STREAMS[name] for name in names[names.index(self._own[0]) :]]
+        self._kinds = keys.bookkeeping(self._own)
+        self._kinds |= {keys.aside(kind.name): "list" for kind in self._streams}
 
     async def all(self) -> None:
         """Everything that is found without a sign of trouble."""
         await self.types()
         await self.ids()
-        for kind in self._streams:
-            if kind.service and (found := await self._scripts.mend_waiting(kind.name)):
+        for name in self._own:
+            if STREAMS[name].service and (found := await self._scripts.mend_waiting(name)):
                 MENDED.labels("waiting").inc(found)
-                log.warning("entries would have waited for ever", stream=kind.name, entries=found)
+                log.warning("entries would have waited for ever", stream=name, entries=found)
 
     async def types(self) -> list[str]:
         """Delete what is of another type in the place of our bookkeeping; which keys.
