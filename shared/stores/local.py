@@ -19,11 +19,15 @@ from shared.folders.folder import Folder
 from shared.folders.new_files import UNFINISHED
 from shared.stores.backend import Found
 from shared.stores.patience import in_thread
+from shared.stores.threads import KEPT
 
 LISTED_AT_ONCE = 500
 
-CALLS_AT_ONCE = 3
-"""More threads only wait for each other: eight write a fifth of what three do."""
+CALLS_AT_ONCE = KEPT
+"""Each step of a call waits for the interpreter: on a loop that is busy with other work, few calls
+at once write little. 16 puts of 60 kB at once, two cores, medians of four and five runs in turn on
+a machine where others ran: busy, to a disk, 3 calls write 18 a second, 16 write 550, obstore's
+store 340; idle, in memory, 8 calls 2,200, 16 calls 3,600, obstore 3,200."""
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TypeVar
 
-KEPT = 8
+KEPT = 16
 """Threads that wait for the next call. To start one costs three times as much as a short call."""
 
 T = TypeVar("T")
