@@ -166,3 +166,23 @@ def test_a_file_given_alone_is_moved_and_its_neighbour_is_not(tmp_path: Path) ->
     assert moving.move("in/sub/a.jpg")
     assert not moving.move("in/sub/b.jpg")
     assert "done/a.jpg" in moving.files()
+
+
+def test_a_folder_given_as_two_dots_is_named_as_it_is(
+    moving: Moving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = moving.put("other/b.jpg").parent
+    monkeypatch.chdir(moving.folder / "in" / "sub")
+    moving.done = DoneDir(moving.folder / "done", Roots([Path(".."), other]))
+    assert moving.move("in/sub/a.jpg")
+    assert "done/in/sub/a.jpg" in moving.files()
+
+
+def test_a_recorded_folder_that_climbs_leads_nothing_out(moving: Moving) -> None:
+    roots = Roots([])
+    roots.recall([(os.fsencode(moving.folder / "in"), b"..")])
+    moving.done = DoneDir(moving.folder / "done", roots)
+    before = moving.files()
+    assert not moving.move("in/sub/a.jpg")
+    assert moving.files() == before
+    assert "their place is taken" in moving.done.not_moved[0]

@@ -18,7 +18,8 @@ class Roots:
             whole = os.path.realpath(os.fsencode(path))  # as ingest names what it finds
             folder = b""
             if path.is_dir() and not alone:
-                folder = os.fsencode(path.name) or _last(whole) or b"root"
+                named = b"" if path.name == ".." else os.fsencode(path.name)
+                folder = named or _last(whole) or b"root"
                 if folder in taken:
                     folder += b"-" + hashlib.sha256(whole).hexdigest()[:8].encode()
                 taken.add(folder)
