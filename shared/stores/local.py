@@ -24,10 +24,11 @@ from shared.stores.threads import KEPT
 LISTED_AT_ONCE = 500
 
 CALLS_AT_ONCE = KEPT
-"""Each step of a call waits for the interpreter: on a loop that is busy with other work, few calls
-at once write little. 16 puts of 60 kB at once, two cores, medians of four and five runs in turn on
-a machine where others ran: busy, to a disk, 3 calls write 18 a second, 16 write 550, obstore's
-store 340; idle, in memory, 8 calls 2,200, 16 calls 3,600, obstore 3,200."""
+"""Each step of a call waits for the interpreter: beside a loop that is busy with other work, few
+calls at once write little; beside an idle one, many cost a little. 16 puts of 60 kB at once on two
+cores, where others ran too; puts a second of 3 calls, of 16, and of obstore's store, medians of
+three to five runs in turn: busy, in memory 440, 1,200, 1,500, to a disk 280, 410, 510; idle, in
+memory 4,100, 3,400, 4,300, to a disk 720, 650, 1,000."""
 
 T = TypeVar("T")
 
