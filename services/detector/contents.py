@@ -23,7 +23,7 @@ def room_of(slots: int) -> Room:
 
 
 class ReadsPayloads(Protocol):
-    """Where inline pictures are read from; `shared.streams.client.Payloads`."""
+    """Where inline pictures are read from; `shared.streams.payloads.Payloads`."""
 
     async def get(self, payload: Payload) -> bytes | None:
         """The bytes; None where they are lost."""

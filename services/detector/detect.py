@@ -139,7 +139,7 @@ class Detector:
         sentence = ""
         if max(sizes, default=0) > self._inline_limit:
             sentence = (
-                f"its annotated picture has {max(sizes):,} bytes; FACES_INLINE_LIMIT_BYTES "
+                f"one of its pictures has {max(sizes):,} bytes; FACES_INLINE_LIMIT_BYTES "
                 f"allows {self._inline_limit:,} through Redis"
             )
         elif sum(sizes) > most:

@@ -10,7 +10,7 @@ BYTES_AT_ONCE = 64 << 20
 
 
 class ReadsPayloads(Protocol):
-    """Where payloads are read from; `shared.streams.client.Payloads`."""
+    """Where payloads are read from; `shared.streams.payloads.Payloads`."""
 
     async def get_many(self, payloads: Sequence[Payload]) -> list[bytes | None]:
         """The bytes of each, in order; None where they are lost.

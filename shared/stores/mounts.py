@@ -6,16 +6,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from shared.errors import Unreachable
-from shared.urls import file_path
+from shared.urls import file_path, file_uri
 
 
 def folders_of(allowed: Iterable[str]) -> dict[str, str]:
     """Of each allowed root the folder that may be away, as URIs: itself, or of one file its own."""
-    return {root: root.rpartition("/")[0] if _is_file(root) else root for root in allowed}
+    return {root: _folder_of(root) for root in allowed}
 
 
-def _is_file(uri: str) -> bool:
-    return os.path.isfile(file_path(uri))  # noqa: PTH113 - a path of bytes
+def _folder_of(uri: str) -> str:
+    path = file_path(uri)
+    return file_uri(os.path.dirname(path)) if os.path.isfile(path) else uri  # noqa: PTH113, PTH120
 
 
 class MountedFolder:

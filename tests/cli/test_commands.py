@@ -1,6 +1,7 @@
 """The command line itself: help, versions, options, submitting, reading the catalog."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -234,6 +235,29 @@ def test_what_a_link_in_a_folder_leads_to_is_not_sent(tmp_path: Path) -> None:
     ]  # fmt: skip
     given = pictures([bytes(tmp_path / "in" / "b.jpg")], Largest(1000), refused.append)
     assert [name for name, _ in given] == ["b.jpg"], "what was named itself is sent"
+
+
+def test_a_pipe_named_like_a_picture_is_not_waited_for(tmp_path: Path) -> None:
+    put(tmp_path, "a.jpg", "c.jpg")
+    os.mkfifo(tmp_path / "b.jpg")
+    refused: list[str] = []
+    found = [name for name, _ in pictures([bytes(tmp_path)], Largest(1000), refused.append)]
+    assert found == ["a.jpg", "c.jpg"]
+    assert refused == ["b.jpg: it is not a file (a folder, a device or a pipe)"]
+
+
+def test_what_grows_beyond_the_limit_while_it_is_read_is_told(tmp_path: Path) -> None:
+    put(tmp_path, "a.jpg")
+
+    class Grows(Largest):
+        def refuses(self, size: int) -> str:
+            told = super().refuses(size)
+            (tmp_path / "a.jpg").write_bytes(bytes(2000))
+            return told
+
+    refused: list[str] = []
+    assert list(pictures([bytes(tmp_path)], Grows(1000), refused.append)) == []
+    assert len(refused) == 1 and "it grew while it was read: 1,001 bytes" in refused[0]
 
 
 async def test_results_reads_a_catalog_by_folder_or_url(faces: Faces, tmp_path: Path) -> None:

@@ -116,6 +116,14 @@ def test_what_may_be_away_of_one_allowed_file_is_its_folder(tmp_path: Path) -> N
     assert folders_of([folder, file, gone]) == {folder: folder, file: folder, gone: gone}
 
 
+def test_of_a_file_at_the_top_the_folder_that_may_be_away_is_the_root(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.path.isfile", lambda path: path == b"/a.jpg")
+    found = folders_of(["file:///a.jpg", "file:///"])
+    assert found == {"file:///a.jpg": "file:///", "file:///": "file:///"}
+
+
 @given(st.binary(max_size=50).filter(lambda path: b"\0" not in path))
 def test_a_path_of_any_bytes_comes_back_from_its_uri(name: bytes) -> None:
     assert file_path(file_uri(b"/" + name)) == b"/" + name

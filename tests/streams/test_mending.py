@@ -16,6 +16,7 @@ from shared.streams.dead import DeadLetters
 from shared.streams.keys import DEAD, IMAGES, RESULTS, Keys
 from shared.streams.later import WaitingSets
 from shared.streams.mending import Mending
+from shared.streams.scripts import Scripts
 from shared.streams.stage import Dead, Done, Later, Outcome, Output, Retry, Work
 from shared.streams.stats import read_stats
 from shared.streams.topology import STREAMS
@@ -199,6 +200,17 @@ async def test_entries_that_a_group_was_set_past_are_read_after_all(redis_url: s
             await suite.add_all([image()])
         async with running(suite):
             await wait_until(lambda: results(suite, 5), "all are read")
+
+
+async def test_a_group_is_set_back_also_from_behind_the_last_id(redis_url: str) -> None:
+    async with suite_on(redis_url) as suite:
+        stream = suite.keys.stream(IMAGES)
+        await suite.client.xadd(stream, {"a": "b"}, id=LAST_ID)
+        await suite.client.xgroup_create(stream, "detector", LAST_ID)
+        standing = await Scripts(suite.client, suite.keys).watch(IMAGES, "detector")
+        assert (standing.length, standing.set_back) == (1, True)
+        [group] = await suite.client.xinfo_groups(stream)
+        assert group["last-delivered-id"] == b"0-0"
 
 
 @pytest.mark.usefixtures("quick")

@@ -1,6 +1,7 @@
 """Reading pictures on this machine, to send them along; tells of each that cannot be sent."""
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from services.cli.sending.buckets import Picture, bucket_pictures
@@ -32,20 +33,38 @@ def pictures(
         for path, relative, root in _files(source, refuse):
             name = display_name(relative)
             try:
-                size = os.stat(path).st_size  # noqa: PTH116 - a path of bytes
-                if told := largest.refuses(size):
-                    refuse(f"{name}: {told}; send it with --by-reference")
-                    continue
-                with open(path, "rb") as file:  # noqa: PTH123 - a path of bytes
-                    if root and not lies_below(real_path(file.fileno()), root):
-                        refuse(f"{name}: {LEADS_OUTSIDE.sentence}")  # since it was walked
-                        continue
-                    content = file.read(largest.size + 1)
+                content = _read(path, root, largest)
+            except _NotSent as reason:
+                refuse(f"{name}: {reason}")
             except OSError as error:
                 refuse(f"{name}: cannot be read: {error.strerror or error}")
-                continue
-            if len(content) <= largest.size:
+            else:
                 yield name, content
+
+
+class _NotSent(Exception):
+    """Why a picture is not sent."""
+
+
+def _read(path: bytes, root: bytes, largest: Largest) -> bytes:
+    """A file's content. It is opened before it is judged, without waiting for whoever writes into a
+    FIFO: since it was walked, something else may be there."""
+    with open(path, "rb", opener=_without_waiting) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise _NotSent("it is not a file (a folder, a device or a pipe)")
+        if root and not lies_below(real_path(file.fileno()), root):
+            raise _NotSent(LEADS_OUTSIDE.sentence)
+        if told := largest.refuses(status.st_size):
+            raise _NotSent(f"{told}; send it with --by-reference")
+        content = file.read(largest.size + 1)
+    if told := largest.refuses(len(content)):
+        raise _NotSent(f"it grew while it was read: {told}")
+    return content
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def in_batches(found: Iterable[Picture]) -> Iterator[list[Picture]]:

@@ -34,12 +34,11 @@ if not holds(stream, 'stream') then return {0, later, -1, 0} end
 local entry = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
 if not entry then return {0, later, -1, 0} end
 local first = entry[1]
-local ms, number_in_ms = string.match(first, '^(%d+)%-(%d+)$')
+local ms = string.match(first, '^(%d+)')
 local set_back = 0
 if passed_over(first) then
   -- No entry is before the first, so any id before it will do.
-  if number_in_ms == '0' then ms = string.format('%.0f', tonumber(ms) - 1) end
-  redis.call('XGROUP', 'SETID', stream, group, ms .. '-0')
+  redis.call('XGROUP', 'SETID', stream, group, '0-0')
   set_back = 1
 end
 return {redis.call('XLEN', stream), later, tonumber(ms), set_back}
