@@ -1,5 +1,6 @@
 """New files in an open folder: begun only where nothing has their name, whoever foresaw it."""
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,25 @@ def new_file(folder: int, name: str | bytes, mode: int) -> int:
         OSError: as the system says it.
     """
     return os.open(name, _NEW | PASS_BY, mode, dir_fd=folder)
+
+
+def rename_new(folder: int, name: str, new: str | bytes) -> None:
+    """Give a file a name that nothing has; it may keep the other. Where there are no links, it is
+    only looked for.
+
+    Raises:
+        FileExistsError: something has it.
+        OSError: as the system says it.
+    """
+    try:
+        os.link(name, new, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:
+        with suppress(FileNotFoundError):
+            os.stat(new, dir_fd=folder, follow_symlinks=False)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new) from None
+        os.rename(name, new, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def write_new(folder: int, name: str, content: bytes, mode: int, *, on_disk: bool) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,19 @@ def test_nothing_is_overwritten_not_even_by_a_link_that_leads_nowhere(moving: Mo
     assert len(moved) == 2
 
 
+def test_a_move_that_was_ended_half_way_is_finished(moving: Moving) -> None:
+    (moving.folder / "done" / "sub").mkdir(parents=True)
+    os.link(moving.folder / "in" / "sub" / "a.jpg", moving.folder / "done" / "sub" / "a.jpg")
+    assert moving.move("in/sub/a.jpg")
+    assert moving.files() == {"done/sub/a.jpg": "in/sub/a.jpg", "victim.jpg": "victim.jpg"}
+
+
+def test_an_original_is_not_moved_onto_itself(moving: Moving) -> None:
+    moving.done = DoneDir(moving.folder / "in", Roots([moving.folder / "in"]))
+    moving.move("in/sub/a.jpg")
+    assert "in/sub/a.jpg" in moving.files().values()
+
+
 def test_what_changed_since_it_was_searched_stays(moving: Moving) -> None:
     uri = file_uri(os.fsencode(moving.folder / "in" / "sub" / "a.jpg"))
     assert not moving.done.move(uri, reference_id(uri, "1-1"))
@@ -139,7 +153,7 @@ def test_to_another_volume_it_is_copied_with_its_times_and_rights(
     def other_volume(*_: object, **__: object) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link")
 
-    monkeypatch.setattr(os, "rename", other_volume)
+    monkeypatch.setattr(os, "link", other_volume)
     assert moving.move("in/sub/a.jpg")
     status = (moving.folder / "done" / "sub" / "a.jpg").stat()
     assert (status.st_mtime_ns, status.st_mode & 0o777) == (10**18, 0o640)
@@ -149,10 +163,14 @@ def test_to_another_volume_it_is_copied_with_its_times_and_rights(
 def test_a_volume_that_is_full_leaves_the_original_and_nothing_else(
     moving: Moving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def other_volume(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "rename", full)
+    monkeypatch.setattr(os, "link", other_volume)
+    monkeypatch.setattr(shutil, "copyfileobj", full)
     before = moving.files()
     with pytest.raises(OSError, match="No space left"):
         moving.move("in/sub/a.jpg")

@@ -13,15 +13,15 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 import structlog
 
 from services.cli.outdir.names import with_id
 from services.cli.outdir.roots import Roots
 from shared.folders.folder import Folder
-from shared.folders.new_files import new_file
+from shared.folders.new_files import new_file, rename_new, unfinished, unlink_quietly
 from shared.folders.paths import real_path
+from shared.folders.steps import PASS_BY
 from shared.identity import display_name, file_version, reference_id
 from shared.printing import count
 from shared.urls import file_path
@@ -30,6 +30,8 @@ NOT_GIVEN = "they do not lie below what this run was given"
 BY_LINK = "a link leads to them"
 CHANGED = "they changed since they were searched"
 TAKEN = "their place is taken"
+
+COPIED_AT_ONCE = 1 << 20
 
 SHOWN = 3
 """How many of those that were not moved are named, of each reason."""
@@ -138,35 +140,46 @@ def _no_link_on_the_way(reason: str = BY_LINK) -> Iterator[None]:
 
 
 def _moved(name: bytes, at: int, free: bytes, target: int) -> bool:
-    """Move a file from one open folder to another, under a name that nobody has there.
-
-    The name is taken first, so that nothing can be in it when the file comes.
-    """
+    """Move a file from one open folder to another, under a name that nobody has there. Whatever
+    ends this half way leaves the original where it is, or both names of it."""
     try:
-        taken = new_file(target, free, 0o600)  # on another volume it is filled before it is shared
+        os.link(name, free, src_dir_fd=at, dst_dir_fd=target, follow_symlinks=False)
     except FileExistsError:
-        return False
-    with os.fdopen(taken, "wb") as written:
-        try:
-            os.rename(name, free, src_dir_fd=at, dst_dir_fd=target)
-        except OSError as error:
-            try:
-                if error.errno != errno.EXDEV:
-                    raise
-                _copy(name, at, written)
-            except BaseException:  # whatever it is, it is raised again
-                os.unlink(free, dir_fd=target)
-                raise
-            os.unlink(name, dir_fd=at)
+        if not _is_same(name, at, free, target):  # else it was ended half way
+            return False
+    except OSError:  # another volume, or one without links
+        if not _copied(name, at, free, target):
+            return False
+    os.unlink(name, dir_fd=at)
     return True
 
 
-def _copy(name: bytes, at: int, written: BinaryIO) -> None:
-    """To another volume, with its times and rights."""
-    source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
-    with os.fdopen(source, "rb") as read:
-        shutil.copyfileobj(read, written, 1 << 20)
-        written.flush()
-        status = os.fstat(source)
-        os.fchmod(written.fileno(), stat.S_IMODE(status.st_mode))
-        os.utime(written.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+def _is_same(name: bytes, at: int, free: bytes, target: int) -> bool:
+    """Whether both are names of one file. One name alone, where an original would be moved onto
+    itself, is none."""
+    if name == free and os.path.samestat(os.fstat(at), os.fstat(target)):
+        return False
+    one = os.stat(name, dir_fd=at, follow_symlinks=False)
+    return os.path.samestat(one, os.stat(free, dir_fd=target, follow_symlinks=False))
+
+
+def _copied(name: bytes, at: int, free: bytes, target: int) -> bool:
+    """With its times and rights; it is on the disk before it has its name."""
+    beside = unfinished()
+    source = os.open(name, os.O_RDONLY | PASS_BY, dir_fd=at)
+    try:
+        begun = new_file(target, beside, 0o600)  # until its rights are set
+        with os.fdopen(source, "rb") as read, os.fdopen(begun, "wb") as written:
+            shutil.copyfileobj(read, written, COPIED_AT_ONCE)
+            written.flush()
+            status = os.fstat(source)
+            os.fchmod(written.fileno(), stat.S_IMODE(status.st_mode))
+            os.utime(written.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+            os.fsync(written.fileno())
+        rename_new(target, beside, free)
+        os.fsync(target)
+    except FileExistsError:
+        return False
+    finally:
+        unlink_quietly(target, beside)
+    return True

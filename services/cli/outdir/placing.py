@@ -1,13 +1,11 @@
 """Giving a file that is there already a second name in a folder."""
 
-import errno
 import fcntl
 import os
 import shutil
-from contextlib import suppress
 
 from shared.folders.folder import Folder
-from shared.folders.new_files import new_file, unfinished, unlink_quietly
+from shared.folders.new_files import new_file, rename_new, unfinished, unlink_quietly
 
 _FICLONE = 0x40049409
 """<linux/fs.h>: make one file share the blocks of another."""
@@ -35,26 +33,13 @@ def place(source: Folder, source_name: str, folder: Folder, name: str, *, replac
         try:
             if not replace:
                 _copy(opened, into, beside)
-                _rename_new(into, beside, last)
+                rename_new(into, beside, last)
                 return
             if not _link(from_, first, into, beside, opened):
                 _copy(opened, into, beside)
             os.rename(beside, last, src_dir_fd=into, dst_dir_fd=into)
         finally:
             unlink_quietly(into, beside)  # also where both names were of one file already
-
-
-def _rename_new(folder: int, name: str, new: str) -> None:
-    """Give a file a name that nothing has. Where there are no links, it is only looked for."""
-    try:
-        os.link(name, new, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-    except FileExistsError:
-        raise
-    except OSError:
-        with suppress(FileNotFoundError):
-            os.stat(new, dir_fd=folder, follow_symlinks=False)
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new) from None
-        os.rename(name, new, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _link(from_: int, first: str, into: int, name: str, opened: int) -> bool:
