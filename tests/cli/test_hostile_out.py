@@ -314,6 +314,15 @@ async def test_a_note_of_a_process_that_has_ended_or_began_at_another_time_is_no
         valkey.stop()
 
 
+def test_a_note_that_an_earlier_version_left_is_passed_over_without_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / PRIVATE).mkdir(mode=0o700)
+    (tmp_path / PRIVATE / "valkey.json").write_text('{"url": "unix:///x.sock", "pid": 1}')
+    assert running_url(tmp_path) is None
+    assert capsys.readouterr().err == ""
+
+
 @as_root
 async def test_a_note_of_another_user_is_ignored(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -21,6 +21,10 @@ from shared.folders.folder import Folder
 
 NAME = "valkey.json"
 LARGEST = 4096
+
+EARLIER = {"url", "pid"}
+"""What notes said up to 0.1.0, whose runs hold the lock of their folder while they live."""
+
 HOST = "127.0.0.1"
 
 
@@ -59,10 +63,10 @@ def read_note(private: Path, say: Callable[[str], None]) -> Note | None:
     try:
         with Folder.open(private, link=False) as folder:
             note = _read(folder)
+            if note is None or _started(note.pid) != note.started:
+                return None  # it has ended
             if note.folder != _identity(folder):
                 raise NotOurs("it is of another folder")
-            if _started(note.pid) != note.started:
-                return None  # it has ended
             _check_url(note.url, private)
             return note
     except FileNotFoundError:
@@ -72,7 +76,8 @@ def read_note(private: Path, say: Callable[[str], None]) -> Note | None:
         return None
 
 
-def _read(folder: Folder) -> Note:
+def _read(folder: Folder) -> Note | None:
+    """The note; None for one of an earlier version, which said less and has ended."""
     descriptor = folder.open_file(NAME)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
@@ -81,9 +86,11 @@ def _read(folder: Folder) -> Note:
         content = file.read(LARGEST)
     try:
         told = json.loads(content)
+        if told.keys() == EARLIER:
+            return None
         device, inode = told["folder"]
         note = Note(told["url"], told["pid"], told["started"], (device, inode))
-    except (ValueError, KeyError, TypeError):
+    except (AttributeError, ValueError, KeyError, TypeError):
         raise NotOurs("it cannot be read") from None
     if not isinstance(note.url, str) or type(note.pid) is not int or note.pid < 1:
         raise NotOurs("it cannot be read")
