@@ -7,10 +7,20 @@ from services.detector.search import scaled_down, search, sizes
 from shared.messages import FACES_LIMIT, Face
 from shared.recipe import Recipe
 
+LONGEST_TOLD = (1 << 31) - 1
+"""Pixels of a side, as `shared.fields.Count` allows. A TIFF may claim more, in 64 bits."""
+
 
 def size_of(header: Header) -> tuple[int, int]:
     """Width and height, upright."""
     return upright_size(header.width, header.height, header.orientation)
+
+
+def told_size(header: Header) -> tuple[int, int]:
+    """The same for rows, also of what no decoder takes: 0 and 0 where a side is longer than a row
+    can hold."""
+    size = size_of(header)
+    return size if max(size) <= LONGEST_TOLD and min(size) >= 0 else (0, 0)
 
 
 def searched_sizes(header: Header, recipe: Recipe) -> tuple[int, ...]:

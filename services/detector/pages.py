@@ -13,7 +13,7 @@ whom to hide is known only when all clips have been searched.
 from dataclasses import dataclass, field
 
 from services.detector.failures import BadPicture
-from services.detector.finding import find, size_of
+from services.detector.finding import find, size_of, told_size
 from services.detector.formats.format import Header, Pages, StoredPage
 from services.detector.header import judged
 from services.detector.models.model import Model
@@ -115,7 +115,7 @@ def _told(found: _Findings, count: int, first: Header, steps: Steps) -> Processe
         if found.lacks_memory:
             raise MemoryError("no page can be searched in the memory that there is")
         raise BadPicture(found.failures[0].reason, found.failures[0].sentence)
-    width, height = size_of(first)
+    width, height = told_size(first)
     return Processed(
         "faces" if found.faces else "no_faces",
         "",

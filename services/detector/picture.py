@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from services.detector.decode import decode, reduction
 from services.detector.failures import BadPicture
-from services.detector.finding import find, searched_sizes, size_of
+from services.detector.finding import find, searched_sizes, size_of, told_size
 from services.detector.formats.format import Header
 from services.detector.header import format_of, header_of, judged
 from services.detector.models.model import Model
@@ -56,7 +56,7 @@ def process(
             done = search_pages(pages, header, recipe, model, limits, steps)
         return replace(done, taken=told)
     except BadPicture as bad:
-        width, height = size_of(header) if header else (0, 0)
+        width, height = told_size(header) if header else (0, 0)
         name = header.format if header else ""
         return Processed(
             "failed",

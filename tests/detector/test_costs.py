@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import time
 import zlib
 from collections.abc import Callable
@@ -105,6 +106,19 @@ def test_a_file_whose_pixels_are_more_than_its_container_tells_fails_undecoded(
     done = process(content, recipe(), NoFaces(), LIMITS)
     assert (done.status, done.code) == ("failed", Reason.DAMAGED), done.reason
     assert "8 x 8 pixels and holds " in done.reason
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_sides_longer_than_a_row_can_hold_are_told_in_words_alone(frames: int) -> None:
+    content = bytearray(animated("TIFF", [bombs.SMALL] * frames))
+    [at] = struct.unpack_from("<I", content, 4)
+    [count] = struct.unpack_from("<H", content, at)
+    for entry in range(at + 2, at + 2 + 12 * count, 12):
+        if struct.unpack_from("<H", content, entry) == (256,):
+            struct.pack_into("<HHII", content, entry, 256, 4, 1, 0xFFFF_FFFF)
+    done = process(bytes(content), recipe(), NoFaces(), LIMITS)
+    told = done.searched[0].reason if done.searched else done.reason
+    assert "4294967295 x" in told and (done.width, done.height) == (0, 0)
 
 
 async def test_a_slot_survives_all_of_them_and_names_each_cap(tmp_path: Path) -> None:
