@@ -117,15 +117,16 @@ class HostileRun:
         try:
             producer = Producer(client, Settings.load({"redis_url": self._suite.redis.url}))
             submission = Submission(producer, RECIPE, "real")
+            put_off: list[str] = []
             for number in range(SLICES):
                 real = asyncio.create_task(
                     self._send_slice(submission, self._pictures[number::SLICES], number)
                 )
-                for kind in order[number::SLICES]:
-                    reach.kind = kind
-                    with suppress(RedisError):  # what was done before stands in the stranger's way
-                        await KINDS[kind].act(reach)
+                put_off += [kind for kind in order[number::SLICES] if not await _done(reach, kind)]
                 await real
+            for kind in put_off:
+                reach.kind = kind
+                await self._until_taken(partial(KINDS[kind].act, reach))
             await self._until_taken(submission.close)
         finally:
             await client.aclose()
@@ -188,6 +189,16 @@ class HostileRun:
             for one in verdict.held
             if one.over
         ]
+
+
+async def _done(reach: Reach, kind: str) -> bool:
+    """Do it; False where what was done before stands in the stranger's way."""
+    reach.kind = kind
+    try:
+        await KINDS[kind].act(reach)
+    except RedisError:
+        return False
+    return True
 
 
 def _in_folder(picture: Picture) -> bool:
