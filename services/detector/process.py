@@ -320,7 +320,7 @@ async def _spawn(
     try:
         with theirs:
             return await _spawned(environment, theirs.fileno()), ours
-    except BaseException:
+    except BaseException:  # whatever it is, it is raised again
         ours.close()
         raise
 

@@ -96,7 +96,7 @@ class Folder:
             try:
                 write_new(folder, beside, content, mode, on_disk=on_disk)
                 os.rename(beside, last, src_dir_fd=folder, dst_dir_fd=folder)
-            except BaseException:
+            except BaseException:  # whatever it is, it is raised again
                 unlink_quietly(folder, beside)
                 raise
 

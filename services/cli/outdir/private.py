@@ -78,7 +78,7 @@ def make_private(above: Folder, name: str, path: Path, say: Say) -> Folder:
             elif is_new:
                 say(f"{path}: this disk keeps no modes, so whoever reads it reads this folder too")
         _inspect(folder, path, disk, was_open=bool(status.st_mode & OTHERS_WRITE))
-    except BaseException:
+    except BaseException:  # whatever it is, it is raised again
         folder.close()
         raise
     return folder

@@ -25,7 +25,7 @@ def open_file(uri: str, version: str, rules: Rules) -> Opened:
         opened = _open_regular(path, roots)
         try:
             judge_version(os.fstat(opened.descriptor), version, rules.max_bytes)
-        except BaseException:
+        except BaseException:  # whatever it is, it is raised again
             os.close(opened.descriptor)
             raise
     except OSError as error:
