@@ -12,6 +12,9 @@ from shared.streams.refusals import Garbled
 NONSENSE = (TypeError, ValueError, KeyError, IndexError, AttributeError)
 """What reading a reply of the wrong shape raises, in redis-py and here."""
 
+DIGEST_LENGTH = 40
+"""Of a script: SHA-1 in hexadecimal digits."""
+
 
 @contextmanager
 def understood() -> Iterator[None]:
@@ -57,6 +60,17 @@ class _Pipeline(_Understands, Pipeline):  # type: ignore[misc]  # redis-py decla
 class Client(_Understands, Redis):  # type: ignore[misc]  # as above
     """A client of redis-py that tells nonsense from a reply."""
 
+    async def script_load(self, script: Any) -> Any:  # Any: as its parent, which has no types
+        """The digest of a script, which redis-py runs it by from then on.
+
+        Raises:
+            Garbled: it is none.
+        """
+        digest = await super().script_load(script)
+        if not isinstance(digest, str | bytes) or len(digest) != DIGEST_LENGTH:
+            raise Garbled("a digest of the wrong shape")
+        return digest
+
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         """Several commands, sent together."""
         return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
@@ -81,6 +95,11 @@ def _number(reply: Any) -> bool:
 
 def _numbers(reply: Any) -> bool:
     return isinstance(reply, list) and all(isinstance(one, int) for one in reply)
+
+
+def _exactly(count: int) -> Callable[[Any], bool]:
+    """So many numbers."""
+    return lambda reply: _numbers(reply) and len(reply) == count
 
 
 def _scanned(reply: Any) -> bool:
@@ -131,9 +150,9 @@ SHAPES: dict[str, Callable[[Any], bool]] = {
     "handoff": _numbers,
     "mend": _numbers,
     "renew": _ids,
-    "set_back": _numbers,
+    "set_back": _exactly(3),
     "shed": _numbers,
-    "watch": _numbers,
+    "watch": _exactly(4),
 }
 """Of the scripts in `lua/` that do not answer with one number. Any: whatever Redis sent."""
 

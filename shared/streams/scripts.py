@@ -16,7 +16,7 @@ from shared.streams.entries import Delivery, Membership, delivery
 from shared.streams.high_water import HighWaterMark
 from shared.streams.keys import DEAD, Keys
 from shared.streams.refusals import Garbled
-from shared.streams.replies import Checked, Script
+from shared.streams.replies import Checked, Script, understood
 
 Value = str | bytes | int
 
@@ -275,7 +275,8 @@ class Scripts:
         """Delete those of these keys that are not of the type beside them; which were."""
         names = list(kinds)
         deleted = await self._mend(keys=names, args=list(kinds.values()))
-        return [names[place - 1] for place in deleted]
+        with understood():
+            return [names[place - 1] for place in deleted]
 
     async def mend_waiting(self, stream: str) -> int:
         """Bring what is counted of a stream's waiting sets into line with what waits; how many

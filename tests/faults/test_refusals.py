@@ -15,7 +15,8 @@ from shared.errors import Unreachable
 from shared.health import Health
 from shared.messages import ImageMessage
 from shared.streams.keys import DEAD, IMAGES, RESULTS
-from shared.streams.refusals import describe
+from shared.streams.refusals import Garbled, describe
+from shared.streams.scripts import Scripts
 from shared.streams.stage import Done, Outcome, Output, Work
 from tests.faults.test_delivery import Gate, has
 from tests.support.proxy import Proxy
@@ -215,6 +216,26 @@ async def test_whatever_comes_instead_of_replies_is_told_and_waited_for(
             await wait_until(lambda: not health.problems, "it is ready again")
             assert not run.task.done()
         assert await suite.length(DEAD) == 0
+
+
+async def test_nothing_that_comes_in_place_of_an_answer_is_kept_or_taken_for_one(
+    own_server: RedisServer,
+) -> None:
+    async with Proxy(own_server.port) as proxy, suite_on(proxy.url) as behind:
+        scripts = Scripts(behind.client, behind.keys)
+        calls = (
+            (b"*0\r\n", lambda: behind.client.script_load("return 1")),
+            (b"*0\r\n", lambda: scripts.watch(IMAGES, "detector")),
+            (b"*0\r\n", lambda: scripts.set_back(IMAGES, "detector", 1, 1, tries=False)),
+            (b"*1\r\n:99\r\n", lambda: scripts.mend({behind.keys.bytes: "hash"})),
+        )
+        for instead, call in calls:
+            proxy.instead = instead
+            with pytest.raises(Garbled):
+                await call()
+        proxy.instead = b""
+        await behind.client.connection_pool.disconnect()
+        assert (await scripts.watch(IMAGES, "detector")).length == 0
 
 
 async def test_what_cannot_be_added_now_is_added_when_redis_takes_it(
