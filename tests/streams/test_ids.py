@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 
-from shared.messages import ImageMessage
+from shared.messages import ImageMessage, Payload
 from shared.streams import upkeep
 from shared.streams.dead import DeadLetters
 from shared.streams.entries import LAST_ID
+from shared.streams.handoff import Item
 from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES
 from shared.streams.mending import Mending
+from shared.streams.payloads import set_payloads
+from shared.streams.scripts import Answer
 from shared.streams.stage import Dead, Done, Outcome, Output, Retry, Work
 from shared.streams.stats import read_stats
+from tests.streams.test_batching import handoff_of
 from tests.support.servers import RedisServer, installed_redis
 from tests.support.stages import Suite, image, pass_on, result_of, running, suite_on
 from tests.support.waiting import wait_until
@@ -95,6 +99,32 @@ async def test_an_id_far_ahead_holds_up_nothing_for_good_and_loses_and_doubles_n
             assert await newest_ms(suite, name) < 1000 * (seconds + 60)
     assert await suite.bytes_held(IMAGES) == 0
     assert len([one async for one in DeadLetters(suite.client, suite.settings).all()]) >= 1
+
+
+async def test_what_meets_the_last_id_half_way_keeps_the_payloads_of_a_picture_under_way(
+    redis_url: str,
+) -> None:
+    """What is deleted cannot be undone, so that it comes after all that may be refused."""
+    async with suite_on(redis_url) as suite:
+        handoff, [item] = await handoff_of(suite, 1)
+        carried, fresh = Payload.of(b"sent along"), Payload.of(b"new")
+        under_way = [image(payload=carried), image(payload=fresh)]
+        await set_payloads(suite.client, suite.keys, [(carried, b"sent along")])
+        await suite.client.sadd(suite.keys.in_flight, *(one.in_flight for one in under_way))
+        outputs = [
+            Output(under_way[0]),
+            Output(under_way[1], {fresh: b"new"}),
+            *item.outcome.outputs,
+        ]
+        item = Item(item.delivery, item.message, Done(tuple(outputs)))
+        await add_by_hand(suite, RESULTS, LAST_ID)
+        assert await handoff.send([item]) == [Answer.EXHAUSTED]
+        keys = [suite.keys.payload(one.id) for one in (carried, fresh)]
+        assert await suite.client.mget(keys) == [b"sent along", b"new"]
+        await suite.client.unlink(suite.keys.stream(RESULTS))
+        assert await handoff.send([item]) == [Answer.DONE]
+        assert await suite.client.exists(*keys) == 0, "one picture is enough"
+        assert (await suite.length(IMAGES), await suite.length(RESULTS)) == (0, 1)
 
 
 async def test_it_does_so_also_where_the_entry_is_deleted_again(suite: Suite) -> None:

@@ -83,19 +83,16 @@ local function drop(payloads)
   for _, payload in ipairs(payloads) do redis.call('UNLINK', payload) end
 end
 
--- Add one output; false where its stream takes no more ids.
+-- Add one output, unless the same image is under way already: one of them is enough. False where its
+-- stream takes no more ids. Nothing is deleted here, since that cannot be undone.
 local function add_output(output, goes_on)
   output.id, output.took_off = nil, false
-  if output.in_flight == '' or goes_on or redis.call('SADD', in_flight, output.in_flight) == 1 then
-    output.took_off = output.in_flight ~= '' and not goes_on
-    output.id = add(output.mark, output.message, output.weight)
-    if output.mark.problem ~= 0 then return false end
-  else
-    -- The same image is under way already: one of them is enough.
-    drop(output.fresh)
-    drop(output.carried)
-  end
-  return true
+  local is_named = output.in_flight ~= '' and not goes_on
+  output.is_one_more = is_named and redis.call('SADD', in_flight, output.in_flight) == 0
+  if output.is_one_more then return true end
+  output.took_off = is_named
+  output.id = add(output.mark, output.message, output.weight)
+  return output.mark.problem == 0
 end
 
 local function undo_outputs()
@@ -122,6 +119,9 @@ local function perform()
     local output = item.outputs[i]
     if output.id then
       for _, payload in ipairs(output.fresh) do redis.call('PERSIST', payload) end
+    elseif output.is_one_more then
+      drop(output.fresh)
+      drop(output.carried)
     end
   end
   drop(item.drop)
