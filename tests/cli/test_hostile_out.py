@@ -220,6 +220,14 @@ def test_what_another_users_run_left_is_not_read_by_us_and_the_line_says_whose_i
         assert f"belongs to user {ANOTHER}: an output folder has one user" in answer.err
 
 
+def test_a_pipe_that_came_along_in_a_copied_folder_is_refused_by_name(tmp_path: Path) -> None:
+    private = tmp_path / "out" / PRIVATE
+    private.mkdir(mode=0o700, parents=True)
+    os.mkfifo(private / "valkey.log", 0o600)
+    with pytest.raises(FacesError, match=r"valkey\.log is a pipe or a device: remove it"):
+        said_by_hold(tmp_path / "out")
+
+
 def test_a_second_name_of_a_file_of_ours_is_found_where_others_could_write(
     tmp_path: Path,
 ) -> None:

@@ -143,6 +143,10 @@ def make_objects(out: Path) -> None:
         raise FacesError(f"cannot make {out / OBJECTS}: {error.strerror or error}") from None
 
 
+_NO_FILES = (stat.S_ISFIFO, stat.S_ISCHR, stat.S_ISBLK)
+"""What may keep whoever opens it waiting for ever; in a copied folder it would be ours."""
+
+
 class _Disk:
     """Whether a disk keeps owners and modes. FAT and some network drives do not: there all belongs
     to one user, and has one mode. What we make ourselves shows it, and is made only if in doubt."""
@@ -205,6 +209,8 @@ def _inspect(folder: Folder, path: Path, disk: _Disk, *, was_open: bool) -> None
                 continue  # of a run that goes on meanwhile
             shown = path / above / name
             disk.refuse_strangers(status, shown)
+            if any(kind(status.st_mode) for kind in _NO_FILES):
+                raise FacesError(f"{shown} is a pipe or a device: remove it")
             if was_open and stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
                 raise FacesError(f"{shown} has another name elsewhere, maybe by another: remove it")
             if status.st_mode & OTHERS:
