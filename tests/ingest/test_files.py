@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from services.ingest.sources import files
 from services.ingest.sources.files import FileSource
 from services.ingest.sources.source import SourceAway
+from services.ingest.sources.walk import Walk
 from shared.messages import SourceKind, SourceMessage, new_token
 from shared.stores.mounts import MountedFolder
 from shared.urls import file_uri
@@ -44,6 +46,36 @@ async def test_what_is_back_by_the_time_its_folder_is_asked_is_looked_for_once_m
     root = file_uri(os.fsencode(tmp_path / "root"))
     listing = await FileSource([root]).step(naming(f"{root}/a.jpg"))
     assert [image.name for image in listing.images] == ["a.jpg"]
+
+
+async def test_what_is_looked_for_once_more_does_not_list_again_all_that_lies_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "STEP", 2)
+    for n in range(20):
+        (tmp_path / f"{n:02}").mkdir()
+        (tmp_path / f"{n:02}" / "a.jpg").touch()
+        (tmp_path / f"{n:02}" / "gone.jpg").symlink_to("nothing.jpg")
+    listed: list[bytes] = []
+    real = Walk._list
+
+    def list_(walk: Walk, folder: bytes) -> list[bytes]:
+        listed.append(folder)
+        return real(walk, folder)
+
+    monkeypatch.setattr(Walk, "_list", list_)
+    root = file_uri(os.fsencode(tmp_path))
+    source, message = FileSource([root]), naming(root).model_copy(update={"follow_links": True})
+    names: list[str] = []
+    while True:
+        listing = await source.step(message)
+        names += [image.name for image in listing.images]
+        if listing.next_position is None:
+            break
+        message = message.model_copy(update={"position": listing.next_position})
+    assert names == [f"{n:02}/{name}" for n in range(20) for name in ("a.jpg", "gone.jpg")]
+    most = max(listed.count(folder) for folder in set(listed) - {b""})
+    assert most <= 4, "one look, one more, as the folder above, and as the last step ends"
 
 
 async def test_a_folder_that_hangs_keeps_one_thread_however_often_it_is_tried(

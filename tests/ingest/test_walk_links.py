@@ -194,3 +194,45 @@ def test_nothing_is_open_between_two_steps(tmp_path: Path, after: bytes) -> None
     walk = walk_of(tmp_path, after)
     walk.take(1)
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("follow_links", [False, True])
+def test_a_link_to_a_folder_is_counted_once_wherever_the_walk_goes_on_elsewhere(
+    tmp_path: Path, follow_links: bool
+) -> None:
+    touch(tmp_path, b"in/b.jpg", b"in/d/1.jpg", b"in/d/3.jpg", b"in/f.jpg", b"out/x.jpg")
+    for link in ("a", "c", "d/0", "d/2", "d/4", "e", "g"):
+        (tmp_path / "in" / link).symlink_to(tmp_path / "out")
+    walk = walk_of(tmp_path / "in", follow_links=follow_links)
+    walked, counted = paths(walk), walk.passed_over
+    assert (len(walked), counted) == (4, 7)
+    for position in walked:
+        before = walk_of(tmp_path / "in", follow_links=follow_links)
+        before.take(walked.index(position) + 1)
+        after = walk_of(tmp_path / "in", position, follow_links=follow_links)
+        assert paths(after) == walked[walked.index(position) + 1 :]
+        assert before.passed_over + after.passed_over == counted
+
+
+@pytest.mark.parametrize("follow_links", [False, True])
+def test_a_step_is_taken_once_more_as_it_is_now(tmp_path: Path, follow_links: bool) -> None:
+    touch(tmp_path, b"in/a/1.jpg", b"in/a/2.jpg", b"in/c.jpg", b"far/3.jpg", b"far/4.jpg")
+    (tmp_path / "in" / "b").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "back").symlink_to(tmp_path / "in")
+
+    def walking() -> Walk:
+        return walk_of(tmp_path / "in", may_read=everywhere, follow_links=follow_links)
+
+    walked = paths(walking())
+    for first in range(1, len(walked)):
+        walk = walking()
+        before = [visit.path for visit in walk.take(first)]
+        walk.take(2)
+        walk.step_back()
+        assert before + paths(walk) == walked
+    walk = walking()
+    walk.take(1)
+    walk.take(1)
+    (tmp_path / "in" / "a" / "2.jpg").rename(tmp_path / "in" / "a" / "3.jpg")
+    walk.step_back()
+    assert walk.take(1) == [Visited(b"a/3.jpg")]

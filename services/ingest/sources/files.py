@@ -85,6 +85,8 @@ class FileSource(ReferenceSource):
         key = (message.submission, message.part)
         position = unquote_to_bytes(message.position)
         walk = self._walks.pop(key, None)
+        if walk is not None and walk.position != position == walk.began:
+            walk.step_back()  # it is looked at once more
         if walk is None or walk.position != position:
             excluded = frozenset(
                 os.path.relpath(os.path.realpath(_path_of(uri)), root) for uri in message.excluded

@@ -32,6 +32,10 @@ LEADS_OUTSIDE = Failure(
 PATH_LIMIT = 4096
 """Linux' PATH_MAX, with the NUL at the end. Name by name one could go deeper."""
 
+_PASSED_OVER = b"/\0"
+"""How the name of a link to a folder ends in a listing where that link is only counted: when the
+walk comes by, so that it is not counted again where the walk goes on elsewhere."""
+
 IsAllowed = Callable[[bytes], bool]
 """Whether a path, in which links are resolved, may be read."""
 
@@ -64,10 +68,12 @@ class Walk:
     A link to a file that may be read is a picture like any other; one that leads elsewhere is
     visited as a problem. Links to folders are passed over, unless they are to be followed and lead
     to what may be read: then each folder is walked once, however many links lead to it or back.
+    Who follows links and goes on where another walk stopped has to list all that lies before.
 
     Attributes:
         position: where it stands: the relative path that was visited last.
-        passed_over: links to folders so far that it does not go through, to what it does not
+        began: where it stood before its last step.
+        passed_over: links to folders that it came by and does not go through, to what it does not
             come to otherwise.
     """
 
@@ -89,15 +95,18 @@ class Walk:
         self._no_go = [os.path.normpath(os.path.join(root, folder)) for folder in excluded]
         self._may_read = may_read or (lambda path: lies_below(path, root))
         self._follow_links = follow_links
-        self._walked: set[tuple[int, int]] = set()
-        """Folders by device and inode, where links are followed."""
+        self._walked: dict[tuple[int, int], bytes | None] = {}
+        """Folders by device and inode, where links are followed, and the path of each here; None
+        for those that are left out."""
         self._standing = Standing(root, self._may_read)
         self.passed_over = 0
-        self.position = after
-        self._visits = self._visit(after)
+        self.position = self.began = after
+        # Which links were followed before decides which are followed now.
+        self._visits = self._visit(after, resumes=not follow_links)
 
     def take(self, count: int) -> list[Visited]:
         """The next visits, up to `count`; fewer mean that the walk is over."""
+        self.began = self.position
         visits: list[Visited] = []
         with self._standing:
             for visit in self._visits:
@@ -107,6 +116,12 @@ class Walk:
         if visits:
             self.position = visits[-1].path
         return visits
+
+    def step_back(self) -> None:
+        """Stand where the last step began, to look anew at what it visited; what lies before is
+        known."""
+        self.position = self.began
+        self._visits = self._visit(self.began, resumes=bool(self._walked) or not self._follow_links)
 
     def _seen(self, path: bytes) -> Visited:
         """A picture, with what it is now."""
@@ -137,22 +152,23 @@ class Walk:
             return Visited(path, LEADS_OUTSIDE)
         return Visited(path, status=status)
 
-    def _visit(self, after: bytes) -> Iterator[Visited]:
+    def _visit(self, after: bytes, *, resumes: bool) -> Iterator[Visited]:
         # Each level: its folder (relative, with a slash at the end, or b''), its listing, and
         # where in it the walk stands.
         levels: list[tuple[bytes, list[bytes], int]] = []
         problem = yield from self._enter(levels, b"")
-        # Which links were followed before decides which are followed now: those who follow some
-        # list again what lies before.
-        if not problem and after and not self._follow_links:
+        if not problem and after and resumes:
             yield from self._resume(levels, after)
-        behind = _in_order(after) if self._follow_links else []
+        behind = [] if resumes else _in_order(after)
         while levels:
             folder, names, index = levels.pop()
             if index == len(names):
                 continue
             levels.append((folder, names, index + 1))
             path = folder + names[index]
+            if path.endswith(_PASSED_OVER):
+                self.passed_over += not behind or _in_order(path) > behind
+                continue
             visits = self._enter(levels, path) if path.endswith(b"/") else _one(path)
             for visit in visits:
                 if not behind or _in_order(visit.path) > behind:
@@ -188,10 +204,11 @@ class Walk:
         levels.append((folder, names, bisect_right(names, last)))
 
     def _list(self, folder: bytes) -> list[bytes]:
-        """Names of a folder, sorted: pictures, and folders with a slash at the end."""
+        """Names of a folder, sorted: pictures, folders with a slash at the end, and links to
+        folders that are counted."""
         self._see_that_it_can_be_opened(folder)
         at = self._standing.open(folder)
-        if self._follow_links and self._was_walked(at):
+        if self._follow_links and self._was_walked(at, folder):
             return []
         names = []
         with os.scandir(at) as entries:
@@ -201,26 +218,27 @@ class Walk:
                     hidden = name.startswith(b".")
                     if hidden or folder + name in self._excluded:
                         continue
-                    if not entry.is_symlink() or self._goes_through(folder, name, at):
-                        names.append(name + b"/")
+                    ending = self._link_to(folder, name, at) if entry.is_symlink() else b"/"
+                    if ending:
+                        names.append(name + ending)
                 elif is_picture(name):
                     names.append(name)
         names.sort()
         return names
 
-    def _goes_through(self, folder: bytes, link: bytes, at: int) -> bool:
-        """Whether the walk goes through a link to a folder; counted if not."""
+    def _link_to(self, folder: bytes, link: bytes, at: int) -> bytes:
+        """What a listing has behind the name of a link to a folder: `/` where the walk goes through
+        it, nothing where it has no part in it."""
         try:
             real, _ = led_to(link, at, os.path.join(self._root, folder))
         except OSError:
-            return False
+            return b""
         if self._comes_to(real):
-            return False
+            return b""
         if self._follow_links and self._may_read(real):
             self._standing.links.add(folder + link + b"/")
-            return True
-        self.passed_over += 1
-        return False
+            return b"/"
+        return _PASSED_OVER
 
     def _comes_to(self, real: bytes) -> bool:
         """Whether the walk comes to a folder without any link, or is never to come there."""
@@ -231,15 +249,12 @@ class Walk:
         names = os.path.relpath(real, self._root).split(b"/")
         return not any(name.startswith(b".") and name != b"." for name in names)
 
-    def _was_walked(self, at: int) -> bool:
+    def _was_walked(self, at: int, folder: bytes) -> bool:
+        """Whether the walk comes to a folder by another path."""
         status = os.fstat(at)
-        identity = status.st_dev, status.st_ino
         if not self._walked:
-            self._walked.update(_identities(self._no_go))
-        if identity in self._walked:
-            return True
-        self._walked.add(identity)
-        return False
+            self._walked.update(dict.fromkeys(_identities(self._no_go)))
+        return self._walked.setdefault((status.st_dev, status.st_ino), folder) != folder
 
 
 def unreadable(error: OSError, what: str) -> Failure:
