@@ -188,7 +188,8 @@ async def test_a_child_that_prints_or_sends_without_end_is_not_listened_to_witho
     async with slots_of(open_cell, 1) as slots:
         written = tmp_path / "written"
         assert (await slots.ask(REQUEST, b"%b %b" % (flood, bytes(written)))).reply.kind == "done"
-        await wait_until(lambda: written.exists() and int(written.read_text() or 0), "it writes")
+        written.touch()
+        await wait_until(lambda: int(written.read_text() or 0), "it writes")
         stuck = -1
 
         async def it_waits() -> bool:

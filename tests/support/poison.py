@@ -122,12 +122,15 @@ def answer_unasked(_: str) -> None:
 
 def flood(told: str) -> None:
     """From now on write without end: to standard error (2), or (1) to whatever is a way out; and
-    into a file how many bytes were taken: in an open cell."""
+    into a file how many bytes were taken: in an open cell. It begins when that file is there, since
+    what is sent before the answer would be taken for it."""
     number, _, file = told.partition(" ")
     out = 2 if number == "2" else max(ways_out())
 
     def write() -> None:
         written = 0
+        while not Path(file).exists():
+            time.sleep(0.01)
         while True:
             written += os.write(out, b"x" * 4096)
             Path(file).write_text(str(written))
