@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +14,6 @@ from services.cli.options.common import AsJson, DatabaseUrl, Model, Quiet, Redis
 from services.cli.options.recipe import make_recipe, takes_recipe
 from services.cli.talk import say
 from shared.errors import Exit, SettingsError
-from shared.printing import count
 
 if TYPE_CHECKING:
     from services.cli.local.course import Ending
@@ -202,39 +200,15 @@ def _load() -> None:
 def _tell(plan: "Plan", ending: "Ending", out: Path, *, as_json: bool) -> Exit:
     """Say how it ended; the exit status."""
     from services.cli.local.progress import last_line
+    from services.cli.local.summary import Run, figures, lines
 
     standing = ending.standing
+    told = Run(plan, ending, out)
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "images": standing.ended,
-                    "faces_images": standing.with_faces,
-                    "no_faces": standing.no_faces,
-                    "failed": standing.failed,
-                    "faces": standing.faces,
-                    "seconds": round(ending.seconds, 3),
-                    "images_per_second": round(ending.rate, 3),
-                    "skipped": standing.skipped,
-                    "drawn_before_mend": ending.drawn_before_mend,
-                    "links_refused": sum(ending.links_refused),
-                }
-            )
-        )
+        print(json.dumps(figures(told)))
     else:
-        if standing.skipped:
-            print(f"{standing.skipped:,} were finished by an earlier run and not searched again")
-        if ending.drawn_before_mend:
-            print(
-                f"{count(ending.drawn_before_mend, 'picture')} drawn before a mend of drawing or "
-                "hiding; what draws them again: "
-                f"{_program()} redo --drawn-before-mend {_where(plan, out)}"
-            )
-        if told := _links(plan, ending):
-            print(told)
-        if standing.failed:
-            where = _where(plan, out)
-            print(f"what failed, and why: {_program()} results {where} --status failed")
+        for line in lines(told):
+            print(line)
         print(last_line(standing, ending.rate), flush=True)
     for line in ending.not_moved:
         say(f"faces: {line}")
@@ -248,24 +222,6 @@ def _tell(plan: "Plan", ending: "Ending", out: Path, *, as_json: bool) -> Exit:
     return Exit.SOME_FAILED if standing.failed or standing.failed_parts else Exit.DONE
 
 
-def _links(plan: "Plan", ending: "Ending") -> str:
-    """What is said of links that lead out of what was given; '' where there were none."""
-    files, folders = ending.links_refused
-    if not files + folders:
-        return ""
-    what = " and ".join(
-        f"{count(number, 'link')} to {kind}"
-        for number, kind in ((files, "pictures (failed: not_allowed)"), (folders, "folders"))
-        if number
-    )
-    remedy = (
-        "add what they lead to to FACES_SOURCE_ROOTS"
-        if plan.follow_links
-        else "--follow-links searches what they lead to"
-    )
-    return f"not followed: {what}, out of what was given; {remedy}"
-
-
 def _resumes(plan: "Plan") -> str:
     """What goes on: another recipe's rows are found by asking again, an own one's are queued."""
     own = plan.again is not None and plan.again.recipe is None
@@ -276,21 +232,3 @@ def _name(paths: list[Path]) -> str:
     names = [os.fsencode(path.name or path.resolve().name) for path in paths[:5]]
     shown = ", ".join(name.decode("utf-8", "backslashreplace") for name in names)
     return shown + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
-
-
-def _program() -> str:
-    """How this command was started, so that what we print can be typed."""
-    import shutil
-
-    started = sys.argv[0]
-    return (
-        "faces" if not started.endswith("/faces") or shutil.which("faces") == started else started
-    )
-
-
-def _where(plan: "Plan", out: Path) -> str:
-    """The options that name this run's catalog to another command."""
-    import shlex
-
-    own = plan.settings.database_url.get_secret_value().startswith("sqlite:")
-    return f"-o {shlex.quote(str(out))}" if own else "--database URL"

@@ -1,0 +1,114 @@
+"""What a run tells at its end: one entry of `TOLD` a thing, for people and for programs.
+
+A line is told only where there is something to say, and ends with the command that helps.
+"""
+
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.cli.local.course import Ending
+from services.cli.local.plan import Plan
+from shared.printing import count
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has ended; `out` is its OUT as it was typed."""
+
+    plan: Plan
+    ending: Ending
+    out: Path
+
+    @property
+    def where(self) -> str:
+        """The options that name this run's catalog to another command."""
+        own = self.plan.settings.database_url.get_secret_value().startswith("sqlite:")
+        return f"-o {shlex.quote(str(self.out))}" if own else "--database URL"
+
+    def command(self, verb: str, *options: str) -> str:
+        """What can be typed to do something about what this run tells."""
+        return " ".join([program(), verb, *options])
+
+
+@dataclass(frozen=True)
+class Told:
+    """One thing.
+
+    Attributes:
+        key: its name in `--json`.
+        figure: its value there.
+        line: the sentence for people; asked for only where the figure is not 0.
+    """
+
+    key: str
+    figure: Callable[[Run], int]
+    line: Callable[[Run], str]
+
+
+def _skipped(run: Run) -> str:
+    number = run.ending.standing.skipped
+    return f"{number:,} were finished by an earlier run and not searched again"
+
+
+def _drawn_before_mend(run: Run) -> str:
+    number = count(run.ending.drawn_before_mend, "picture")
+    again = run.command("redo", "--drawn-before-mend", run.where)
+    return f"{number} drawn before a mend of drawing or hiding; what draws them again: {again}"
+
+
+def _links(run: Run) -> str:
+    files, folders = run.ending.links_refused
+    what = " and ".join(
+        f"{count(number, 'link')} to {kind}"
+        for number, kind in ((files, "pictures (failed: not_allowed)"), (folders, "folders"))
+        if number
+    )
+    remedy = (
+        "add what they lead to to FACES_SOURCE_ROOTS"
+        if run.plan.follow_links
+        else "--follow-links searches what they lead to"
+    )
+    return f"not followed: {what}, out of what was given; {remedy}"
+
+
+def _failed(run: Run) -> str:
+    return f"what failed, and why: {run.command('results', run.where, '--status', 'failed')}"
+
+
+TOLD = (
+    Told("skipped", lambda run: run.ending.standing.skipped, _skipped),
+    Told("drawn_before_mend", lambda run: run.ending.drawn_before_mend, _drawn_before_mend),
+    Told("links_refused", lambda run: sum(run.ending.links_refused), _links),
+    Told("failed", lambda run: run.ending.standing.failed, _failed),
+)
+
+
+def figures(run: Run) -> dict[str, int | float]:
+    """For programs: `faces run --json`."""
+    standing = run.ending.standing
+    return {
+        "images": standing.ended,
+        "faces_images": standing.with_faces,
+        "no_faces": standing.no_faces,
+        "faces": standing.faces,
+        "seconds": round(run.ending.seconds, 3),
+        "images_per_second": round(run.ending.rate, 3),
+        **{told.key: told.figure(run) for told in TOLD},
+    }
+
+
+def lines(run: Run) -> list[str]:
+    """For people, before the last line."""
+    return [told.line(run) for told in TOLD if told.figure(run)]
+
+
+def program() -> str:
+    """How this command was started, so that what we print can be typed."""
+    started = sys.argv[0]
+    return (
+        "faces" if not started.endswith("/faces") or shutil.which("faces") == started else started
+    )
