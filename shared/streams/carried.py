@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from shared.errors import FacesError
 from shared.messages import SourceFailedMessage, SourceMessage, decode_result
-from shared.streams.entries import LAST_ID, MESSAGE_FIELD
+from shared.streams.entries import MESSAGE_FIELD, behind
 from shared.streams.keys import RESULTS, SOURCES, Keys
 from shared.streams.topology import STREAMS, StreamKind, carrying_images
 
@@ -30,16 +30,14 @@ LOOKS = 2
 async def messages(client: Redis, keys: Keys, name: str) -> AsyncIterator[bytes]:
     """The messages of a stream, and those that were put off from it; one that moves may be seen
     twice, or not at all."""
-    after = "-"
-    while True:
+    after: str | None = "-"
+    while after is not None:
         answer = await client.xrange(keys.stream(name), after, "+", count=PAGE)
         # redis-py types the answer for all protocols at once; with protocol 2 it is this.
         page = cast("list[tuple[bytes, dict[bytes, bytes]]]", answer or [])
         for _, fields in page:
             yield fields.get(MESSAGE_FIELD, b"")
-        if len(page) < PAGE or page[-1][0].decode() == LAST_ID:
-            break
-        after = "(" + page[-1][0].decode()
+        after = behind(page[-1][0]) if len(page) == PAGE else None
     async for _, waiting in client.hscan_iter(keys.waiting(name), count=PAGE):
         yield _waiting_message(waiting)
 

@@ -20,6 +20,12 @@ LAST_ID = "18446744073709551615-18446744073709551615"
 """The last id that there is. Redis refuses to look for what comes after it."""
 
 
+def behind(entry_id: bytes) -> str | None:
+    """Where what comes after an entry begins, for XRANGE and XPENDING; None of the last id."""
+    told = entry_id.decode()
+    return None if told == LAST_ID else f"({told}"
+
+
 def number(text: object) -> int:
     """A counter of Redis; 0 where there is none, or anything else."""
     if isinstance(text, bytes) and text.isdigit() and len(text) <= WEIGHT_DIGITS:

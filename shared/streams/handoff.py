@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
 from shared.messages import Message, Payload
+from shared.portions import in_portions
 from shared.streams.entries import Delivery, Membership, weight_of
 from shared.streams.high_water import HighWaterMarks
 from shared.streams.keys import Keys
@@ -173,12 +174,4 @@ def _dropped(item: Item) -> list[Payload]:
 
 def in_calls(items: Sequence[Item]) -> list[list[Item]]:
     """Split items into calls that each keep Redis busy for a few milliseconds at most."""
-    calls: list[list[Item]] = [[]]
-    size = 0
-    for item in items:
-        if calls[-1] and size + item.size > OUTPUTS_AT_ONCE:
-            calls.append([])
-            size = 0
-        calls[-1].append(item)
-        size += item.size
-    return calls if calls[0] else []
+    return list(in_portions(items, lambda item: item.size, OUTPUTS_AT_ONCE))

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from shared.metrics import MENDED
 from shared.streams.keys import Keys
-from shared.streams.scripts import Scripts
+from shared.streams.mending_scripts import MendingScripts, Standing
 from shared.streams.topology import STREAMS, StreamKind
 
 AHEAD_MS = 60_000
@@ -30,7 +30,7 @@ class Mending:
     def __init__(self, client: Redis, keys: Keys, *, own: str | None = None) -> None:
         """`own`: only what has to do with this stream, and the ids of those that come after it, as
         a stage does: as its user of Redis it may see no others."""
-        self._scripts = Scripts(client, keys)
+        self._scripts = MendingScripts(client, keys)
         names = list(STREAMS)
         self._own = names if own is None else [own]
         self._streams = [STREAMS[name] for name in names[names.index(self._own[0]) :]]
@@ -45,6 +45,14 @@ class Mending:
             if STREAMS[name].service and (found := await self._scripts.mend_waiting(name)):
                 MENDED.labels("waiting").inc(found)
                 log.warning("entries would have waited for ever", stream=name, entries=found)
+
+    async def group(self, stream: str, group: str) -> Standing:
+        """How a stream stands, whose group is set back where it was set past entries."""
+        standing = await self._scripts.watch(stream, group)
+        if standing.set_back:
+            MENDED.labels("group").inc()
+            log.warning("the group was set past entries; they are read", stream=stream)
+        return standing
 
     async def types(self) -> list[str]:
         """Delete what is of another type in the place of our bookkeeping; which keys.

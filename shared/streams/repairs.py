@@ -7,7 +7,7 @@ from redis.exceptions import ResponseError
 
 from shared.errors import FacesError
 from shared.streams.carried import messages
-from shared.streams.entries import LAST_ID
+from shared.streams.entries import behind
 from shared.streams.keys import Keys
 from shared.streams.topology import StreamKind, read_by_services
 
@@ -64,13 +64,11 @@ async def _free(client: Redis, stream: str) -> None:
     except ResponseError:
         return  # no such stream yet
     for group in groups:
-        after = "-"
-        while True:
+        after: str | None = "-"
+        while after is not None:
             found = await client.xpending_range(stream, group, min=after, max="+", count=PAGE)
             page = [cast(bytes, entry["message_id"]) for entry in found]
             if not page:
                 break
             await client.xclaim(stream, group, NOBODY, 0, [*page], idle=LONG_AGO_MS, justid=True)
-            if page[-1].decode() == LAST_ID:
-                break
-            after = "(" + page[-1].decode()
+            after = behind(page[-1])

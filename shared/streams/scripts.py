@@ -4,10 +4,10 @@ Each method lays out the keys and arguments of one script, whose first lines say
 each answer is one of `Answer`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from importlib import resources
-from typing import NamedTuple, cast
+from typing import cast
 
 from redis.asyncio import Redis
 
@@ -16,7 +16,7 @@ from shared.streams.entries import Delivery, Membership, delivery
 from shared.streams.high_water import HighWaterMark
 from shared.streams.keys import DEAD, Keys
 from shared.streams.refusals import Garbled
-from shared.streams.replies import Checked, Script, understood
+from shared.streams.replies import Checked, Script
 
 Value = str | bytes | int
 
@@ -73,16 +73,6 @@ def loader(client: Redis) -> Callable[[str], Script]:
     return load
 
 
-class Standing(NamedTuple):
-    """How a stream stands: its length, how many entries wait outside of it, the milliseconds in the
-    id of its first entry (-1: it has none), and whether its group had to be set back."""
-
-    length: int
-    later: int
-    first_ms: int
-    set_back: bool
-
-
 class Scripts:
     """The scripts on one server, for the streams below one prefix."""
 
@@ -102,10 +92,6 @@ class Scripts:
         self._return_due = load("return_due")
         self._bring_back = load("bring_back")
         self._tidy = load("tidy")
-        self._mend = load("mend")
-        self._mend_waiting = load("mend_waiting")
-        self._set_back = load("set_back")
-        self._watch = load("watch")
         self._leave = load("leave")
 
     async def join(self, membership: Membership) -> bool:
@@ -270,44 +256,6 @@ class Scripts:
             args=[count],
         )
         return returned
-
-    async def mend(self, kinds: Mapping[str, str]) -> list[str]:
-        """Delete those of these keys that are not of the type beside them; which were."""
-        names = list(kinds)
-        deleted = await self._mend(keys=names, args=list(kinds.values()))
-        with understood():
-            return [names[place - 1] for place in deleted]
-
-    async def mend_waiting(self, stream: str) -> int:
-        """Bring what is counted of a stream's waiting sets into line with what waits; how many
-        entries come back by that which never would have."""
-        found: int = await self._mend_waiting(keys=self._waiting(stream), args=[])
-        return found
-
-    async def set_back(
-        self, stream: str, group: str, ahead_ms: int, count: int, *, tries: bool
-    ) -> tuple[bool, int, int]:
-        """Give the entries of a stream ids of now, where they are further ahead than that; `tries`:
-        or where nothing can be added. Whether it was so, how many came back into the stream by
-        this call, and how many are to follow."""
-        begun, back, left = await self._set_back(
-            keys=[
-                self.keys.stream(stream),
-                self.keys.bytes,
-                self.keys.history(stream),
-                self.keys.aside(stream),
-                self.keys.dead_shed,
-            ],
-            args=[group, ahead_ms, int(tries), count],
-        )
-        return bool(begun), back, left
-
-    async def watch(self, stream: str, group: str) -> Standing:
-        """How a stream stands; its group is set back to entries that it was set past."""
-        length, later, first_ms, set_back = await self._watch(
-            keys=[self.keys.stream(stream), self.keys.due(stream)], args=[group]
-        )
-        return Standing(length, later, first_ms, bool(set_back))
 
     async def tidy(self, membership: Membership, idle_ms: int) -> int:
         """Take consumers off the group that hold nothing and are idle this long; how many."""

@@ -16,8 +16,8 @@ from shared.streams.dead_bounds import Shed
 from shared.streams.entries import number
 from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES, Keys
 from shared.streams.later import WaitingSets, WaitsFor
+from shared.streams.mending_scripts import Standing
 from shared.streams.replies import understood
-from shared.streams.scripts import Standing
 from shared.streams.topology import STREAMS, read_by_services
 
 STAGES = {kind.name: kind.service for kind in read_by_services()}

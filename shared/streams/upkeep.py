@@ -4,11 +4,10 @@ what nobody else does: gauges, consumers that are gone, the bounds of dead lette
 import time
 from typing import Generic
 
-import structlog
 from redis.asyncio import Redis
 
 from shared.health import Health
-from shared.metrics import HELD, LEASES_LOST, MENDED
+from shared.metrics import HELD, LEASES_LOST
 from shared.settings import Settings
 from shared.streams.dead_bounds import DeadBounds
 from shared.streams.entries import Membership
@@ -29,8 +28,6 @@ before it has missed as many signs of life."""
 
 TIDY_AFTER_LEASES = 2
 """How often such consumers are looked for."""
-
-log = structlog.get_logger()
 
 
 class Upkeep(Generic[M]):
@@ -79,11 +76,8 @@ class Upkeep(Generic[M]):
     async def _look_after(self) -> None:
         await self._mending.all()
         await self._intake.show_life()
-        standing = await self._scripts.watch(self._spec.stream, self._membership.group)
+        standing = await self._mending.group(self._spec.stream, self._membership.group)
         measure(self._spec.name, standing)
-        if standing.set_back:
-            MENDED.labels("group").inc()
-            log.warning("the group was set past entries; they are read", stage=self._spec.name)
         await self._dead_bounds.keep()
         if time.monotonic() >= self._tidy_at:
             silent = max(self._lease_seconds, SIGN_OF_LIFE_SECONDS)

@@ -15,8 +15,8 @@ from shared.errors import Unreachable
 from shared.health import Health
 from shared.messages import ImageMessage
 from shared.streams.keys import DEAD, IMAGES, RESULTS
+from shared.streams.mending_scripts import MendingScripts
 from shared.streams.refusals import Garbled, describe
-from shared.streams.scripts import Scripts
 from shared.streams.stage import Done, Outcome, Output, Work
 from tests.faults.test_delivery import Gate, has
 from tests.support.proxy import Proxy
@@ -222,7 +222,7 @@ async def test_nothing_that_comes_in_place_of_an_answer_is_kept_or_taken_for_one
     own_server: RedisServer,
 ) -> None:
     async with Proxy(own_server.port) as proxy, suite_on(proxy.url) as behind:
-        scripts = Scripts(behind.client, behind.keys)
+        scripts = MendingScripts(behind.client, behind.keys)
         calls = (
             (b"*0\r\n", lambda: behind.client.script_load("return 1")),
             (b"*0\r\n", lambda: scripts.watch(IMAGES, "detector")),

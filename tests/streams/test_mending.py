@@ -16,7 +16,6 @@ from shared.streams.dead import DeadLetters
 from shared.streams.keys import DEAD, IMAGES, RESULTS, Keys
 from shared.streams.later import WaitingSets
 from shared.streams.mending import Mending
-from shared.streams.scripts import Scripts
 from shared.streams.stage import Dead, Done, Later, Outcome, Output, Retry, Work
 from shared.streams.stats import read_stats
 from shared.streams.topology import STREAMS
@@ -207,7 +206,7 @@ async def test_a_group_is_set_back_also_from_behind_the_last_id(redis_url: str) 
         stream = suite.keys.stream(IMAGES)
         await suite.client.xadd(stream, {"a": "b"}, id=LAST_ID)
         await suite.client.xgroup_create(stream, "detector", LAST_ID)
-        standing = await Scripts(suite.client, suite.keys).watch(IMAGES, "detector")
+        standing = await Mending(suite.client, suite.keys).group(IMAGES, "detector")
         assert (standing.length, standing.set_back) == (1, True)
         [group] = await suite.client.xinfo_groups(stream)
         assert group["last-delivered-id"] == b"0-0"

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.writer.attachments import BYTES_AT_ONCE, in_portions
+from services.writer.attachments import BYTES_AT_ONCE
 from shared.errors import InvalidMessage
 from shared.messages import (
     ATTACHMENT_LIMIT_BYTES,
@@ -16,6 +16,7 @@ from shared.messages import (
     new_token,
 )
 from shared.messages.image import RESULT_PAYLOADS_BYTES
+from shared.portions import in_portions
 from shared.streams.entries import Membership, delivery
 from shared.streams.keys import IMAGES
 from shared.streams.leases import BATCH_BYTES, HELD_BYTES, Batches, Capacity, Leases
@@ -123,7 +124,7 @@ def test_an_attachment_is_bounded() -> None:
 
 def test_attachments_are_unpacked_in_portions_that_fit_in_memory() -> None:
     sizes = [1, BYTES_AT_ONCE, 2, 3, BYTES_AT_ONCE + 1, 4]
-    assert list(in_portions(sizes, lambda size: size)) == [
+    assert list(in_portions(sizes, lambda size: size, BYTES_AT_ONCE)) == [
         [1],
         [BYTES_AT_ONCE],
         [2, 3],

@@ -14,11 +14,15 @@ local function number()
 end
 
 local none = {}
-local function keys(count)
+local function several(next_one, count)
   if count == 0 then return none end
   local list = {}
-  for i = 1, count do list[i] = key() end
+  for i = 1, count do list[i] = next_one() end
   return list
+end
+
+local function keys(count)
+  return several(key, count)
 end
 
 -- The fence: is this entry still pending for this very delivery? Names of consumers are random

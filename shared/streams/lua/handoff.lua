@@ -25,13 +25,6 @@ for i = 1, next_number() do
   marks[i] = new_mark(output_stream, entries, bytes, bytes_key)
 end
 
-local function numbers(count)
-  if count == 0 then return none end
-  local list = {}
-  for i = 1, count do list[i] = next_number() end
-  return list
-end
-
 -- One table for the item at hand and one for each of its outputs, filled anew for the next item,
 -- which spares Lua making, and collecting, half a dozen for every item.
 local item = {outputs = {}}
@@ -45,7 +38,7 @@ local function read_item()
     output.message, output.in_flight = arg(), arg()
     output.mark, output.weight = marks[next_number()], next_number()
     output.fresh, output.carried = keys(next_number()), keys(next_number())
-    output.sizes = numbers(#output.fresh)
+    output.sizes = several(next_number, #output.fresh)
   end
 end
 

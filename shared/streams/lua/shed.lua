@@ -3,7 +3,8 @@
 -- KEYS  bytes, dead, shed, the payloads, letter by letter.
 -- ARGV  bounds (entries, bytes), 1 to take letters or 0 to take their payloads, number of letters,
 --       for each: id, weight it counts for, weight without its bytes, number of payloads.
--- Takes nothing where a key holds something else than it should. Returns how many were looked at before the bounds held, and how many of them lost something.
+-- Returns how many were looked at before the bounds held, and how many of them lost something: none of
+-- any, where a key holds something else than it should.
 local bytes_key, dead, shed = key(), key(), key()
 local entries, bytes, takes_letters = number(), number(), number() == 1
 
