@@ -5,7 +5,6 @@
 In turns, a child that closes its cell and one that leaves it open: seconds until each is ready,
 then the same pictures through both, one at a time. Medians over the rounds, and of the differences
 between neighbours, so that a busy machine disturbs both alike.
-
 """
 
 import argparse
@@ -18,7 +17,6 @@ import time
 from collections.abc import Iterable, Sequence
 from itertools import cycle, islice
 from pathlib import Path
-from types import SimpleNamespace
 
 import structlog
 
@@ -39,8 +37,8 @@ Measured = tuple[float, float]
 def load_and_stay_open(name: str, models_dir: Path) -> Model:
     """In a child: the model, and no cell."""
 
-    def close_cell(_: int, readable: Iterable[Path]) -> SimpleNamespace:
-        return SimpleNamespace(missing={})
+    def close_cell(_: int, readable: Iterable[Path]) -> dict[str, str]:
+        return {}
 
     vars(sys.modules["__main__"])["close_cell"] = close_cell
     return load(name, models_dir)

@@ -190,10 +190,10 @@ def _start(config: Config, grant_credit: Callable[[], None]) -> tuple[Worker | N
             f"detector process holds {held >> 20} MiB of address space before its first picture"
         )
     import_ahead(config.models_dir)
-    cell = close_cell(config.memory_bytes, [config.models_dir])
-    if config.cell_required and cell.missing:
-        return None, Ready(refused=f"FACES_CELL_REQUIRED: {lacking(cell.missing)}")
-    return worker, Ready(memory_bytes=held, missing_layers=dict(cell.missing))
+    missing = close_cell(config.memory_bytes, [config.models_dir])
+    if config.cell_required and missing:
+        return None, Ready(refused=f"FACES_CELL_REQUIRED: {lacking(missing)}")
+    return worker, Ready(memory_bytes=held, missing_layers=missing)
 
 
 def serve(incoming: BinaryIO, outgoing: BinaryIO, files: socket.socket) -> None:

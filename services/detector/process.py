@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Literal, Self
 import structlog
 
 from services.detector.cell import Layer
-from services.detector.handing import hand_over, socket_pair
+from services.detector.handing import hand_over
 from services.detector.pipe import (
     Config,
     ProtocolError,
@@ -23,6 +22,7 @@ from services.detector.pipe import (
     receive_pictures,
 )
 from services.detector.references import Opened
+from services.detector.spawning import spawn
 from shared.errors import FacesError, ModelMissing, Unreachable
 from shared.reasons import Reason
 from shared.streams.cancellation import happens_within
@@ -39,9 +39,6 @@ LAST_WORDS_BYTES = 4096
 LISTEN_AGAIN_SECONDS = 0.05
 """What a child prints is read once in this time, and so many bytes of it: one that prints without
 end costs its parent next to nothing, and waits for it."""
-
-STREAM_LIMIT_BYTES = 1 << 20
-"""What a child sends unasked is read so far, twice, and no further."""
 
 log = structlog.get_logger()
 
@@ -114,7 +111,7 @@ class ChildProcess:
             ModelMissing: its weights are not there.
             FacesError: it cannot work, and why.
         """
-        child = cls(*await _spawn(environment), config)
+        child = cls(*await spawn(environment), config)
         try:
             await child._wait_until_ready()
         except BaseException:  # also a cancellation: leave no process behind
@@ -309,45 +306,3 @@ def _signal(number: int) -> str:
     with suppress(ValueError):
         return f"{number} ({signal.Signals(number).name}{hint})"
     return str(number)
-
-
-async def _spawn(
-    environment: Mapping[str, str],
-) -> tuple[asyncio.subprocess.Process, socket.socket]:
-    """A fresh interpreter at work on the child's module, and the socket by which it is handed open
-    files; nothing is left behind by a cancellation."""
-    ours, theirs = socket_pair()
-    try:
-        with theirs:
-            return await _spawned(environment, theirs.fileno()), ours
-    except BaseException:  # whatever it is, it is raised again
-        ours.close()
-        raise
-
-
-async def _spawned(environment: Mapping[str, str], files: int) -> asyncio.subprocess.Process:
-    spawning = asyncio.ensure_future(
-        asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # a numpy.py in the working directory is not ours
-            "-X",
-            "faulthandler",
-            "-m",
-            "services.detector.child",
-            str(files),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=dict(environment),
-            pass_fds=(files,),
-            start_new_session=True,  # Ctrl-C on the terminal goes to the parent, which drains
-            limit=STREAM_LIMIT_BYTES,
-        )
-    )
-    try:
-        return await asyncio.shield(spawning)
-    except asyncio.CancelledError:
-        process = await spawning  # else a cancellation half way would leave it behind
-        process.kill()
-        await process.communicate()
-        raise

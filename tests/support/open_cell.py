@@ -5,15 +5,15 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from services.detector.cell import Cell
+from services.detector.cell import Layer
 
 
 def leave_cell_open() -> None:
     """To be called in a child, before it would close its cell: only its memory will be limited."""
 
-    def close_cell(address_space: int, readable: Iterable[Path]) -> Cell:
+    def close_cell(address_space: int, readable: Iterable[Path]) -> dict[Layer, str]:
         resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
-        return Cell({})
+        return {}
 
     child = vars(sys.modules["__main__"])
     assert "close_cell" in child

@@ -5,12 +5,11 @@ parent hides its own memory from them, and tells what their cells lack.
 """
 
 from services.detector.cell.beginning import address_space, begin, take_pipes
-from services.detector.cell.closing import WHY_LIMIT, Cell, Layer, close_cell, lacking
+from services.detector.cell.closing import WHY_LIMIT, Layer, close_cell, lacking
 from services.detector.cell.linux import hide_memory
 
 __all__ = [
     "WHY_LIMIT",
-    "Cell",
     "Layer",
     "address_space",
     "begin",

@@ -4,7 +4,6 @@ import site
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -34,21 +33,15 @@ REMEDY = (
 )
 
 
-@dataclass(frozen=True)
-class Cell:
-    """What holds a child. `missing` has the layers that do not, and why."""
-
-    missing: Mapping[Layer, str]
-
-
 def lacking(missing: Mapping[Layer, str]) -> str:
     """One line for people: which layers are missing and why, what that means, and what helps."""
     told = "; ".join(f"no {layer} ({why}): {WITHOUT[layer]}" for layer, why in missing.items())
     return f"{told}. {REMEDY}"
 
 
-def close_cell(address_space: int, readable: Iterable[Path]) -> Cell:
-    """Give up, for good, whatever decoding pictures does not take.
+def close_cell(address_space: int, readable: Iterable[Path]) -> dict[Layer, str]:
+    """Give up, for good, whatever decoding pictures does not take; the layers that do not hold, and
+    why.
 
     `address_space` is in bytes; `readable` is what may be read beside the program itself. Modules
     with machine code must be imported by now: none can be loaded any more.
@@ -58,13 +51,13 @@ def close_cell(address_space: int, readable: Iterable[Path]) -> Cell:
         Layer.LIMITS: lambda: limits.lower_limits(address_space),
         Layer.SECCOMP: seccomp.allow_only_what_decoding_needs,
     }
-    missing = {}
+    missing: dict[Layer, str] = {}
     for layer, close in steps.items():
         try:
             close()
         except OSError as error:
             missing[layer] = (error.strerror or str(error))[:WHY_LIMIT]
-    return Cell(missing)
+    return missing
 
 
 def code() -> Iterator[Path]:

@@ -1,6 +1,7 @@
 """Limits of a child that it cannot raise again: setrlimit(2), soft and hard alike."""
 
 import resource
+from collections.abc import Callable
 from functools import partial
 
 from services.detector.cell import linux
@@ -23,9 +24,11 @@ def lower_limits(address_space: int) -> None:
         OSError: the system refused one of the limits; all others hold.
     """
     wanted = {"AS": address_space, "NOFILE": DESCRIPTORS} | dict.fromkeys(_NOTHING, 0)
-    steps = [partial(_lower, name, value) for name, value in wanted.items()]
+    steps: list[Callable[[], None]] = [
+        partial(_lower, name, value) for name, value in wanted.items()
+    ]
     if linux.ON_LINUX:
-        steps += [partial(linux.drop_capabilities), partial(linux.hide_memory)]
+        steps += [linux.drop_capabilities, linux.hide_memory]
     refused = []
     for step in steps:
         try:
