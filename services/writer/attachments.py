@@ -1,8 +1,7 @@
 """Taking in what travels beside a result because a message cannot hold it: thousands of faces."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -14,8 +13,6 @@ from shared.reasons import Failure, Reason
 
 BYTES_AT_ONCE = 4 << 20
 """Attachments unpacked at a time: faces take ten times as much in memory."""
-
-T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -51,22 +48,6 @@ class Attachments:
                 read[payload] = _unpacked(attached[payload], content)
                 await asyncio.sleep(0)  # thousands of faces take milliseconds: others get a turn
         return read
-
-
-def in_portions(results: Sequence[T], attached_bytes: Callable[[T], int]) -> Iterator[list[T]]:
-    """Results in their order, in portions whose attachments have up to `BYTES_AT_ONCE` together;
-    one result is a portion of its own if it must."""
-    portion: list[T] = []
-    size = 0
-    for one in results:
-        more = attached_bytes(one)
-        if portion and size + more > BYTES_AT_ONCE:
-            yield portion
-            portion, size = [], 0
-        portion.append(one)
-        size += more
-    if portion:
-        yield portion
 
 
 def _unpacked(kind: AttachmentKind, content: bytes | None) -> tuple[Face, ...] | Failure:

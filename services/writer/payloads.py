@@ -1,9 +1,10 @@
 """Reading payloads of results: a few at a time, so that they fit in memory."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from shared.messages import Payload
+from shared.portions import in_portions
 
 BYTES_AT_ONCE = 64 << 20
 """Payloads held in memory at a time; one that is larger goes alone."""
@@ -28,18 +29,5 @@ async def read_in_chunks(
 
     Errors as `ReadsPayloads.get_many`.
     """
-    for chunk in _chunks(payloads):
+    for chunk in in_portions(payloads, lambda payload: payload.size, BYTES_AT_ONCE):
         yield list(zip(chunk, await source.get_many(chunk), strict=True))
-
-
-def _chunks(payloads: Sequence[Payload]) -> Iterator[list[Payload]]:
-    chunk: list[Payload] = []
-    size = 0
-    for payload in payloads:
-        if chunk and size + payload.size > BYTES_AT_ONCE:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(payload)
-        size += payload.size
-    if chunk:
-        yield chunk

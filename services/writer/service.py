@@ -9,7 +9,7 @@ from typing import Self
 import structlog
 
 from services.writer.asked_for import AskedFor
-from services.writer.attachments import Attachments, in_portions
+from services.writer.attachments import BYTES_AT_ONCE, Attachments
 from services.writer.batch import Committer, Result, not_asked_for
 from services.writer.open_submissions import measured
 from services.writer.outdated import Outdated
@@ -19,6 +19,7 @@ from shared.catalog import Catalog
 from shared.errors import Unreachable
 from shared.health import Health
 from shared.messages import Message, ResultMessage, Status, decode_result
+from shared.portions import in_portions
 from shared.reasons import Failure, Reason
 from shared.settings import Settings
 from shared.stores.objects import ObjectRefused, Objects
@@ -82,7 +83,7 @@ class Writer:
         try:
             return [
                 outcome
-                for portion in in_portions(works, _attached_bytes)
+                for portion in in_portions(works, _attached_bytes, BYTES_AT_ONCE)
                 for outcome in await self._handled(portion)
             ]
         except Unreachable as away:

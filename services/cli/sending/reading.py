@@ -9,6 +9,7 @@ from services.cli.sending.largest import Largest
 from services.ingest.sources.walk import LEADS_OUTSIDE, Walk
 from shared.folders.paths import lies_below, real_path
 from shared.identity import display_name
+from shared.portions import in_portions
 from shared.urls import is_bucket
 
 BATCH_PICTURES = 16
@@ -69,16 +70,7 @@ def _without_waiting(path: str, flags: int) -> int:
 
 def in_batches(found: Iterable[Picture]) -> Iterator[list[Picture]]:
     """A few pictures each; a large one comes alone."""
-    batch: list[Picture] = []
-    size = 0
-    for picture in found:
-        if batch and (len(batch) == BATCH_PICTURES or size + len(picture[1]) > BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(picture)
-        size += len(picture[1])
-    if batch:
-        yield batch
+    return in_portions(found, lambda picture: len(picture[1]), BATCH_BYTES, BATCH_PICTURES)
 
 
 def _files(source: bytes, refuse: Callable[[str], None]) -> Iterator[tuple[bytes, bytes, bytes]]:
