@@ -4,11 +4,9 @@ from services.detector.formats.format import Header
 from services.detector.models.model import Detections, Model, Pixels
 from services.detector.orient import upright, upright_size
 from services.detector.search import scaled_down, search, sizes
+from shared.fields import COUNT_LIMIT
 from shared.messages import FACES_LIMIT, Face
 from shared.recipe import Recipe
-
-LONGEST_TOLD = (1 << 31) - 1
-"""Pixels of a side, as `shared.fields.Count` allows. A TIFF may claim more, in 64 bits."""
 
 
 def size_of(header: Header) -> tuple[int, int]:
@@ -18,9 +16,9 @@ def size_of(header: Header) -> tuple[int, int]:
 
 def told_size(header: Header) -> tuple[int, int]:
     """The same for rows, also of what no decoder takes: 0 and 0 where a side is longer than a row
-    can hold."""
+    can hold. (A TIFF may claim 64 bits of it.)"""
     size = size_of(header)
-    return size if max(size) <= LONGEST_TOLD and min(size) >= 0 else (0, 0)
+    return size if max(size) < COUNT_LIMIT and min(size) >= 0 else (0, 0)
 
 
 def searched_sizes(header: Header, recipe: Recipe) -> tuple[int, ...]:

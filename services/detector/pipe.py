@@ -17,7 +17,6 @@ from typing import Annotated, BinaryIO, Literal, Self, TypeVar
 from pydantic import (
     BaseModel,
     ConfigDict,
-    FailFast,
     Field,
     NonNegativeInt,
     ValidationError,
@@ -128,12 +127,12 @@ class Reply(_Header):
     taken: Taken = Taken()
     media: Kind = Kind.PICTURE
     pages: fields.Count = 1
-    searched: Annotated[tuple[Page, ...], FailFast(), Field(max_length=PAGES_LIMIT)] = ()
-    faces: Annotated[tuple[Face, ...], FailFast(), Field(max_length=FACES_LIMIT)] = ()
+    searched: Annotated[fields.Several[Page], Field(max_length=PAGES_LIMIT)] = ()
+    faces: Annotated[fields.Several[Face], Field(max_length=FACES_LIMIT)] = ()
     annotated: bool = False
     annotated_page: fields.PageNumber | None = None
     crops: Annotated[int, Field(ge=0, le=FACES_LIMIT)] = 0
-    parts: Annotated[tuple[NonNegativeInt, ...], FailFast(), Field(max_length=FACES_LIMIT + 1)] = ()
+    parts: Annotated[fields.Several[NonNegativeInt], Field(max_length=FACES_LIMIT + 1)] = ()
     steps_ms: Annotated[dict[str, float], Field(max_length=40)] = {}
     total_ms: Annotated[float, Field(ge=0)] = 0.0
 

@@ -6,11 +6,12 @@ A message stays below 1 MiB however many faces there are.
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import FailFast, TypeAdapter, ValidationError, model_validator
+from pydantic import TypeAdapter, ValidationError, model_validator
 from pydantic_core import to_json
 
+from shared import fields
 from shared.errors import InvalidMessage
 from shared.messages.face import FACES_LIMIT, Face
 from shared.messages.message import Part, Payload
@@ -42,7 +43,7 @@ class Attachment(Part):
         return self
 
 
-_FACES = TypeAdapter(Annotated[tuple[Face, ...], FailFast()])
+_FACES = TypeAdapter(fields.Several[Face])
 
 
 def pack_faces(faces: Sequence[Face]) -> bytes:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import FailFast, Field
+from pydantic import Field
 
 from shared import fields
 from shared.messages.message import Part
@@ -24,7 +24,7 @@ class Face(Part):
     w: fields.Coordinate
     h: fields.Coordinate
     score: float = Field(ge=0, le=1)
-    landmarks: Annotated[tuple[fields.Coordinate, ...], FailFast(), Field(max_length=10)] = ()
+    landmarks: Annotated[fields.Several[fields.Coordinate], Field(max_length=10)] = ()
     page: fields.PageNumber | None = None
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, Protocol, Self, TypedDict
 
-from pydantic import AliasChoices, FailFast, Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from shared import fields
 from shared.messages.attachment import Attachment, AttachmentKind
@@ -212,19 +212,17 @@ class ResultMessage(_OfOneImage):
     camera: fields.Camera = ""
     kind: Kind = Kind.PICTURE
     pages: fields.Count = 1
-    searched: Annotated[tuple[Page, ...], FailFast(), Field(max_length=PAGES_LIMIT)] = ()
-    faces: Annotated[tuple[Face, ...], FailFast(), Field(max_length=FACES_LIMIT)] = ()
+    searched: Annotated[fields.Several[Page], Field(max_length=PAGES_LIMIT)] = ()
+    faces: Annotated[fields.Several[Face], Field(max_length=FACES_LIMIT)] = ()
     annotated: fields.ObjectKey | None = None
     annotated_page: fields.PageNumber | None = None
     drawing: fields.Count | None = None
-    crops: Annotated[tuple[fields.ObjectKey, ...], FailFast(), Field(max_length=FACES_LIMIT)] = ()
+    crops: Annotated[fields.Several[fields.ObjectKey], Field(max_length=FACES_LIMIT)] = ()
     payload: Payload | None = Field(None, validation_alias=AliasChoices("payload", "body"))
-    crop_payloads: Annotated[tuple[Payload, ...], FailFast(), Field(max_length=FACES_LIMIT)] = (
-        Field((), validation_alias=AliasChoices("crop_payloads", "crop_bodies"))
+    crop_payloads: Annotated[fields.Several[Payload], Field(max_length=FACES_LIMIT)] = Field(
+        (), validation_alias=AliasChoices("crop_payloads", "crop_bodies")
     )
-    attachments: Annotated[
-        tuple[Attachment, ...], FailFast(), Field(max_length=len(AttachmentKind))
-    ] = ()
+    attachments: Annotated[fields.Several[Attachment], Field(max_length=len(AttachmentKind))] = ()
     consumer: fields.ShortText = ""
     attempts: fields.Count = 1
     detected_at: fields.Moment = Field(default_factory=now)

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AliasChoices, FailFast, Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from shared import fields
 from shared.messages.message import Message, Part, Payload, now
@@ -39,11 +39,11 @@ class SourceMessage(Message):
     kind: SourceKind
     part: fields.Count
     uri: fields.Uri | None = None
-    images: Annotated[tuple[InlineImage, ...], FailFast(), Field(max_length=500)] = ()
+    images: Annotated[fields.Several[InlineImage], Field(max_length=500)] = ()
     position: fields.Position = ""
     follow_links: bool = False
     """Go through links to folders, where they lead to what may be read."""
-    excluded: Annotated[tuple[fields.Uri, ...], FailFast(), Field(max_length=16)] = ()
+    excluded: Annotated[fields.Several[fields.Uri], Field(max_length=16)] = ()
     submission_name: fields.ShortText = ""
     submitted_at: fields.Moment = Field(default_factory=now)
 

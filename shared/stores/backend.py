@@ -10,7 +10,7 @@ from obstore.store import MemoryStore, ObjectStore
 
 
 @dataclass(frozen=True)
-class Found:
+class StoredObject:
     """An object as a listing shows it; `modified` by the store's clock, aware."""
 
     key: str
@@ -33,7 +33,7 @@ class Backend(Protocol):
     async def delete(self, key: str) -> None:
         """Delete it."""
 
-    def list(self, prefix: str) -> AsyncIterator[list[Found]]:
+    def list(self, prefix: str) -> AsyncIterator[list[StoredObject]]:
         """What is below a folder of the store, some at a time."""
 
 
@@ -62,7 +62,7 @@ class Bucket:
         """Delete it."""
         await obstore.delete_async(self._store, key)
 
-    async def list(self, prefix: str) -> AsyncIterator[list[Found]]:
+    async def list(self, prefix: str) -> AsyncIterator[list[StoredObject]]:
         """What is below a folder of the store, some at a time."""
         async for chunk in obstore.list(self._store, prefix or None):
-            yield [Found(one["path"], one["size"], one["last_modified"]) for one in chunk]
+            yield [StoredObject(one["path"], one["size"], one["last_modified"]) for one in chunk]

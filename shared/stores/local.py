@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from shared.folders.folder import Folder
 from shared.folders.new_files import UNFINISHED
-from shared.stores.backend import Found
+from shared.stores.backend import StoredObject
 from shared.stores.patience import in_thread
 from shared.stores.threads import KEPT
 
@@ -57,7 +57,7 @@ class LocalStore:
         """Delete it."""
         await self._call(partial(self._delete, key))
 
-    async def list(self, prefix: str) -> AsyncIterator[list[Found]]:
+    async def list(self, prefix: str) -> AsyncIterator[list[StoredObject]]:
         """What is below a folder of the store, some at a time."""
         root = await in_thread(self._open)
         files = root.files(prefix)
@@ -100,5 +100,5 @@ def _is_object(name: str) -> bool:
     return not last.startswith(UNFINISHED) and "#" not in last
 
 
-def _found(name: str, status: os.stat_result) -> Found:
-    return Found(name, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+def _found(name: str, status: os.stat_result) -> StoredObject:
+    return StoredObject(name, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))

@@ -11,8 +11,7 @@ from obstore.store import MemoryStore
 
 from shared.errors import FacesError, SettingsError, Unreachable
 from shared.picture_keys import PictureKeys
-from shared.stores.backend import Backend, Bucket
-from shared.stores.backend import Found as StoredObject
+from shared.stores.backend import Backend, Bucket, StoredObject
 from shared.stores.local import LocalStore
 from shared.stores.opening import ObjectRefused, absent, explain, open_bucket
 from shared.stores.writes import PROBE, Writes

@@ -151,7 +151,7 @@ class Writes:
         if self._folder is not None:
             await in_thread(partial(_see_folder, self._folder))
             self._seen_at = time.monotonic()
-        elif not self._place.startswith("memory:"):
+        else:
             self._refusal = await self._look()
 
     async def _look(self) -> ObjectRefused | None:

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 import structlog
 
 from services.cli.outdir.names import with_id
+from services.cli.outdir.placing import COPIED_AT_ONCE
 from services.cli.outdir.roots import Roots
 from shared.folders.folder import Folder
 from shared.folders.new_files import new_file, rename_new, unfinished, unlink_quietly
@@ -30,8 +31,6 @@ NOT_GIVEN = "they do not lie below what this run was given"
 BY_LINK = "a link leads to them"
 CHANGED = "they changed since they were searched"
 TAKEN = "their place is taken"
-
-COPIED_AT_ONCE = 1 << 20
 
 SHOWN = 3
 """How many of those that were not moved are named, of each reason."""

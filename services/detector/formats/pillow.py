@@ -4,21 +4,14 @@ import io
 import warnings
 from collections.abc import Callable
 
-from PIL import (
-    AvifImagePlugin,
-    Image,
-    Jpeg2KImagePlugin,
-    MpoImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import AvifImagePlugin, Image, TiffImagePlugin, WebPImagePlugin
 
 from services.detector.formats.exif import orientation_of, parsed
 from services.detector.formats.format import Header, damaged
 
 # Imported for what they register, so that opening never searches for more plugins: in a closed cell
 # it would find none.
-_PLUGINS = (AvifImagePlugin, Jpeg2KImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin)
+_PLUGINS = (AvifImagePlugin, TiffImagePlugin, WebPImagePlugin)
 
 # One slot, one thread: in a closed cell no other can be started.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
