@@ -17,20 +17,7 @@ from shared.recipe import Recipe
 from shared.stores.objects import Objects
 from shared.verbs.forget import forget
 from shared.verbs.sweep import sweep
-from tests.support.catalogs import (
-    RECIPE,
-    _own_database,
-    catalog,
-    catalog_url,
-    empty_postgres,
-    failure,
-    nothing_found,
-    result_of,
-    some_images,
-    step_of,
-)
-
-__all__ = ["_own_database", "catalog", "catalog_url", "empty_postgres"]
+from tests.support.catalogs import RECIPE, failure, nothing_found, result_of, some_images, step_of
 
 ONE, TWO, AGAIN = "1" * 32, "2" * 32, "a" * 32
 

@@ -16,17 +16,7 @@ from sqlalchemy import event, text
 from shared.catalog import Catalog
 from shared.catalog.database import Database
 from shared.errors import LoginRefused, SettingsError, Unreachable
-from tests.support.catalogs import (
-    _own_database,
-    catalog_url,
-    empty_postgres,
-    result_of,
-    run_sql,
-    some_images,
-    step_of,
-)
-
-__all__ = ["_own_database", "catalog_url", "empty_postgres"]
+from tests.support.catalogs import result_of, run_sql, some_images, step_of
 
 ONE = "1" * 32
 

@@ -10,17 +10,7 @@ import pytest
 from shared.catalog import Catalog, Refused
 from shared.catalog.failures import explain
 from shared.errors import LoginRefused, Unreachable
-from tests.support.catalogs import (
-    _own_database,
-    catalog,
-    catalog_url,
-    empty_postgres,
-    result_of,
-    some_images,
-    step_of,
-)
-
-__all__ = ["_own_database", "catalog", "catalog_url", "empty_postgres"]
+from tests.support.catalogs import result_of, some_images, step_of
 
 ONE = "1" * 32
 

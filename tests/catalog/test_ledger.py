@@ -13,18 +13,12 @@ from shared.recipe import Recipe
 from tests.support.catalogs import (
     FACE,
     RECIPE,
-    _own_database,
-    catalog,
-    catalog_url,
-    empty_postgres,
     failure,
     nothing_found,
     result_of,
     some_images,
     step_of,
 )
-
-__all__ = ["_own_database", "catalog", "catalog_url", "empty_postgres"]
 
 ONE, TWO = "1" * 32, "2" * 32
 

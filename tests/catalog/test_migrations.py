@@ -15,17 +15,7 @@ from shared.catalog.database import Database
 from shared.catalog.schema import metadata
 from shared.messages import Kind, Page, Status
 from shared.reasons import REVIVED, Reason
-from tests.support.catalogs import (
-    RECIPE,
-    _own_database,
-    catalog_url,
-    empty_postgres,
-    result_of,
-    some_images,
-    step_of,
-)
-
-__all__ = ["_own_database", "catalog_url", "empty_postgres"]
+from tests.support.catalogs import RECIPE, result_of, some_images, step_of
 
 TABLES, QUERIES, DETAILS = 1, 2, 3
 """Versions of the schema, by what their last step brought."""

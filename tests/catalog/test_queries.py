@@ -9,20 +9,7 @@ from shared.catalog import Catalog, Filter, QueuedImage, globs
 from shared.messages import Face, Kind, Status, new_token, now
 from shared.reasons import Reason
 from shared.recipe import DRAWING_VERSION, Recipe
-from tests.support.catalogs import (
-    RECIPE,
-    _own_database,
-    catalog,
-    catalog_url,
-    empty_postgres,
-    failure,
-    nothing_found,
-    result_of,
-    some_images,
-    step_of,
-)
-
-__all__ = ["_own_database", "catalog", "catalog_url", "empty_postgres"]
+from tests.support.catalogs import RECIPE, failure, nothing_found, result_of, some_images, step_of
 
 ONE, TWO = "1" * 32, "2" * 32
 

@@ -26,18 +26,7 @@ from hypothesis.stateful import (
 from shared.catalog import Catalog, Filter, QueuedImage, Redo
 from shared.messages import Status, new_token, now
 from shared.reasons import Reason
-from tests.support.catalogs import (
-    RECIPE,
-    _own_database,
-    empty_postgres,
-    failure,
-    nothing_found,
-    result_of,
-    run_sql,
-    step_of,
-)
-
-__all__ = ["_own_database", "empty_postgres"]
+from tests.support.catalogs import RECIPE, failure, nothing_found, result_of, run_sql, step_of
 
 IMAGES = [QueuedImage(f"{n:032x}", f"{n}.jpg", f"file:///{n}.jpg") for n in range(3)]
 SUBMISSIONS = ["a" * 32, "b" * 32]

@@ -18,9 +18,9 @@ from services.writer.service import open_stage as open_writer
 from shared.catalog import Catalog, Filter
 from shared.errors import FacesError, Unreachable
 from shared.health import Health
-from shared.messages import SourceKind, SourceMessage, Status, new_token
+from shared.messages import SourceKind, Status
 from shared.reasons import Reason
-from tests.support.stages import RECIPE, Running, suite_on
+from tests.support.stages import Running, source_at, suite_on
 from tests.support.waiting import wait_until
 
 S3 = Any  # boto3 makes its classes at run time
@@ -31,29 +31,16 @@ def put(s3: S3, bucket: str, *keys: str, content: bytes = b"picture") -> None:
         s3.put_object(Bucket=bucket, Key=key, Body=content)
 
 
-def named(url: str, position: str = "", **fields: Any) -> SourceMessage:
-    return SourceMessage(
-        submission=new_token(),
-        trace=new_token(),
-        recipe=RECIPE,
-        kind=SourceKind.FILES,
-        part=0,
-        uri=url,
-        position=position,
-        **fields,
-    )
-
-
 async def test_pictures_of_a_folder_are_named_in_steps(
     s3: S3, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(s3, bucket, "in/a b.jpg", "in/c/é%41.jpg", "in/d.jpg", "in/notes.txt", "other/e.jpg")
     monkeypatch.setattr(bucket_source, "STEP", 2)
     source = BucketSource([f"s3://{bucket}"])
-    first = await source.step(named(f"s3://{bucket}/in"))
+    first = await source.step(source_at(f"s3://{bucket}/in"))
     assert [image.name for image in first.images] == ["a b.jpg", "c/é%41.jpg"]
     assert first.next_position == "in/c/é%41.jpg"
-    second = await source.step(named(f"s3://{bucket}/in", first.next_position))
+    second = await source.step(source_at(f"s3://{bucket}/in", position=first.next_position))
     assert [image.name for image in second.images] == ["d.jpg"]
     assert second.next_position is None
 
@@ -61,7 +48,7 @@ async def test_pictures_of_a_folder_are_named_in_steps(
 async def test_one_object_named_outright(s3: S3, bucket: str) -> None:
     put(s3, bucket, "in/a.jpg")
     [image] = (
-        await BucketSource([f"s3://{bucket}/in"]).step(named(f"s3://{bucket}/in/a.jpg"))
+        await BucketSource([f"s3://{bucket}/in"]).step(source_at(f"s3://{bucket}/in/a.jpg"))
     ).images
     assert (image.name, image.bytes) == ("a.jpg", 7)
 
@@ -71,13 +58,13 @@ async def test_what_is_not_below_an_allowed_bucket_is_refused(
     s3: S3, bucket: str, url: str
 ) -> None:
     with pytest.raises(SourceRefused, match="FACES_SOURCE_BUCKETS") as refused:
-        await BucketSource([f"s3://{bucket}/in"]).step(named(url.format(bucket)))
+        await BucketSource([f"s3://{bucket}/in"]).step(source_at(url.format(bucket)))
     assert refused.value.failure.reason is Reason.NOT_ALLOWED
 
 
 async def test_a_bucket_that_is_not_there_is_waited_for(s3: S3) -> None:
     with pytest.raises(SourceAway, match=r"404 Not Found \(NoSuchBucket\)") as away:
-        await BucketSource(["s3://nowhere"]).step(named("s3://nowhere/in"))
+        await BucketSource(["s3://nowhere"]).step(source_at("s3://nowhere/in"))
     assert away.value.key == "s3://nowhere"
     with pytest.raises(Unreachable):
         await away.value.ask()
@@ -87,7 +74,7 @@ async def test_a_bucket_that_is_not_there_is_waited_for(s3: S3) -> None:
 
 async def test_an_object_that_is_not_there_is_gone(s3: S3, bucket: str) -> None:
     with pytest.raises(SourceRefused, match="there is no such object") as refused:
-        await BucketSource([f"s3://{bucket}"]).step(named(f"s3://{bucket}/a.jpg"))
+        await BucketSource([f"s3://{bucket}"]).step(source_at(f"s3://{bucket}/a.jpg"))
     assert refused.value.failure.reason is Reason.GONE
 
 
@@ -97,7 +84,7 @@ async def test_a_server_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     with pytest.raises(SourceAway, match="it does not answer"):
-        await BucketSource(["s3://pictures"]).step(named("s3://pictures/in"))
+        await BucketSource(["s3://pictures"]).step(source_at("s3://pictures/in"))
 
 
 async def test_a_credential_that_is_missing_here_is_waited_for(
@@ -105,7 +92,7 @@ async def test_a_credential_that_is_missing_here_is_waited_for(
 ) -> None:
     monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(tmp_path / "account.json"))
     with pytest.raises(SourceAway, match="FACES_SOURCE_BUCKETS") as away:
-        await BucketSource(["gs://pictures"]).step(named("gs://pictures/in"))
+        await BucketSource(["gs://pictures"]).step(source_at("gs://pictures/in"))
     assert away.value.key == "gs://pictures"
     with pytest.raises(Unreachable):
         await away.value.ask()
@@ -135,7 +122,7 @@ async def test_the_whole_way_of_a_bucket_passes_no_pixels_through_redis(
             open_writer(suite.settings, health) as writer,
         ):
             running = [Running(stage) for stage in (ingest, detector, writer)]
-            message = named(f"s3://{bucket}/in")
+            message = source_at(f"s3://{bucket}/in")
             await suite.producer.add(message)
             end = message.model_copy(update={"kind": SourceKind.END, "part": 1})
             await suite.producer.add(end)

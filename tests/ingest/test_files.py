@@ -10,21 +10,9 @@ from services.ingest.sources import files
 from services.ingest.sources.files import FileSource
 from services.ingest.sources.source import SourceAway
 from services.ingest.sources.walk import Walk
-from shared.messages import SourceKind, SourceMessage, new_token
 from shared.stores.mounts import MountedFolder
 from shared.urls import file_uri
-from tests.support.stages import RECIPE
-
-
-def naming(uri: str) -> SourceMessage:
-    return SourceMessage(
-        submission=new_token(),
-        trace=new_token(),
-        recipe=RECIPE,
-        kind=SourceKind.FILES,
-        part=0,
-        uri=uri,
-    )
+from tests.support.stages import source_at
 
 
 async def test_what_is_back_by_the_time_its_folder_is_asked_is_looked_for_once_more(
@@ -44,7 +32,7 @@ async def test_what_is_back_by_the_time_its_folder_is_asked_is_looked_for_once_m
     looks: list[MountedFolder] = []
     monkeypatch.setattr(MountedFolder, "see", see)
     root = file_uri(os.fsencode(tmp_path / "root"))
-    listing = await FileSource([root]).step(naming(f"{root}/a.jpg"))
+    listing = await FileSource([root]).step(source_at(f"{root}/a.jpg"))
     assert [image.name for image in listing.images] == ["a.jpg"]
 
 
@@ -65,7 +53,7 @@ async def test_what_is_looked_for_once_more_does_not_list_again_all_that_lies_be
 
     monkeypatch.setattr(Walk, "_list", list_)
     root = file_uri(os.fsencode(tmp_path))
-    source, message = FileSource([root]), naming(root).model_copy(update={"follow_links": True})
+    source, message = FileSource([root]), source_at(root, follow_links=True)
     names: list[str] = []
     while True:
         listing = await source.step(message)
@@ -95,6 +83,6 @@ async def test_a_folder_that_hangs_keeps_one_thread_however_often_it_is_tried(
     source = FileSource([root])
     for _ in range(5):
         with pytest.raises(SourceAway, match="does not answer"):
-            await source.step(naming(root))
+            await source.step(source_at(root))
     assert len(hung) == 1
     hang.set()

@@ -11,9 +11,8 @@ from services.ingest.sources.source import SourceRefused
 from shared.messages import ImageMessage
 from shared.reasons import Reason
 from tests.fuzz.targets.listings import LISTINGS
-from tests.ingest.test_buckets import named
 from tests.support.s3_stub import S3Stub, s3_stub
-from tests.support.stages import RECIPE
+from tests.support.stages import RECIPE, source_at
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def page(*entries: str, token: str = "") -> bytes:
 async def test_a_listing_that_names_the_same_page_for_ever_is_refused(stub: S3Stub) -> None:
     stub.listing = lambda *_: page(entry("in/a.txt"), entry("in/b.txt"), token="again")
     with pytest.raises(SourceRefused, match=r"lists 'in/[ab]\.txt' again and again") as refused:
-        await BucketSource(["s3://pictures"]).step(named("s3://pictures/in"))
+        await BucketSource(["s3://pictures"]).step(source_at("s3://pictures/in"))
     assert refused.value.failure.reason is Reason.UNREADABLE
 
 
@@ -50,10 +49,10 @@ async def test_a_server_that_always_lists_from_the_beginning_is_refused_at_the_s
     monkeypatch.setattr(bucket_source, "STEP", 2)
     stub.listing = lambda *_: page(*(entry(f"in/{n}.jpg") for n in range(5)))
     source = BucketSource(["s3://pictures"])
-    first = await source.step(named("s3://pictures/in"))
+    first = await source.step(source_at("s3://pictures/in"))
     assert first.next_position == "in/1.jpg"
     with pytest.raises(SourceRefused, match=r"lists 'in/1\.jpg' again and again"):
-        await source.step(named("s3://pictures/in", first.next_position))
+        await source.step(source_at("s3://pictures/in", position=first.next_position))
 
 
 async def test_sizes_and_keys_beyond_all_bounds_are_handed_on_as_what_they_can_be(
@@ -61,7 +60,7 @@ async def test_sizes_and_keys_beyond_all_bounds_are_handed_on_as_what_they_can_b
 ) -> None:
     endless = "in/" + "é" * 9000 + ".jpg"
     stub.listing = lambda *_: page(entry("in/a.jpg", str(2**64 - 1)), entry(endless))
-    listing = await BucketSource(["s3://pictures"]).step(named("s3://pictures/in"))
+    listing = await BucketSource(["s3://pictures"]).step(source_at("s3://pictures/in"))
     large, long = listing.images
     assert large.bytes is None
     assert large.problem is None

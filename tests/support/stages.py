@@ -13,6 +13,8 @@ from shared.messages import (
     Message,
     Payload,
     ResultMessage,
+    SourceKind,
+    SourceMessage,
     Status,
     decode_result,
     new_token,
@@ -42,6 +44,12 @@ def image(name: str = "a.jpg", **fields: Any) -> ImageMessage:  # Any: any field
     fields.setdefault("id", new_token())
     fields.setdefault("recipe", RECIPE)
     return ImageMessage(submission=new_token(), trace=new_token(), name=name, **fields)
+
+
+def source_at(uri: str, **fields: Any) -> SourceMessage:  # Any: any field's value
+    """A source by its URI, of a submission of its own."""
+    own = {"submission": new_token(), "trace": new_token(), "recipe": RECIPE, "part": 0}
+    return SourceMessage(kind=SourceKind.FILES, uri=uri, **(own | fields))
 
 
 def result_of(message: ImageMessage, **fields: Any) -> ResultMessage:  # Any: any field's value

@@ -17,32 +17,11 @@ from shared.streams.dead import DeadLetters
 from shared.streams.keys import DEAD, RESULTS
 from shared.streams.stage import Dead, Done, Outcome
 from shared.verbs.retry import Retried, retry
-from tests.support.catalogs import (
-    RECIPE,
-    _own_database,
-    catalog,
-    catalog_url,
-    empty_postgres,
-    failure,
-    nothing_found,
-    result_of,
-    some_images,
-    step_of,
-)
+from tests.support.catalogs import RECIPE, failure, nothing_found, result_of, some_images, step_of
 from tests.support.processes import writing
 from tests.support.stages import Suite, suite_on
 from tests.support.waiting import wait_until
-from tests.support.writers import PayloadsInMemory, keys_of, objects, payloads, works, writer
-
-__all__ = [
-    "_own_database",
-    "catalog",
-    "catalog_url",
-    "empty_postgres",
-    "objects",
-    "payloads",
-    "writer",
-]
+from tests.support.writers import PayloadsInMemory, keys_of, works
 
 ONE, TWO = "5" * 32, "6" * 32
 

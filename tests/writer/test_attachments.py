@@ -21,31 +21,13 @@ from shared.reasons import Reason
 from shared.stores.objects import Objects
 from shared.streams.keys import RESULTS
 from shared.streams.stage import Done
-from tests.support.catalogs import (
-    _own_database,
-    catalog,
-    catalog_url,
-    empty_postgres,
-    nothing_found,
-    result_of,
-    some_images,
-    step_of,
-)
+from tests.support.catalogs import nothing_found, result_of, some_images, step_of
 from tests.support.processes import Processes, all_ended, processes, rows_of, suite_of, writing
 from tests.support.stages import Suite, image
 from tests.support.stages import result_of as result_of_message
-from tests.support.writers import PayloadsInMemory, keys_of, objects, payloads, works, writer
+from tests.support.writers import PayloadsInMemory, keys_of, works
 
-__all__ = [
-    "_own_database",
-    "catalog",
-    "catalog_url",
-    "empty_postgres",
-    "objects",
-    "payloads",
-    "processes",
-    "writer",
-]
+__all__ = ["processes"]
 
 CROWD = tuple(
     Face(x=n, y=n / 2, w=5, h=6, score=0.8, landmarks=tuple(n + k / 4 for k in range(10)))

@@ -3,18 +3,8 @@
 from services.writer.metrics import OLDEST_OPEN_SECONDS, OPEN_SUBMISSIONS
 from services.writer.open_submissions import measure, measured
 from shared.catalog import Catalog
-from tests.support.catalogs import (
-    _own_database,
-    catalog,
-    catalog_url,
-    empty_postgres,
-    nothing_found,
-    some_images,
-    step_of,
-)
+from tests.support.catalogs import nothing_found, some_images, step_of
 from tests.support.waiting import wait_until
-
-__all__ = ["_own_database", "catalog", "catalog_url", "empty_postgres"]
 
 ONE, TWO, THREE = "1" * 32, "2" * 32, "3" * 32
 

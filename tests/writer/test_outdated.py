@@ -15,10 +15,6 @@ from shared.verbs.sweep import sweep
 from tests.support.catalogs import (
     FACE,
     RECIPE,
-    _own_database,
-    catalog,
-    catalog_url,
-    empty_postgres,
     failure,
     nothing_found,
     result_of,
@@ -26,17 +22,7 @@ from tests.support.catalogs import (
     step_of,
 )
 from tests.support.logs import recorded
-from tests.support.writers import Crash, PayloadsInMemory, keys_of, objects, payloads, works, writer
-
-__all__ = [
-    "_own_database",
-    "catalog",
-    "catalog_url",
-    "empty_postgres",
-    "objects",
-    "payloads",
-    "writer",
-]
+from tests.support.writers import Crash, PayloadsInMemory, keys_of, works
 
 
 def keys_for(image: QueuedImage) -> PictureKeys:

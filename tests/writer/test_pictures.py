@@ -13,20 +13,10 @@ from shared.errors import Unreachable
 from shared.messages import ResultMessage
 from shared.stores import patience
 from shared.stores.objects import Objects
-from tests.support.catalogs import (
-    _own_database,
-    catalog,
-    catalog_url,
-    empty_postgres,
-    result_of,
-    some_images,
-    step_of,
-)
+from tests.support.catalogs import result_of, some_images, step_of
 from tests.support.s3_stub import Rule, S3Stub, s3_stub
 from tests.support.waiting import wait_until
-from tests.support.writers import PayloadsInMemory, payloads, works
-
-__all__ = ["_own_database", "catalog", "catalog_url", "empty_postgres", "payloads"]
+from tests.support.writers import PayloadsInMemory, works
 
 REFUSES: dict[str, Rule] = {
     "forbidden": lambda *_: (403, "AccessDenied"),

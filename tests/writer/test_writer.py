@@ -25,10 +25,6 @@ from shared.streams.stage import Dead, Done, Retry, Work
 from tests.support.catalogs import (
     FACE,
     RECIPE,
-    _own_database,
-    catalog,
-    catalog_url,
-    empty_postgres,
     failure,
     nothing_found,
     result_of,
@@ -36,25 +32,7 @@ from tests.support.catalogs import (
     step_of,
 )
 from tests.support.s3_stub import s3_stub
-from tests.support.writers import (
-    Crash,
-    PayloadsInMemory,
-    keys_of,
-    objects,
-    payloads,
-    works,
-    writer,
-)
-
-__all__ = [
-    "_own_database",
-    "catalog",
-    "catalog_url",
-    "empty_postgres",
-    "objects",
-    "payloads",
-    "writer",
-]
+from tests.support.writers import Crash, PayloadsInMemory, keys_of, works
 
 ONE = "5" * 32
 

@@ -15,10 +15,10 @@ from xml.sax.saxutils import escape
 
 from services.ingest.sources.bucket import BucketSource
 from services.ingest.sources.source import Listing, SourceAway, SourceRefused
-from shared.messages import ImageMessage, SourceKind, SourceMessage, new_token
+from shared.messages import ImageMessage, SourceMessage
 from tests.fuzz.target import Answer, Target, Try
 from tests.support.s3_stub import S3Stub, s3_stub
-from tests.support.stages import RECIPE
+from tests.support.stages import source_at
 
 REQUESTS_LIMIT = 200
 """More than any walk needs: at most 40 keys are listed, each of which may be a bad one."""
@@ -179,15 +179,7 @@ async def _walk(source: BucketSource, uri: str) -> tuple[str, str]:
     """What becomes of a source: a word, and what is wrong with what it names."""
     position = ""
     while True:
-        message = SourceMessage(
-            submission=new_token(),
-            trace=new_token(),
-            recipe=RECIPE,
-            kind=SourceKind.FILES,
-            part=0,
-            uri=uri,
-            position=position,
-        )
+        message = source_at(uri, position=position)
         try:
             listing = await source.step(message)
         except SourceRefused as refused:

@@ -4,12 +4,13 @@ from functools import partial
 from typing import Any
 
 from shared.errors import FacesError, LeftToOthers
-from shared.messages import SourceKind, SourceMessage, new_token
+from shared.messages import new_token
 from shared.streams.keys import DEAD, IMAGES, RESULTS, SOURCES
 from shared.streams.topology import STREAMS
 from tests.fuzz.json_changes import NONSENSE, changed_json
 from tests.fuzz.targets.messages import IMAGE, RESULT, SOURCE
 from tests.hostile.reach import RECIPE, Kind, Reach
+from tests.support.stages import source_at
 
 _GOOD = {SOURCES: SOURCE.encode(), IMAGES: IMAGE.encode(), RESULTS: RESULT.encode()}
 
@@ -69,15 +70,7 @@ async def references_outside(reach: Reach) -> None:
 
 async def sources_outside(reach: Reach) -> None:
     """A source by such a reference."""
-    message = SourceMessage(
-        submission=new_token(),
-        trace=new_token(),
-        recipe=RECIPE,
-        kind=SourceKind.FILES,
-        part=0,
-        uri=reach.chance.choice(OUTSIDE),
-    )
-    await reach.add_message(message)
+    await reach.add_message(source_at(reach.chance.choice(OUTSIDE), recipe=RECIPE))
 
 
 async def dead_letters(reach: Reach) -> None:
