@@ -342,7 +342,8 @@ async def test_an_object_for_which_there_is_no_room_is_asked_for_again_when_ther
         await share.take(5)
         waiting = asyncio.create_task(fetched(fetching))
         await wait_until(lambda: stub.requests == ["GET in/a.jpg"], "its size is known")
-        await asyncio.sleep(0.05)
+        for _ in range(1000):  # turns of the loop, in which it would be done
+            await asyncio.sleep(0)
         assert not waiting.done()
     assert await waiting == b"pixels"
     assert stub.requests == ["GET in/a.jpg"] * 2
