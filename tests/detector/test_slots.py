@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -180,6 +181,17 @@ async def test_what_libraries_print_does_not_get_into_the_answers(config: Config
         assert slots.pids == before
 
 
+def asleep(pid: int, told: str) -> str:
+    """Where a thread stands that sleeps, by what it told of itself and how often it fell asleep;
+    '' while it does not."""
+    thread, _, _ = told.partition(" ")
+    if not thread:
+        return ""
+    status = Path(f"/proc/{pid}/task/{thread}/status").read_text()
+    switches = re.search(r"^voluntary_ctxt_switches:\t(\d+)$", status, re.MULTILINE)
+    return f"{told} {switches and switches[1]}" if "State:\tS" in status else ""
+
+
 @pytest.mark.parametrize("flood", [b"flood 2", b"flood 1"], ids=["prints", "sends"])
 async def test_a_child_that_prints_or_sends_without_end_is_not_listened_to_without_end(
     flood: bytes, config: Config, tmp_path: Path
@@ -189,18 +201,18 @@ async def test_a_child_that_prints_or_sends_without_end_is_not_listened_to_witho
         written = tmp_path / "written"
         assert (await slots.ask(REQUEST, b"%b %b" % (flood, bytes(written)))).reply.kind == "done"
         written.touch()
-        await wait_until(lambda: int(written.read_text() or 0), "it writes")
-        stuck = -1
+        await wait_until(lambda: bool(written.read_text()), "it writes")
+        [pid], stood = slots.pids, ""
 
         async def it_waits() -> bool:
-            nonlocal stuck
-            before, stuck = stuck, int(written.read_text() or 0)
+            nonlocal stood
             for _ in range(1000):  # turns of the loop, in which all would be read that comes
                 await asyncio.sleep(0)
-            return before == stuck
+            before, stood = stood, asleep(pid, written.read_text())
+            return stood != "" and before == stood
 
         await wait_until(it_waits, "it has to wait until its parent reads")
-        assert stuck < 8 << 20
+        assert int(stood.split()[1]) < 8 << 20
 
 
 async def test_when_no_process_can_be_started_it_says_so_until_one_can(config: Config) -> None:

@@ -122,8 +122,8 @@ def answer_unasked(_: str) -> None:
 
 def flood(told: str) -> None:
     """From now on write without end: to standard error (2), or (1) to whatever is a way out; and
-    into a file how many bytes were taken: in an open cell. It begins when that file is there, since
-    what is sent before the answer would be taken for it."""
+    into a file which thread does so, and how many bytes were taken: in an open cell. It begins when
+    that file is there, since what is sent before the answer would be taken for it."""
     number, _, file = told.partition(" ")
     out = 2 if number == "2" else max(ways_out())
 
@@ -133,7 +133,7 @@ def flood(told: str) -> None:
             time.sleep(0.01)
         while True:
             written += os.write(out, b"x" * 4096)
-            Path(file).write_text(str(written))
+            Path(file).write_text(f"{threading.get_native_id()} {written}")
 
     threading.Thread(target=write, daemon=True).start()
 
