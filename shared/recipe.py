@@ -40,7 +40,7 @@ class Recipe(BaseModel):
     model: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,32}$")]
     model_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._]{1,32}$")]
     detect_size: int = Field(640, ge=64, le=8192, description="Longest side searched, in pixels.")
-    accurate: bool = Field(False, description="Search at two scales and merge.")
+    accurate: bool = Field(False, description="Look closer, and twice: finds more, never less.")
     min_score: float = Field(0.7, ge=0, le=1, description="Least score of a face.")
     mode: Mode = Field(Mode.BOX, description="What is drawn on faces.")
     margin: float = Field(0.1, ge=0, le=2, description="Hidden border, as a part of the face.")

@@ -46,8 +46,8 @@ class _Findings:
 
     def add(self, number: int, faces: tuple[Face, ...], shown: Shown) -> None:
         """The faces of one page. The best of all pages are kept."""
-        crops = shown.crops or (None,) * len(faces)
-        self.faces += zip(faces, crops, strict=True)
+        kept = faces[:FACES_LIMIT]
+        self.faces += zip(kept, shown.crops or (None,) * len(kept), strict=True)
         self.faces.sort(key=lambda one: -one[0].score)
         del self.faces[FACES_LIMIT:]
         if shown.annotated is not None:

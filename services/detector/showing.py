@@ -10,7 +10,7 @@ from services.detector.metadata import kept_exif, kept_icc
 from services.detector.models.model import Pixels
 from services.detector.modes import draw, draws
 from services.detector.processed import Shelf, Steps
-from shared.messages import Face
+from shared.messages import FACES_LIMIT, Face
 from shared.recipe import Recipe
 
 
@@ -37,7 +37,8 @@ def show(
     *,
     annotates: bool = True,
 ) -> Shown:
-    """The files that the recipe asks for. Draws into `pixels`, which are upright.
+    """The files that the recipe asks for. Draws all faces into `pixels`, which are upright; there
+    are crops of the first `FACES_LIMIT`.
 
     Crops have no metadata, nor a colour profile: it can be larger than they are.
 
@@ -49,7 +50,7 @@ def show(
     crops: tuple[bytes, ...] = ()
     if recipe.crops:
         with steps.step("crop"):
-            cuts = (crop(pixels, face, recipe.margin) for face in faces)
+            cuts = (crop(pixels, face, recipe.margin) for face in faces[:FACES_LIMIT])
             made = (encode_jpeg(cut, recipe.jpeg_quality) for cut in cuts)
             crops = tuple(shelf.put(one, crop=True) for one in made)
     if not annotates or not draws(recipe):
