@@ -140,6 +140,18 @@ class Reader(Access):
         return await read_recipe(connection, id_)
 
     @reads
+    async def recipes(self, connection: AsyncConnection) -> list[Recipe]:
+        """All recipes that pictures were searched by; a newer program's with what is known here."""
+        found = (await connection.execute(select(recipes.c.json))).scalars()
+        return [Recipe.model_validate_json(text) for text in found]
+
+    @reads
+    async def number(self, connection: AsyncConnection, filter_: Filter) -> int:
+        """How many rows a filter has; looks at each of them."""
+        query = (await chosen(connection, filter_)).with_only_columns(func.count())
+        return await connection.scalar(query) or 0
+
+    @reads
     async def queued(
         self,
         connection: AsyncConnection,

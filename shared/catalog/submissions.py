@@ -73,6 +73,7 @@ async def members(
             images.c.status,
             images.c.annotated_uri,
             images.c.recipe,
+            images.c.generation,
         )
         .join(images, images.c.pk == memberships.c.image)
         .join(submissions, submissions.c.pk == memberships.c.submission)
@@ -81,8 +82,8 @@ async def members(
         .limit(limit)
     )
     return [
-        Member(key, id_, source_uri, _STATUSES[status], annotated_uri, recipe)
-        for key, id_, source_uri, status, annotated_uri, recipe in found
+        Member(key, id_, source_uri, _STATUSES[status], annotated_uri, recipe, generation)
+        for key, id_, source_uri, status, annotated_uri, recipe, generation in found
     ]
 
 

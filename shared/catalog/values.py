@@ -103,6 +103,7 @@ class Member:
     status: Status
     annotated_uri: str | None
     recipe: str
+    generation: int = 1
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ Example, hiding faces: `faces run ~/Pictures -o out --mode blur --margin 0.3`
 
 Example, with the faces in a file beside each picture: `faces run ~/Pictures -o out --sidecar xmp`
 
-Exit status: 0 done, 3 done but some pictures failed, 2 usage, 4 a server or the disk fails,
-130 interrupted.
+Exit status: 0 done, 3 done but some pictures failed or have no place in OUT, 2 usage, 4 a server
+fails, or the disk is full or cannot be written, 130 interrupted.
 """
 
 RESUMES = "interrupted; the same command goes on where it stopped"
@@ -219,7 +219,8 @@ def _tell(plan: "Plan", ending: "Ending", out: Path, *, as_json: bool) -> Exit:
         left = f"{standing.queued:,} images are left; " if known else ""
         say(_resumes(plan).replace("; ", f"; {left}"))
         return Exit.INTERRUPTED
-    return Exit.SOME_FAILED if standing.failed or standing.failed_parts else Exit.DONE
+    some_failed = standing.failed or standing.failed_parts or ending.placed.refused
+    return Exit.SOME_FAILED if some_failed else Exit.DONE
 
 
 def _resumes(plan: "Plan") -> str:

@@ -19,7 +19,7 @@ from services.cli.local.embedded import EmbeddedValkey
 from services.cli.local.plan import Plan
 from services.cli.local.progress import Reporter
 from services.cli.local.stages import Stages
-from services.cli.outdir.filling import Filling
+from services.cli.outdir.filling import Filling, Placed
 from services.cli.sending.parts import Submission
 from services.cli.talk import notes_on
 from services.detector.slots import Slots
@@ -33,7 +33,9 @@ from shared.streams.keys import RESULTS, Keys
 from shared.streams.producer import Producer
 from shared.streams.refusals import as_unreachable
 from shared.streams.repairs import clear_leftovers
+from shared.verbs.again import again
 from shared.verbs.redo import redo
+from shared.verbs.showing import hides, showing
 
 SHOW_SECONDS = 1.0
 SHOW_SOON_SECONDS = 0.1
@@ -74,6 +76,9 @@ class Ending:
         drawn_before_mend: how many of its annotated pictures an earlier run drew with a version of
             drawing that was mended since.
         not_moved: a line on each reason for which originals that are done were not moved.
+        placed: what became of the results in OUT/annotated.
+        searched_again: how many results of earlier runs were gone or empty, and were made anew.
+        still_showing: how many pictures other recipes made that show faces, where this one hides.
     """
 
     standing: SubmissionStatus
@@ -83,11 +88,14 @@ class Ending:
     drawn_before_mend: int
     links_refused: LinksRefused
     not_moved: tuple[str, ...]
+    placed: Placed = Placed()
+    searched_again: int = 0
+    still_showing: int = 0
 
     @property
     def rate(self) -> float:
         """Images a second that this run brought to their end."""
-        done = self.standing.ended - self.standing.skipped
+        done = self.standing.ended - self.standing.skipped + self.searched_again
         return done / self.working_seconds if self.working_seconds > 0 else 0.0
 
 
@@ -149,6 +157,7 @@ class _Course:
         self._producer = Producer(client, plan.settings)
         self._submission = Submission(self._producer, plan.recipe, plan.name)
         self._working_since = time.monotonic()
+        self._searched_again = 0
 
     async def run(
         self, tasks: asyncio.TaskGroup, began: float, slots: asyncio.Task[Slots]
@@ -160,7 +169,12 @@ class _Course:
         stages = Stages(self._plan.settings, tasks, slots)
         submitting = tasks.create_task(self._submit())
         timing = tasks.create_task(self._note_start(stages))
-        filling = Filling(self._plan, self._catalog, submission.id)
+        filling = Filling(
+            self._plan,
+            self._catalog,
+            submission.id,
+            hiding={one.id for one in await self._catalog.reader.recipes() if hides(one)},
+        )
         refused = refused_so_far()
         try:
             await self._until_end(stages, filling)
@@ -182,6 +196,9 @@ class _Course:
             drawn_before_mend=outdated,
             links_refused=refused_so_far() - refused,
             not_moved=tuple(filling.not_moved),
+            placed=filling.placed,
+            searched_again=self._searched_again,
+            still_showing=await self._still_showing(),
         )
 
     async def _submit(self) -> None:
@@ -212,7 +229,9 @@ class _Course:
                 standing = await self._catalog.reader.submission(self._submission.id)
                 self._reporter.show(standing)
                 if standing.complete:
-                    return
+                    await self._follow(filling)
+                    if not await self._search_again(filling):
+                        return
                 pause = pause_before_next_look(standing)
                 if clock() >= follow_at:
                     await self._follow(filling)
@@ -235,6 +254,23 @@ class _Course:
             raise ResultsRefused(f"cannot write below {self._plan.out}: {error}") from None
         for note in filling.notes():
             self._reporter.note(printable(note))
+
+    async def _search_again(self, filling: Filling) -> int:
+        """Search again what has no object any more; how many."""
+        number = 0
+        for member in filling.damaged():
+            number += await again(
+                self._catalog, self._producer, self._submission.id, member.id, member.recipe
+            )
+        self._searched_again += number
+        return number
+
+    async def _still_showing(self) -> int:
+        """How many pictures of other recipes show faces, where all of this run's hide them."""
+        own = self._plan.again is not None and self._plan.again.recipe is None
+        if own or not hides(self._plan.recipe):
+            return 0
+        return sum((await showing(self._catalog, but=self._plan.recipe.id)).values())
 
     def _refuse_full_disk(self) -> None:
         if shutil.disk_usage(self._plan.out).free < LEAST_FREE_BYTES:

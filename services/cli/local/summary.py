@@ -49,9 +49,52 @@ class Told:
     line: Callable[[Run], str]
 
 
+def _number_skipped(run: Run) -> int:
+    return run.ending.standing.skipped - run.ending.searched_again
+
+
 def _skipped(run: Run) -> str:
-    number = run.ending.standing.skipped
-    return f"{number:,} were finished by an earlier run and not searched again"
+    return f"{_number_skipped(run):,} were finished by an earlier run and not searched again"
+
+
+def _searched_again(run: Run) -> str:
+    number = count(run.ending.searched_again, "picture")
+    return f"{number} searched again, since what an earlier run had drawn was gone or empty"
+
+
+def _not_placed(run: Run) -> str:
+    folder = shlex.quote(str(run.out / "annotated"))
+    return "\n".join(
+        f"{count(number, 'result')} not in {folder}, since {reason}; what was found of them is in "
+        f"the catalog: {run.command('results', run.where)}"
+        for reason, number in run.ending.placed.refused.items()
+    )
+
+
+def _renamed(run: Run) -> str:
+    number = count(run.ending.placed.renamed, "result")
+    folder = shlex.quote(str(run.out / "annotated"))
+    return f"{number} under another name in {folder}, with its id, since theirs is refused there"
+
+
+def _changed(run: Run) -> str:
+    number = count(run.ending.placed.changed, "result")
+    again = run.command("redo", "NAME", run.where)
+    return f"{number} that others added to since, left as they are; what makes one anew: {again}"
+
+
+def _uncovered(run: Run) -> str:
+    number = count(run.ending.placed.uncovered, "result")
+    return (
+        f"{number} that hid faces replaced by those of this run, which show them; what puts one "
+        f"back: the same run with the options of before"
+    )
+
+
+def _still_showing(run: Run) -> str:
+    number = count(run.ending.still_showing, "picture")
+    sweep = run.command("sweep", "--showing-faces", run.where)
+    return f"{number} of earlier runs still show faces; what deletes them: {sweep}"
 
 
 def _drawn_before_mend(run: Run) -> str:
@@ -80,7 +123,13 @@ def _failed(run: Run) -> str:
 
 
 TOLD = (
-    Told("skipped", lambda run: run.ending.standing.skipped, _skipped),
+    Told("skipped", _number_skipped, _skipped),
+    Told("searched_again", lambda run: run.ending.searched_again, _searched_again),
+    Told("not_placed", lambda run: sum(run.ending.placed.refused.values()), _not_placed),
+    Told("renamed", lambda run: run.ending.placed.renamed, _renamed),
+    Told("changed_by_others", lambda run: run.ending.placed.changed, _changed),
+    Told("uncovered", lambda run: run.ending.placed.uncovered, _uncovered),
+    Told("still_showing", lambda run: run.ending.still_showing, _still_showing),
     Told("drawn_before_mend", lambda run: run.ending.drawn_before_mend, _drawn_before_mend),
     Told("links_refused", lambda run: sum(run.ending.links_refused), _links),
     Told("failed", lambda run: run.ending.standing.failed, _failed),

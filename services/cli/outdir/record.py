@@ -24,13 +24,28 @@ TABLES = (
 )
 
 
+ADDED = {"generation": "INTEGER", "size": "INTEGER"}
+"""Columns of `places` that records of earlier versions lack."""
+
+
 @dataclass(frozen=True)
 class Place:
-    """Where the result of a source lies: its name, and the key of the object that it is."""
+    """Where the result of a source lies.
+
+    Attributes:
+        target: its name; `object`, the key of the object that it is.
+        generation, size: of that object as it was placed, the size in bytes; None in what an
+            earlier version placed.
+    """
 
     source: str
     target: str
     object: str
+    generation: int | None = None
+    size: int | None = None
+
+
+_PLACE = "source, target, object, generation, size"
 
 
 class Record:
@@ -42,8 +57,13 @@ class Record:
         self._connection = connection
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.execute("PRAGMA secure_delete=ON")  # names of what is forgotten
         for statement in TABLES:
             self._connection.execute(statement)
+        there = {name for _, name, *_ in self._connection.execute("PRAGMA table_info(places)")}
+        for name, type_ in ADDED.items():
+            if name not in there:
+                self._connection.execute(f"ALTER TABLE places ADD COLUMN {name} {type_}")
 
     @staticmethod
     def file(out: Path) -> Path:
@@ -74,14 +94,14 @@ class Record:
     def place(self, source: str) -> Place | None:
         """Where a source's result lies."""
         row = self._connection.execute(
-            "SELECT source, target, object FROM places WHERE source = ?", (source,)
+            f"SELECT {_PLACE} FROM places WHERE source = ?", (source,)
         ).fetchone()
         return None if row is None else Place(*row)
 
     def places_of(self, object_key: str) -> list[Place]:
         """Where an object lies: one place a source that has it."""
         rows = self._connection.execute(
-            "SELECT source, target, object FROM places WHERE object = ?", (object_key,)
+            f"SELECT {_PLACE} FROM places WHERE object = ?", (object_key,)
         )
         return [Place(*row) for row in rows]
 
@@ -93,8 +113,8 @@ class Record:
     def keep(self, place: Place) -> None:
         """Note where a source's result lies now."""
         self._connection.execute(
-            "INSERT OR REPLACE INTO places VALUES (?, ?, ?)",
-            (place.source, place.target, place.object),
+            f"INSERT OR REPLACE INTO places ({_PLACE}) VALUES (?, ?, ?, ?, ?)",
+            (place.source, place.target, place.object, place.generation, place.size),
         )
 
     def drop(self, source: str) -> None:
