@@ -22,7 +22,7 @@ from services.cli.options.filters import (
     taken_range,
 )
 from services.cli.talk import say
-from shared.errors import FacesError
+from shared.errors import Exit, FacesError
 from shared.messages import Status
 
 if TYPE_CHECKING:
@@ -119,7 +119,8 @@ def command(
     if sidecar:
         if out is None:
             raise FacesError("--sidecar writes beside the pictures in OUT/annotated: give -o OUT")
-        asyncio.run(_write_sidecars(place, filter_, sidecar))
+        if not asyncio.run(_write_sidecars(place, filter_, sidecar)):
+            raise typer.Exit(Exit.SOME_FAILED)
         return
     asyncio.run(_print(place, filter_, limit, after, form))
 
@@ -134,7 +135,7 @@ async def _print(place: Place, filter_: "Filter", limit: int | None, after: int,
             nonlocal last
             async for row in catalog.reader.results(filter_, limit, faces, after):
                 last = row.cursor
-                yield row
+                yield opened.here(row)
 
         await FORMATS[form].load()(rows, sys.stdout)
         if limit is not None and await catalog.reader.page(filter_, last, 1, faces=False):
@@ -142,7 +143,7 @@ async def _print(place: Place, filter_: "Filter", limit: int | None, after: int,
             say(f"there are more: the same with --after {last}")
 
 
-async def _write_sidecars(place: Place, filter_: "Filter", forms: Sequence[str]) -> None:
+async def _write_sidecars(place: Place, filter_: "Filter", forms: Sequence[str]) -> bool:
     from services.cli.outdir.sidecars import check_tree, write_sidecars
 
     assert place.out is not None
@@ -150,7 +151,7 @@ async def _write_sidecars(place: Place, filter_: "Filter", forms: Sequence[str])
     async with deployment(place) as opened:
         opened.hold()
         filter_ = await _of_whole_submission(opened, filter_)
-        await write_sidecars(place.out, await opened.catalog(), filter_, forms)
+        return await write_sidecars(place.out, await opened.catalog(), filter_, forms)
 
 
 async def _of_whole_submission(opened: Deployment, filter_: "Filter") -> "Filter":

@@ -140,18 +140,20 @@ def carry_out(
         shown.close()
     from services.cli.outdir.sidecars import asked_before
 
+    all_written = True
     if forms := {*sidecar, *asked_before(plan.out)}:
-        asyncio.run(_write_sidecars(plan, ending, sorted(forms)))
-    return _tell(plan, ending, out, as_json=as_json)
+        all_written = asyncio.run(_write_sidecars(plan, ending, sorted(forms)))
+    status = _tell(plan, ending, out, as_json=as_json)
+    return status if all_written else status or Exit.SOME_FAILED
 
 
-async def _write_sidecars(plan: "Plan", ending: "Ending", forms: Sequence[str]) -> None:
+async def _write_sidecars(plan: "Plan", ending: "Ending", forms: Sequence[str]) -> bool:
     from services.cli.outdir.sidecars import write_sidecars
     from shared.catalog import Catalog, Filter
 
     catalog = await Catalog.open(plan.settings.database_url.get_secret_value())
     try:
-        await write_sidecars(plan.out, catalog, Filter(submission=ending.standing.id), forms)
+        return await write_sidecars(plan.out, catalog, Filter(submission=ending.standing.id), forms)
     finally:
         await catalog.close()
 

@@ -41,7 +41,7 @@ async def _show(name: str, place: Place, recipe: str | None, *, as_json: bool) -
 
     async with deployment(place) as opened:
         catalog = await opened.catalog()
-        rows = await catalog.reader.show(name, recipe)
+        rows = [opened.here(row) for row in await catalog.reader.show(name, recipe)]
         recipes = {id_: await catalog.reader.recipe(id_) for id_ in {row.recipe for row in rows}}
     if not rows:
         pattern = name if any(letter in name for letter in "*?[") else f"*{name}*"

@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import time
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -88,7 +88,7 @@ class Ending:
     drawn_before_mend: int
     links_refused: LinksRefused
     not_moved: tuple[str, ...]
-    placed: Placed = Placed()
+    placed: Placed = field(default_factory=Placed)
     searched_again: int = 0
     still_showing: int = 0
 

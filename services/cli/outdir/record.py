@@ -45,9 +45,6 @@ class Place:
     size: int | None = None
 
 
-_PLACE = "source, target, object, generation, size"
-
-
 class Record:
     """The open record. `places`: source to name and object; `roots`: the paths that runs were
     given, `followed`: those below which links were; `sidecars`: name to the picture it belongs to
@@ -94,14 +91,16 @@ class Record:
     def place(self, source: str) -> Place | None:
         """Where a source's result lies."""
         row = self._connection.execute(
-            f"SELECT {_PLACE} FROM places WHERE source = ?", (source,)
+            "SELECT source, target, object, generation, size FROM places WHERE source = ?",
+            (source,),
         ).fetchone()
         return None if row is None else Place(*row)
 
     def places_of(self, object_key: str) -> list[Place]:
         """Where an object lies: one place a source that has it."""
         rows = self._connection.execute(
-            f"SELECT {_PLACE} FROM places WHERE object = ?", (object_key,)
+            "SELECT source, target, object, generation, size FROM places WHERE object = ?",
+            (object_key,),
         )
         return [Place(*row) for row in rows]
 
@@ -113,7 +112,8 @@ class Record:
     def keep(self, place: Place) -> None:
         """Note where a source's result lies now."""
         self._connection.execute(
-            f"INSERT OR REPLACE INTO places ({_PLACE}) VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO places (source, target, object, generation, size) "
+            "VALUES (?, ?, ?, ?, ?)",
             (place.source, place.target, place.object, place.generation, place.size),
         )
 

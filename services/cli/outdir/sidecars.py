@@ -17,7 +17,7 @@ from services.cli.outdir.record import Record
 from services.cli.talk import say
 from shared.catalog import Catalog, Filter, ImageRow
 from shared.errors import FacesError, Unreachable
-from shared.folders.folder import Folder
+from shared.folders.folder import NOTHING_THERE, Folder
 from shared.picture_keys import PictureKeys
 from shared.printing import count
 
@@ -28,6 +28,7 @@ class Written(Enum):
     NEW = "new"
     SAME = "same"
     KEPT = "kept"
+    REFUSED = "refused"
 
 
 def asked_before(out: Path) -> set[str]:
@@ -51,8 +52,10 @@ def check_tree(out: Path) -> None:
 
 async def write_sidecars(
     out: Path, catalog: Catalog, filter_: Filter, forms: Sequence[str]
-) -> None:
+) -> bool:
     """Write the sidecars of a filter's pictures, and say how many; who calls holds OUT's lock.
+
+    Whether all are written: a name that the disk refuses stops nothing but itself.
 
     Raises:
         Unreachable: the disk is full or does not let us write.
@@ -69,13 +72,21 @@ async def write_sidecars(
                         continue
                     for form, content_of in contents.items():
                         content = content_of(row)
-                        done[write_sidecar(tree, record, target, f".{form}", content)] += 1
+                        try:
+                            written = write_sidecar(tree, record, target, f".{form}", content)
+                        except OSError as error:
+                            if error.errno not in NOTHING_THERE:
+                                raise
+                            written = Written.REFUSED
+                        done[written] += 1
                 drop_stale_sidecars(tree, record)
         except OSError as error:
             raise Unreachable(f"sidecars in {annotated}: {error.strerror}") from None
     kept = f"; {done[Written.KEPT]:,} that others made or changed were left alone"
     number = f"{count(done[Written.NEW], 'sidecar')} written, {done[Written.SAME]:,} up to date"
-    say(number + kept * bool(done[Written.KEPT]))
+    refused = f"; {done[Written.REFUSED]:,} not written, since the disk refuses their names"
+    say(number + kept * bool(done[Written.KEPT]) + refused * bool(done[Written.REFUSED]))
+    return not done[Written.REFUSED]
 
 
 def _target(tree: Folder, record: Record, row: ImageRow) -> str | None:
