@@ -3,9 +3,9 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from services.cli.deployment import Place, deployment, whole_id
+from services.cli.deployment import Deployment, Place, deployment, whole_id
 from services.cli.options.common import (
     DatabaseUrl,
     DryRun,
@@ -41,8 +41,9 @@ def command(
 
     A picture has an entry for each recipe; all that match are deleted. Originals are not touched,
     and a picture that is submitted again is searched again. If it is interrupted, the same command
-    deletes the rest. Dead letters keep the bytes of pictures that were sent along: see
-    `faces dead drop`.
+    deletes the rest. With `-o OUT` no file below OUT holds their names after it; the queue of OUT
+    begins anew, without its dead letters. Of a deployment, dead letters keep the bytes of pictures
+    that were sent along: see `faces dead drop`.
 
     Example: `faces forget '*/anna-*' -o out --dry-run`
 
@@ -56,8 +57,6 @@ def command(
 async def _forget(
     place: Place, filter_: "Filter", submission: str | None, *, yes: bool, dry_run: bool
 ) -> None:
-    from shared.verbs.forget import forget
-
     async with deployment(place) as opened:
         catalog = await opened.catalog()
         if submission is not None:
@@ -72,12 +71,36 @@ async def _forget(
             return
         if number:
             confirm(f"Forget {entries} for good?", yes=yes)
-        files = await _forget_in_tree(place.out, catalog, filter_) if place.out is not None else 0
-        done = 0
-        async for _ in forget(catalog, objects, filter_):
-            done += 1
-    told = f", {count(files, 'file')} in {place.out}/annotated deleted" if files else ""
-    print(f"{count(done, 'entry', 'entries')} forgotten{told}")
+        done = await forget_entries(opened, filter_)
+    told = f", {count(done.files, 'file')} in {place.out}/annotated deleted" if done.files else ""
+    print(f"{count(done.entries, 'entry', 'entries')} forgotten{told}")
+
+
+class Done(NamedTuple):
+    """How many entries were forgotten, and files in OUT/annotated deleted."""
+
+    entries: int
+    files: int
+
+
+async def forget_entries(opened: Deployment, filter_: "Filter") -> Done:
+    """Forget the entries of a filter, in OUT without a trace; who calls holds OUT's lock.
+
+    Raises:
+        Unreachable: the database or the store does not answer; the same again does the rest.
+    """
+    from shared.verbs.forget import forget
+
+    out, catalog, files = opened.place.out, await opened.catalog(), 0
+    if out is not None:
+        _forget_queue(out)
+        files = await _forget_in_tree(out, catalog, filter_)
+    entries = 0
+    async for _ in forget(catalog, opened.objects(), filter_):
+        entries += 1
+    if out is not None:
+        await catalog.leave_no_trace()
+    return Done(entries, files)
 
 
 async def _show(catalog: "Catalog", objects: "Objects", filter_: "Filter", *, all_: bool) -> int:
@@ -109,6 +132,14 @@ async def _show(catalog: "Catalog", objects: "Objects", filter_: "Filter", *, al
     return number
 
 
+def _forget_queue(out: Path) -> None:
+    """Delete what runs left in the files of OUT's private server: they name every picture."""
+    from services.cli.local.embedded import EmbeddedValkey
+    from services.cli.outdir.private import PRIVATE
+
+    EmbeddedValkey(out / PRIVATE).begin_anew()
+
+
 async def _forget_in_tree(out: Path, catalog: "Catalog", filter_: "Filter") -> int:
     """Delete what lies in OUT/annotated, before the rows that say what that is; how many files."""
     from services.cli.outdir.record import Record
@@ -123,4 +154,7 @@ async def _forget_in_tree(out: Path, catalog: "Catalog", filter_: "Filter") -> i
         async for row in catalog.reader.results(filter_, faces=False):
             key = PictureKeys(row.recipe, row.id).annotated
             removed += forget_result(out / "annotated", record, key)
+            if row.source_uri is not None:
+                record.forget_source(row.source_uri)
+        record.leave_no_trace()
     return removed

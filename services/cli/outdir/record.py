@@ -5,11 +5,12 @@ A SQLite file beside the tree, for whoever holds OUT's lock. Names are relative 
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared.folders.new_files import make_private_file
+from shared.urls import file_path
 
 TABLES = (
     """CREATE TABLE IF NOT EXISTS places
@@ -120,6 +121,18 @@ class Record:
     def drop(self, source: str) -> None:
         """A source's result lies nowhere any more."""
         self._connection.execute("DELETE FROM places WHERE source = ?", (source,))
+
+    def forget_source(self, source: str) -> None:
+        """Nobody gave this file to a run, not even by its name."""
+        with suppress(ValueError):
+            path = file_path(source)
+            for table in ("roots", "followed"):
+                self._connection.execute(f"DELETE FROM {table} WHERE path = ?", (path,))  # noqa: S608
+
+    def leave_no_trace(self) -> None:
+        """Write the file anew, without what was deleted in it."""
+        self._connection.execute("VACUUM")
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def roots(self) -> list[tuple[bytes, bytes]]:
         """The paths that runs were given, and the folder of each one's pictures."""
