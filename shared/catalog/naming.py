@@ -1,7 +1,8 @@
 """Where else than in its own row a picture is named: a submission is called after what it was
 given, and its parts say how far a folder was read. What is forgotten is named there no more."""
 
-from collections.abc import Collection, Iterable, Sequence
+import re
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Any
@@ -38,12 +39,17 @@ async def unname(
     await connection.execute(update(parts).where(mine, over).values(position=""))
 
 
-def without(title: str, names: Iterable[str]) -> str:
-    """A submission's name, with `(forgotten)` for what is one of the names, or their pattern."""
-    names = set(names)
-    for separator in (", ", " "):
-        words = title.split(separator)
-        title = separator.join(FORGOTTEN if _means(word, names) else word for word in words)
+def without(title: str, names: Collection[str]) -> str:
+    """A submission's name, with `(forgotten)` for these names, and for a pattern of one at its end,
+    as a redo is called after what it was given."""
+    for name in names:
+        if name in title:
+            alone = rf"(?<![^\s,]){re.escape(name)}(?![^\s,])"
+            title = re.sub(alone, FORGOTTEN, title)
+    words = title.split(" ")
+    for n in range(len(words)):
+        if _is_pattern_of(" ".join(words[n:]), names):
+            return " ".join([*words[:n], FORGOTTEN])
     return title
 
 
@@ -51,8 +57,7 @@ def _names(name: str) -> tuple[str, str]:
     return name, name.rpartition("/")[2]
 
 
-def _means(word: str, names: Collection[str]) -> bool:
-    if word in names:
-        return True
-    is_pattern = any(sign in word for sign in "*?[") and any(letter.isalnum() for letter in word)
-    return is_pattern and any(fnmatchcase(name, word) for name in names)
+def _is_pattern_of(text: str, names: Collection[str]) -> bool:
+    """Whether a text is a pattern that says something of a name, and not `*`."""
+    says = any(sign in text for sign in "*?[") and any(letter.isalnum() for letter in text)
+    return says and any(fnmatchcase(name, text) for name in names)
