@@ -1,6 +1,7 @@
 """`faces forget`: deleting all that is kept of pictures that somebody asked to be gone."""
 
 import asyncio
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -12,6 +13,7 @@ from services.cli.options.common import (
     ObjectsUrl,
     Out,
     Pattern,
+    RedisUrl,
     Submission,
     Yes,
 )
@@ -32,6 +34,7 @@ def command(
     pattern: Annotated[str, Pattern],
     submission: Submission = None,
     out: Out = None,
+    redis: RedisUrl = None,
     database: DatabaseUrl = None,
     objects: ObjectsUrl = None,
     yes: Yes = False,
@@ -42,15 +45,16 @@ def command(
     A picture has an entry for each recipe; all that match are deleted. Originals are not touched,
     and a picture that is submitted again is searched again. If it is interrupted, the same command
     deletes the rest. With `-o OUT` no file below OUT holds their names after it; the queue of OUT
-    begins anew, without its dead letters. Of a deployment, dead letters keep the bytes of pictures
-    that were sent along: see `faces dead drop`.
+    begins anew, without its dead letters. Of a deployment, with `--redis URL` or FACES_REDIS_URL,
+    their dead letters are dropped; those of pictures that were sent along together stay, see
+    `faces dead drop`.
 
     Example: `faces forget '*/anna-*' -o out --dry-run`
 
     Example: `faces forget '*/anna-*' --objects s3://bucket/faces
     --database postgresql://faces@10.0.0.6/faces`
     """
-    place = Place(out=out, database=database, objects=objects)
+    place = Place(out=out, redis=redis, database=database, objects=objects)
     asyncio.run(_forget(place, by_name_or_id(pattern), submission, yes=yes, dry_run=dry_run))
 
 
@@ -92,6 +96,8 @@ async def forget_entries(opened: Deployment, filter_: "Filter") -> Done:
     from shared.verbs.forget import forget
 
     out, catalog, files = opened.place.out, await opened.catalog(), 0
+    if opened.place.redis or (out is None and "FACES_REDIS_URL" in os.environ):
+        await _forget_letters(opened, filter_)
     if out is not None:
         _forget_queue(out)
         files = await _forget_in_tree(out, catalog, filter_)
@@ -130,6 +136,16 @@ async def _show(catalog: "Catalog", objects: "Objects", filter_: "Filter", *, al
     if number > SHOWN and not all_:
         say(f"  ... and {number - SHOWN:,} more")
     return number
+
+
+async def _forget_letters(opened: Deployment, filter_: "Filter") -> None:
+    """Drop the dead letters of a deployment's pictures, and say how many."""
+    from shared.streams.dead import DeadLetters
+    from shared.verbs.forget import forget_letters
+
+    letters = DeadLetters(await opened.redis(), opened.settings)
+    if dropped := await forget_letters(await opened.catalog(), letters, filter_):
+        say(f"{count(dropped, 'dead letter')} dropped")
 
 
 def _forget_queue(out: Path) -> None:

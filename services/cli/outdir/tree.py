@@ -13,6 +13,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 import structlog
@@ -234,7 +235,7 @@ class _Placing:
         """
         relative = result_path(self._tree.roots.relative(source), image_id)
         refused: OSError | None = None
-        for candidate in (relative, *other_names(relative, image_id)):
+        for candidate in chain((relative,), other_names(relative, image_id)):
             name = str(candidate)
             if len(name.encode()) >= self._room:
                 refused = OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
