@@ -212,3 +212,13 @@ def test_on_a_real_exfat_all_are_placed_and_the_summary_says_which_got_other_nam
     again = faces("run", "photos", "-o", exfat / "out")
     assert again.returncode == 0, again.stderr
     assert "4 were finished by an earlier run" in again.stdout
+
+
+def test_an_out_whose_own_path_is_too_long_is_refused_in_one_short_line(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(FACE)
+    out = Path(*["o" * 200] * 21)
+    done = Faces(tmp_path, FACES_MODEL="haar")("run", "a.jpg", "-o", out)
+    assert done.returncode == 2
+    assert "the path of the output folder has 4," in done.stderr
+    assert len(done.stderr) < 300
+    assert not (tmp_path / ("o" * 200)).exists()

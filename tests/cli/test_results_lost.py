@@ -115,3 +115,13 @@ def test_a_redo_makes_a_result_anew(faces: Faces) -> None:
     done = faces("redo", "a.jpg", "-o", "out")
     assert done.returncode == 0, done.stderr
     assert result.read_bytes() == whole
+
+
+def test_an_original_is_moved_away_only_when_it_was_searched_again(faces: Faces) -> None:
+    for path in (faces.folder / "out" / "objects").glob("*/*"):
+        path.unlink()
+    done = faces("run", "photos", "-o", "out", "--done-dir", "done", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["searched_again"], told["failed"]) == (2, 0)
+    assert {path.name for path in (faces.folder / "done").iterdir()} == {"a.jpg", "b.jpg"}

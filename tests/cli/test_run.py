@@ -31,6 +31,12 @@ JSON_KEYS = {
     "seconds",
     "images_per_second",
     "skipped",
+    "searched_again",
+    "not_placed",
+    "renamed",
+    "changed_by_others",
+    "uncovered",
+    "still_showing",
     "drawn_before_mend",
     "links_refused",
 }

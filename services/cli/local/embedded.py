@@ -295,9 +295,11 @@ def _can_bind(path: bytes) -> bool:
     try:
         Path(os.fsdecode(path)).unlink(missing_ok=True)
         path.decode("ascii")  # redis-py reads its URLs as UTF-8; odd bytes go the short way
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.bind(path)
-        Path(os.fsdecode(path)).unlink()
+        try:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.bind(path)
+        finally:  # a disk without sockets may leave a file of that name
+            Path(os.fsdecode(path)).unlink(missing_ok=True)
     except (OSError, UnicodeDecodeError):
         return False
     return True

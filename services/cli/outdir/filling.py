@@ -122,6 +122,9 @@ class Filling:
         if self._tree is not None:
             self._tree.place(members)
         if self._done_dir is not None:
+            to_search = self._tree.damaged if self._tree is not None else {}
             for member in members:
+                if member.id in to_search:
+                    continue  # its original is read once more
                 if member.status is not Status.FAILED and member.source_uri is not None:
                     self._done_dir.move(member.source_uri, member.id)

@@ -25,6 +25,7 @@ from services.cli.outdir.roots import Roots
 from shared.catalog import Member
 from shared.folders.folder import Folder
 from shared.folders.new_files import unfinished
+from shared.folders.paths import path_limit
 from shared.folders.steps import Linked
 from shared.picture_keys import PictureKeys
 
@@ -151,7 +152,7 @@ class _Placing:
         self._record = record
         self._annotated = annotated
         self._objects = objects
-        self._room = _path_limit() - len(os.fsencode(tree.annotated)) - len("/") - SIDECAR_ROOM
+        self._room = path_limit() - len(os.fsencode(tree.annotated)) - len("/") - SIDECAR_ROOM
 
     def place(self, member: Member, source: str) -> bool:
         """Give one result its name; whether anything changed."""
@@ -296,14 +297,6 @@ class _Placing:
             self._annotated.unlink(known.target)
         self._record.drop(known.source)
         return True
-
-
-def _path_limit() -> int:
-    """Bytes of a whole path, with the zero that ends it, that programs can open."""
-    try:
-        return os.pathconf("/", "PC_PATH_MAX")
-    except (OSError, ValueError):
-        return 1024  # macOS, the least of those that matter
 
 
 def forget_result(annotated: Path, record: Record, object_key: str) -> int:
