@@ -36,14 +36,15 @@ async def unname(
     mine = parts.c.submission.in_(of_them)
     await connection.execute(update(parts).where(mine, parts.c.uri.in_(sources)).values(uri=None))
     over = parts.c.closed_at.is_not(None)
-    await connection.execute(update(parts).where(mine, over).values(position=""))
+    read = parts.c.position != ""
+    await connection.execute(update(parts).where(mine, over, read).values(position=""))
 
 
 def without(title: str, names: Collection[str]) -> str:
     """A submission's name, with `(forgotten)` for these names, and for a pattern of one at its end,
     as a redo is called after what it was given."""
     for name in names:
-        if name in title:
+        if name and name in title:
             alone = rf"(?<![^\s,]){re.escape(name)}(?![^\s,])"
             title = re.sub(alone, FORGOTTEN, title)
     words = title.split(" ")
