@@ -251,7 +251,8 @@ class _Course:
             await filling.follow()
         except (OSError, sqlite3.Error) as error:
             self._refuse_full_disk()
-            raise ResultsRefused(f"cannot write below {self._plan.out}: {error}") from None
+            why = getattr(error, "strerror", None) or error
+            raise ResultsRefused(f"cannot write below {self._plan.out}: {why}") from None
         for note in filling.notes():
             self._reporter.note(printable(note))
 
