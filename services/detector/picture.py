@@ -50,7 +50,7 @@ def process(
             pages = found.pages(content, claimed)
             own_sizes = pages is not None and pages.own_sizes
             header = claimed if own_sizes else judged(claimed, limits.max_pixels)
-            told = taken(header.exif)
+            told = _told(header)
         if pages is None:
             done = _search_picture(content, header, recipe, model, steps, decoded)
         else:
@@ -69,6 +69,12 @@ def process(
             code=bad.reason,
             taken=told,
         )
+
+
+def _told(header: Header) -> Taken:
+    """What the file tells of the picture, beside its pixels."""
+    turned = header.orientation if header.orientation > 1 else header.turned
+    return taken(header.exif).model_copy(update={"orientation": turned})
 
 
 def _search_picture(

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Row, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.catalog import bulk, counters, queueing
+from shared.catalog import bulk, counters, current, queueing
 from shared.catalog.filters import Filter, chosen
 from shared.catalog.locks import COLUMNS, Key, LockedRow
 from shared.catalog.naming import unname
@@ -155,6 +155,12 @@ class Curator(Access):
         rows = (await connection.execute(query)).all()
         await unname(connection, rows)
         await _bury(connection, [_locked(row) for row in rows])
+        gone = [
+            current.source_of(row.source_uri, row.id)
+            for row in rows
+            if row.current == current.Currency.CURRENT
+        ]
+        await current.deleted(connection, gone)
         return [Forgotten(row.id, row.recipe, row.name) for row in rows]
 
     @reads

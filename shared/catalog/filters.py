@@ -19,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog import globs, plans
+from shared.catalog.current import Currency
 from shared.catalog.schema import found_faces, images, memberships, submissions
 from shared.catalog.texts import safe
 from shared.messages import Kind, Status
@@ -41,6 +42,8 @@ class Filter:
         kind: a `shared.messages.Kind`.
         code: it failed for this `shared.reasons.Reason`.
         drawn_before: it has an annotated picture, made by a version of drawing below this.
+        current: only the row of each source that counts now; of `recipe`, if that is given, only
+            the one that was named last under it. Without this also all that came before.
     """
 
     statuses: tuple[Status, ...] = ()
@@ -60,6 +63,7 @@ class Filter:
     kind: str | None = None
     code: str | None = None
     drawn_before: int | None = None
+    current: bool = False
 
     @property
     def few(self) -> int:
@@ -120,7 +124,19 @@ def _conditions(filter_: Filter, postgres: bool) -> list[ColumnElement[bool]]:
         conditions.append(row.status == Status.FAILED.value)
     if filter_.drawn_before is not None:
         conditions += [is_drawn, row.drawing < filter_.drawn_before]
+    if filter_.current:
+        conditions.append(_is_current(filter_.recipe))
     return conditions + _scores(filter_)
+
+
+def _is_current(recipe: str | None) -> ColumnElement[bool]:
+    """Of a recipe only its own rows compete, by the order in which they were first named."""
+    row = images.c
+    if recipe is None:
+        return row.current == Currency.CURRENT.value
+    newer = images.alias("newer")
+    same = func.coalesce(newer.c.source_uri, newer.c.id) == func.coalesce(row.source_uri, row.id)
+    return ~exists().where(same, newer.c.recipe == recipe, newer.c.pk > row.pk)
 
 
 def _scores(filter_: Filter) -> list[ColumnElement[bool]]:

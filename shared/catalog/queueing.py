@@ -1,6 +1,6 @@
 """Writing what submissions name: queued rows, memberships, and how far each part has come."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -11,9 +11,9 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningInsert
 
-from shared.catalog import bulk, counters
+from shared.catalog import bulk, counters, current
 from shared.catalog.counters import Change
-from shared.catalog.locks import LockedRow, lock
+from shared.catalog.locks import Key, LockedRow, lock
 from shared.catalog.requeueing import requeue
 from shared.catalog.schema import forgotten, images, memberships, parts, recipes, submissions
 from shared.catalog.texts import safe
@@ -161,6 +161,7 @@ async def _join(
         row.key: row._replace(generation=row.generation + 1, status=Status.QUEUED, face_count=0)
         for row in revived
     }
+    await current.name(connection, _named(expansion, rows))
     fresh = await _add_members(connection, key, rows.values())
     change = Change(named=len(fresh))
     for row in rows.values():
@@ -169,6 +170,16 @@ async def _join(
             change.add(row.state)
     by_id = {row.id: Decision(row.generation, send=not row.ended) for row in rows.values()}
     return [by_id.get(image.id, _LEFT) for image in expansion.images], change
+
+
+def _named(expansion: Expansion, rows: Mapping[Key, LockedRow]) -> Iterator[current.Named]:
+    """The rows of an expansion, in the order in which it names them."""
+    for image in expansion.images:
+        row = rows.get((image.id, expansion.recipe.id))
+        if row is not None:
+            uri = image.source_uri and safe(image.source_uri)
+            source = current.source_of(uri, image.id)
+            yield current.Named(row.pk, source, row.ended, row.current)
 
 
 class _Joined(NamedTuple):

@@ -233,7 +233,8 @@ class Reader(Access):
         oldest = await connection.scalar(select(func.min(images.c.drawing)).where(is_drawn))
         if oldest is None or oldest >= version:
             return 0
-        query = await chosen(connection, Filter(drawn_before=version, submission=submission))
+        filter_ = Filter(drawn_before=version, submission=submission, current=submission is None)
+        query = await chosen(connection, filter_)
         return await connection.scalar(query.with_only_columns(func.count())) or 0
 
 

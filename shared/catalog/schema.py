@@ -127,6 +127,8 @@ images = Table(
     Column("pages", Integer, nullable=False, comment="how many the file has"),
     Column("annotated_page", Integer),
     Column("drawing", Integer, comment="version of drawing that made the annotated picture"),
+    Column("orientation", Integer, comment="of the stored pixels, 1 to 8, as EXIF counts"),
+    Column("current", Integer, nullable=False, comment="a `shared.catalog.current.Currency`"),
 )
 
 memberships = Table(

@@ -151,6 +151,10 @@ class ImageRow:
         pages: how many the file has; `searched`, those of a document that were looked at.
         annotated_page: the page of a document that the annotated picture shows.
         drawing: version of drawing that made the annotated picture.
+        orientation: how the file stores its pixels, 1 to 8 as EXIF counts; None where it is not
+            known. `width` and `height` are those of the upright picture.
+        current: whether this is the row of its source that counts (`shared.catalog.current`); the
+            others are of an older version of the file, or of an earlier recipe.
     """
 
     cursor: int
@@ -182,6 +186,8 @@ class ImageRow:
     pages: int = 1
     annotated_page: int | None = None
     drawing: int | None = None
+    orientation: int | None = None
+    current: bool = True
     searched: tuple[Page, ...] = ()
     faces: tuple[Face, ...] = ()
 

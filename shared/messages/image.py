@@ -197,6 +197,8 @@ class ResultMessage(_OfOneImage):
         drawing: version of drawing (`shared.recipe.DRAWING_VERSION`) that made `annotated`.
         taken_at: when it was taken by the camera's clock: `2019-06-01T12:00:00`, with the offset
             from UTC (`+02:00`) where the camera told it.
+        orientation: how the file stores its pixels, as EXIF counts it (1 is upright); None where
+            the file was not read, or by a program that told none.
     """
 
     stream: ClassVar[str] = "results"
@@ -210,6 +212,7 @@ class ResultMessage(_OfOneImage):
     format: fields.FormatName = ""
     taken_at: fields.TakenAt | None = None
     camera: fields.Camera = ""
+    orientation: fields.Orientation | None = None
     kind: Kind = Kind.PICTURE
     pages: fields.Count = 1
     searched: Annotated[fields.Several[Page], Field(max_length=PAGES_LIMIT)] = ()

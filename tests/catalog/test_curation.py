@@ -287,7 +287,7 @@ async def test_crops_alone_of_a_forgotten_picture_are_named_to_be_deleted(catalo
 def test_a_cancelled_row_is_revived_whichever_version_cancelled_it(
     code: str | None, reason: str
 ) -> None:
-    row = LockedRow(1, "a" * 32, RECIPE.id, 1, Status.FAILED, 0, reason, code)
+    row = LockedRow(1, "a" * 32, RECIPE.id, 1, Status.FAILED, 0, reason, code, 1)
     assert row.to_be_revived
     assert not row._replace(reason="the file is gone", code="gone").to_be_revived
 

@@ -18,7 +18,8 @@ class Header:
     """What a file, or one page of it, says before any pixel is decoded.
 
     `width` and `height` are in pixels of the stored picture, before `orientation` (EXIF, 1 to 8)
-    turns it upright. `format` is the name of an entry of `FORMATS`.
+    turns it upright. `format` is the name of an entry of `FORMATS`. `turned` is the orientation
+    that `decode` undoes itself, and that the size has no part in; `orientation` is 1 then.
     """
 
     format: str
@@ -27,6 +28,7 @@ class Header:
     orientation: int = 1
     icc: bytes = b""
     exif: Image.Exif = field(default_factory=Image.Exif)
+    turned: int = 1
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from PIL import Image
 from services.detector.failures import BadPicture
 from services.detector.formats.costs import too_complex
 from services.detector.formats.directories import ENTRIES, Directory, layout_of, read_directory
+from services.detector.formats.exif import orientation_of
 from services.detector.formats.format import Format, Header, Pages, StoredPage, begins, damaged
 from services.detector.formats.opencv import decoder
 from services.detector.formats.pillow import words
@@ -207,7 +208,7 @@ def _opened(content: bytes | bytearray) -> Header:
             raise
         except Exception as error:  # noqa: BLE001 - parsers of damaged files raise anything
             raise damaged("TIFF", words(error)) from None
-    return Header("TIFF", width, height, 1, icc, exif)
+    return Header("TIFF", width, height, 1, icc, exif, orientation_of(exif))
 
 
 def _read_header(content: bytes) -> Header:
