@@ -78,6 +78,8 @@ def command(
     to the running deployment, by reference: those that were sent along with their bytes cannot be
     searched again, and are counted. Prints the id of the new submission.
 
+    A picture is done in its current version; what is older is done only with `--submission`.
+
     Example: `faces redo --failed -o out`
 
     Example: `faces redo '*beach*' --database postgresql://faces@10.0.0.6/faces
@@ -157,6 +159,7 @@ def _filter(
         kind=kind,
         code=reason_code(reason),
         drawn_before=DRAWING_VERSION if drawn_before_mend else None,
+        current=submission is None,
     )
 
 

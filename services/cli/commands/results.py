@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.deployment import Deployment, Place, deployment, whole_id
-from services.cli.formats.registry import FORMATS
-from services.cli.options.common import DatabaseUrl, Out, Sidecars, Submission, one_of
+from services.cli.formats.registry import FORMATS, RAW, Format, Writer
+from services.cli.options.common import DatabaseUrl, History, Out, Sidecars, Submission, one_of
 from services.cli.options.filters import (
     Because,
     Camera,
@@ -80,9 +80,21 @@ def command(
             help="How to print them.",
         ),
     ] = "table",
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw",
+            help="CSV: names as they are, also those that a spreadsheet takes for a formula.",
+        ),
+    ] = False,
+    history: History = False,
     sidecar: Sidecars = None,
 ) -> None:
     """Read the catalog: which pictures there are, what was found, what failed and why.
+
+    A picture is shown once: in the version that was named last, under the recipe that was used
+    last. `--history` shows all its entries, `--recipe` those of one recipe, and `--submission` what
+    that submission named, then or now.
 
     Example: `faces results -o out --status failed`
 
@@ -114,7 +126,10 @@ def command(
         camera=camera,
         kind=kind,
         code=reason_code(reason),
+        current=not history and submission is None,
     )
+    if raw and form not in RAW:
+        raise FacesError(f"--raw is for --format {' or '.join(RAW)}")
     place = Place(out=out, database=database)
     if sidecar:
         if out is None:
@@ -122,10 +137,14 @@ def command(
         if not asyncio.run(_write_sidecars(place, filter_, sidecar)):
             raise typer.Exit(Exit.SOME_FAILED)
         return
-    asyncio.run(_print(place, filter_, limit, after, form))
+    asyncio.run(_print(place, filter_, limit, after, (RAW if raw else FORMATS)[form]))
 
 
-async def _print(place: Place, filter_: "Filter", limit: int | None, after: int, form: str) -> None:
+async def _print(
+    place: Place, filter_: "Filter", limit: int | None, after: int, form: "Format[Writer]"
+) -> None:
+    from services.cli.formats.within import within
+
     async with deployment(place) as opened:
         catalog = await opened.catalog()
         filter_ = await _of_whole_submission(opened, filter_)
@@ -137,7 +156,7 @@ async def _print(place: Place, filter_: "Filter", limit: int | None, after: int,
                 last = row.cursor
                 yield opened.here(row)
 
-        await FORMATS[form].load()(rows, sys.stdout)
+        await form.load()(within(rows), sys.stdout)
         if limit is not None and await catalog.reader.page(filter_, last, 1, faces=False):
             sys.stdout.flush()
             say(f"there are more: the same with --after {last}")

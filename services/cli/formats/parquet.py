@@ -78,6 +78,8 @@ def _type(arrow: ModuleType, name: str, hint: object) -> Any:  # Any: as above
     kinds = {kind for kind in get_args(hint) or (hint,) if kind is not NoneType}
     if kinds == {int}:
         return arrow.int64() if name == "bytes" else arrow.int32()
+    if kinds == {bool}:
+        return arrow.bool_()
     if kinds == {float}:
         return arrow.float64()
     return arrow.timestamp("us", tz="UTC") if kinds == {datetime} else arrow.string()

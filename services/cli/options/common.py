@@ -55,6 +55,12 @@ Submission = Annotated[
         metavar="ID", help="Only pictures of this submission; the start of its id will do."
     ),
 ]
+History = Annotated[
+    bool,
+    typer.Option(
+        "--history", help="Also older versions of pictures, and what earlier recipes made of them."
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(
