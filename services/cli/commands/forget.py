@@ -23,6 +23,7 @@ from shared.errors import FacesError
 from shared.printing import count, printable
 
 if TYPE_CHECKING:
+    from services.cli.outdir.record import Record
     from shared.catalog import Catalog, Filter
     from shared.stores.objects import Objects
 
@@ -42,7 +43,8 @@ def command(
 ) -> None:
     """Delete all that is kept of some pictures: rows, faces, annotated pictures, crops, sidecars.
 
-    A picture has an entry for each recipe; all that match are deleted. Originals are not touched,
+    A picture has an entry for each recipe and version; all that match are deleted. Originals are
+    not touched; of sidecars beside them our regions go, but for those that somebody gave a name,
     and a picture that is submitted again is searched again. If it is interrupted, the same command
     deletes the rest. With `-o OUT` no file below OUT holds their names after it; the queue of OUT
     begins anew, without its dead letters. Of a deployment, with `--redis URL` or FACES_REDIS_URL,
@@ -171,6 +173,18 @@ async def _forget_in_tree(out: Path, catalog: "Catalog", filter_: "Filter") -> i
             key = PictureKeys(row.recipe, row.id).annotated
             removed += forget_result(out / "annotated", record, key)
             if row.source_uri is not None:
+                if row.current:
+                    _forget_beside(record, row.source_uri)
                 record.forget_source(row.source_uri)
         record.leave_no_trace()
     return removed
+
+
+def _forget_beside(record: "Record", source: str) -> None:
+    """Take our regions out of the sidecar beside an original, or say that they stay."""
+    from services.cli.outdir.beside import forget_beside
+
+    try:
+        forget_beside(record, source)
+    except OSError as error:
+        say(f"our regions stay beside {printable(source)}: {error.strerror or error}")

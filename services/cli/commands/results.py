@@ -11,7 +11,17 @@ import typer
 
 from services.cli.deployment import Deployment, Place, deployment, whole_id
 from services.cli.formats.registry import FORMATS, RAW, Format, Writer
-from services.cli.options.common import DatabaseUrl, History, Out, Sidecars, Submission, one_of
+from services.cli.options.common import (
+    Beside,
+    DatabaseUrl,
+    History,
+    Out,
+    Sidecars,
+    Submission,
+    Where,
+    check_beside,
+    one_of,
+)
 from services.cli.options.filters import (
     Because,
     Camera,
@@ -89,6 +99,7 @@ def command(
     ] = False,
     history: History = False,
     sidecar: Sidecars = None,
+    beside: Beside = Where.ANNOTATED,
 ) -> None:
     """Read the catalog: which pictures there are, what was found, what failed and why.
 
@@ -131,10 +142,11 @@ def command(
     if raw and form not in RAW:
         raise FacesError(f"--raw is for --format {' or '.join(RAW)}")
     place = Place(out=out, database=database)
+    check_beside(beside, sidecar)
     if sidecar:
         if out is None:
-            raise FacesError("--sidecar writes beside the pictures in OUT/annotated: give -o OUT")
-        if not asyncio.run(_write_sidecars(place, filter_, sidecar)):
+            raise FacesError("--sidecar writes beside pictures of a `faces run`: give -o OUT")
+        if not asyncio.run(_write_sidecars(place, filter_, sidecar, beside)):
             raise typer.Exit(Exit.SOME_FAILED)
         return
     asyncio.run(_print(place, filter_, limit, after, (RAW if raw else FORMATS)[form]))
@@ -162,7 +174,11 @@ async def _print(
             say(f"there are more: the same with --after {last}")
 
 
-async def _write_sidecars(place: Place, filter_: "Filter", forms: Sequence[str]) -> bool:
+async def _write_sidecars(
+    place: Place, filter_: "Filter", forms: Sequence[str], where: Where
+) -> bool:
+    """Whether all could be written."""
+    from services.cli.outdir.beside import write_beside
     from services.cli.outdir.sidecars import check_tree, write_sidecars
 
     assert place.out is not None
@@ -170,7 +186,12 @@ async def _write_sidecars(place: Place, filter_: "Filter", forms: Sequence[str])
     async with deployment(place) as opened:
         opened.hold()
         filter_ = await _of_whole_submission(opened, filter_)
-        return await write_sidecars(place.out, await opened.catalog(), filter_, forms)
+        catalog = await opened.catalog()
+        if where is Where.ANNOTATED:
+            return await write_sidecars(place.out, catalog, filter_, forms)
+        for line in (await write_beside(place.out, catalog, filter_)).lines():
+            say(line)
+        return True
 
 
 async def _of_whole_submission(opened: Deployment, filter_: "Filter") -> "Filter":

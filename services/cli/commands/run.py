@@ -3,14 +3,24 @@
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.options.common import AsJson, DatabaseUrl, Model, Quiet, RedisUrl, Sidecars
+from services.cli.options.common import (
+    AsJson,
+    Beside,
+    DatabaseUrl,
+    Model,
+    Quiet,
+    RedisUrl,
+    Sidecars,
+    Where,
+    check_beside,
+)
 from services.cli.options.recipe import make_recipe, takes_recipe
 from services.cli.talk import say
 from shared.errors import Exit, SettingsError
@@ -35,6 +45,15 @@ Example, with the faces in a file beside each picture: `faces run ~/Pictures -o 
 Exit status: 0 done, 3 done but some pictures failed or have no place in OUT, 2 usage, 4 a server
 fails, or the disk is full or cannot be written, 130 interrupted.
 """
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which sidecars are written: the forms beside annotated pictures, and those of originals."""
+
+    forms: tuple[str, ...] = ()
+    originals: bool = False
+
 
 RESUMES = "interrupted; the same command goes on where it stopped"
 REDO_RESUMES = "interrupted; the same `faces run` as before does the rest"
@@ -73,6 +92,7 @@ def command(
         typer.Option(metavar="URL", help="Object store. [env: FACES_OBJECTS_URL]"),
     ] = None,
     sidecar: Sidecars = None,
+    beside: Beside = Where.ANNOTATED,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show services' logs.")] = False,
@@ -95,8 +115,13 @@ def command(
         verbose=verbose,
         follow_links=follow_links,
     )
-    if sidecar and not settings.objects_url.startswith("file:"):
-        raise SettingsError("--sidecar writes beside OUT/annotated: keep --objects in a folder")
+    check_beside(beside, sidecar)
+    annotated = beside is Where.ANNOTATED
+    if sidecar and annotated and not settings.objects_url.startswith("file:"):
+        raise SettingsError(
+            "--sidecar writes beside OUT/annotated: keep --objects in a folder, or give "
+            "--beside originals"
+        )
     with hold(out, say):
         chosen = choose(model, settings.models_dir, say)
         remember(out, [path.absolute() for path in paths], follow_links=follow_links)
@@ -110,7 +135,8 @@ def command(
             done_dir=done_dir.absolute() if done_dir else None,
             follow_links=follow_links,
         )
-        status = carry_out(plan, out, quiet=quiet, as_json=as_json, sidecar=sidecar or ())
+        wanted = Wanted(tuple(sidecar or ()) if annotated else (), originals=not annotated)
+        status = carry_out(plan, out, quiet=quiet, as_json=as_json, sidecars=wanted)
     raise typer.Exit(status)
 
 
@@ -118,7 +144,7 @@ command.__doc__ = HELP
 
 
 def carry_out(
-    plan: "Plan", out: Path, *, quiet: bool, as_json: bool, sidecar: Sequence[str] = ()
+    plan: "Plan", out: Path, *, quiet: bool, as_json: bool, sidecars: Wanted = Wanted()
 ) -> Exit:
     """Run a plan whose OUT (as it was typed) is held, and tell how it ended; the exit status.
 
@@ -138,22 +164,30 @@ def carry_out(
         return Exit.INTERRUPTED
     finally:
         shown.close()
-    from services.cli.outdir.sidecars import asked_before
-
-    all_written = True
-    if forms := {*sidecar, *asked_before(plan.out)}:
-        all_written = asyncio.run(_write_sidecars(plan, ending, sorted(forms)))
+    all_written = asyncio.run(_write_sidecars(plan, ending, sidecars))
     status = _tell(plan, ending, out, as_json=as_json)
     return status if all_written else status or Exit.SOME_FAILED
 
 
-async def _write_sidecars(plan: "Plan", ending: "Ending", forms: Sequence[str]) -> bool:
-    from services.cli.outdir.sidecars import write_sidecars
+async def _write_sidecars(plan: "Plan", ending: "Ending", wanted: Wanted) -> bool:
+    """Write those that are wanted now, and those that earlier commands wrote; whether all could
+    be placed."""
+    from services.cli.outdir.beside import beside_before, write_beside
+    from services.cli.outdir.sidecars import asked_before, write_sidecars
     from shared.catalog import Catalog, Filter
 
+    forms = sorted({*wanted.forms, *asked_before(plan.out)})
+    originals = wanted.originals or beside_before(plan.out)
+    if not forms and not originals:
+        return True
     catalog = await Catalog.open(plan.settings.database_url.get_secret_value())
+    filter_ = Filter(submission=ending.standing.id)
     try:
-        return await write_sidecars(plan.out, catalog, Filter(submission=ending.standing.id), forms)
+        all_written = not forms or await write_sidecars(plan.out, catalog, filter_, forms)
+        if originals:
+            for line in (await write_beside(plan.out, catalog, filter_)).lines():
+                say(line)
+        return all_written
     finally:
         await catalog.close()
 

@@ -3,6 +3,7 @@
 A SQLite file beside the tree, for whoever holds OUT's lock. Names are relative to OUT/annotated.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -21,6 +22,8 @@ TABLES = (
     """CREATE TABLE IF NOT EXISTS sidecars
         (name TEXT PRIMARY KEY, target TEXT NOT NULL, digest BLOB NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS sidecars_of ON sidecars (target)",
+    """CREATE TABLE IF NOT EXISTS beside
+        (source TEXT PRIMARY KEY, name BLOB NOT NULL, made INTEGER NOT NULL) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS places_of ON places (object)",
 )
 
@@ -44,6 +47,14 @@ class Place:
     object: str
     generation: int | None = None
     size: int | None = None
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The sidecar beside an original: its name in that folder, and whether we made the file."""
+
+    name: str
+    made: bool
 
 
 class Record:
@@ -189,3 +200,24 @@ class Record:
     def drop_sidecar(self, name: str) -> None:
         """We have no sidecar of this name any more."""
         self._connection.execute("DELETE FROM sidecars WHERE name = ?", (name,))
+
+    def has_beside(self) -> bool:
+        """Whether we wrote sidecars beside originals."""
+        return self._connection.execute("SELECT 1 FROM beside LIMIT 1").fetchone() is not None
+
+    def beside_of(self, source: str) -> Beside | None:
+        """The sidecar that we wrote, or wrote into, beside a source."""
+        row = self._connection.execute(
+            "SELECT name, made FROM beside WHERE source = ?", (source,)
+        ).fetchone()
+        return None if row is None else Beside(os.fsdecode(row[0]), bool(row[1]))
+
+    def keep_beside(self, source: str, name: str, *, made: bool) -> None:
+        """Note the sidecar beside a source."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO beside VALUES (?, ?, ?)", (source, os.fsencode(name), made)
+        )
+
+    def drop_beside(self, source: str) -> None:
+        """We have no regions beside a source any more."""
+        self._connection.execute("DELETE FROM beside WHERE source = ?", (source,))

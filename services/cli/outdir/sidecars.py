@@ -63,10 +63,12 @@ async def write_sidecars(
     annotated = out / "annotated"
     contents = {form: SIDECARS[form].load() for form in forms}
     done: Counter[Written] = Counter()
+    bare = 0
     with Record.open(Record.file(out)) as record:
         try:
             with Folder.open(annotated, make=True, link=False) as tree:
                 async for row in catalog.reader.results(filter_):
+                    bare += bool(row.faces) and row.annotated_uri is None
                     target = _target(tree, record, row)
                     if target is None:
                         continue
@@ -86,6 +88,11 @@ async def write_sidecars(
     number = f"{count(done[Written.NEW], 'sidecar')} written, {done[Written.SAME]:,} up to date"
     refused = f"; {done[Written.REFUSED]:,} not written, since the disk refuses their names"
     say(number + kept * bool(done[Written.KEPT]) + refused * bool(done[Written.REFUSED]))
+    if bare:
+        say(
+            f"{count(bare, 'picture')} with faces, but no annotated picture to lie beside "
+            "(--mode none): --sidecar xmp --beside originals writes beside the originals"
+        )
     return not done[Written.REFUSED]
 
 
