@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -59,11 +60,13 @@ def portrait(left: int = 0, top: int = 0) -> Image.Image:
 def lies_at(box: dict[str, float], orientation: int) -> Corners:
     """Left, top, right and bottom, in the stored picture, of a box of the upright one."""
     mask = Image.new("L", (SIZE[0] * 4, SIZE[1] * 4))
-    corners = (box["x"], box["y"], box["x"] + box["w"], box["y"] + box["h"])
-    mask.paste(255, tuple(round(4 * side) for side in corners))
+    left, top = round(4 * box["x"]), round(4 * box["y"])
+    right, bottom = round(4 * (box["x"] + box["w"])), round(4 * (box["y"] + box["h"]))
+    mask.paste(255, (left, top, right, bottom))
     found = stored(mask, orientation).getbbox()
     assert found is not None
-    return tuple(side / 4 for side in found)
+    left, top, right, bottom = found
+    return left / 4, top / 4, right / 4, bottom / 4
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -90,14 +93,14 @@ def beside(faces: Faces, *more: str) -> str:
     return done.stderr
 
 
-def rows(faces: Faces) -> dict[str, dict[str, object]]:
-    """The catalog, by the names of pictures."""
+def rows(faces: Faces) -> dict[str, dict[str, Any]]:
+    """The catalog, by the names of pictures. (Any: values of all types.)"""
     told = json.loads(faces("results", "-o", "out", "--format", "json").stdout)
     return {row["name"]: row for row in told}
 
 
-def regions(*files: Path) -> dict[str, dict[str, object]]:
-    """`RegionInfo` of some files, by their names, as exiftool reads it."""
+def regions(*files: Path) -> dict[str, dict[str, Any]]:
+    """`RegionInfo` of some files, by their names, as exiftool reads it. (Any: as above.)"""
     if shutil.which("exiftool") is None:
         pytest.skip("exiftool is not installed: apt-get install libimage-exiftool-perl")
     command = ["exiftool", "-json", "-struct", "-RegionInfo", *map(str, files)]
@@ -148,7 +151,8 @@ def test_originals_stay_byte_by_byte_and_a_second_run_changes_nothing(
     said = faces("run", "photos", "-o", "out", "--mode", "none").stderr
 
     assert "0 sidecars beside originals written, 1 up to date" in said
-    assert sidecar.stat() == first
+    second = sidecar.stat()
+    assert (second.st_ino, second.st_mtime_ns) == (first.st_ino, first.st_mtime_ns)
     assert original.read_bytes() == before
 
 
@@ -230,8 +234,10 @@ def test_our_regions_are_renewed_and_those_with_a_name_are_not_ours_any_more(
     [
         (b"not xml", "it is no XML"),
         (b"<a/>", "it is no XMP"),
-        (THEIRS.replace(b'w"?>\n', b'w"?>\n<!DOCTYPE a [<!ENTITY e "x">]>\n', 1), "no XML"),
-        (b'<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/passwd">]>' + THEIRS[60:], ""),
+        (
+            THEIRS.replace(b'9d"?>\n', b'9d"?>\n<!DOCTYPE a [<!ENTITY e "x">]>\n', 1),
+            "document type",
+        ),
         (b" " * (17 << 20), "16 MiB"),
         (THEIRS.replace(b">400<", b">300<").replace(b"h>300<", b"h>400<"), "of a picture of 300"),
     ],

@@ -179,7 +179,7 @@ def _take(row: ImageRow, originals: Originals, record: Record, report: Report) -
     except NotMergeable as why:
         report.refused[f"{printable(row.name)}: {why}; it is left alone"] += 1
     except Linked as link:
-        report.refused[f"{link} is a link"] += 1
+        report.refused[f"{printable(link.link)} is a link, which is not followed"] += 1
     except (OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or str(error)
         report.refused[f"the folder of {printable(row.name)}: {what}"] += 1
