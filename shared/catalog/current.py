@@ -14,7 +14,6 @@ the folders of their sources, so that of two versions named at once one comes la
 """
 
 import zlib
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -23,7 +22,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.catalog import bulk
+from shared.catalog import bulk, plans
 from shared.catalog.schema import SQLITE_TIME, images
 from shared.messages import Status
 
@@ -32,6 +31,9 @@ SOURCE = "COALESCE({table}.source_uri, {table}.id)"
 
 ADVISORY_CLASS = 0x66616365
 """Of the locks of folders; any number, the same for every process: "face" in ASCII."""
+
+# Below, `max(pk + 0)` is found by the index of sources: for `max(pk)` PostgreSQL walks down the keys
+# of all rows until one fits.
 
 FOLDER_LOCKS = 1024
 """Folders share this many locks, so that a list of files from everywhere takes no more."""
@@ -54,10 +56,21 @@ class Named(NamedTuple):
     current: int
 
 
-class _Rival(NamedTuple):
-    """Another current or next row of the source of the row `of`."""
+class _Key(NamedTuple):
+    pk: int | None
 
-    of: int
+
+class _Rivals(NamedTuple):
+    """Keys of other current or next rows of the source of `row`: there are at most two."""
+
+    row: int
+    first: int | None
+    last: int | None
+
+
+class _Rival(NamedTuple):
+    """Another current or next row of a source, locked."""
+
     pk: int
     status: str
     current: int
@@ -114,31 +127,37 @@ async def restore(
 
 async def ended(connection: AsyncConnection, keys: Sequence[int]) -> None:
     """These rows were next, are locked, and have ended now: they are current from here on."""
+    if not keys:
+        return
+    await plans.uncompiled(connection)
     before = await bulk.select(
         connection,
         images,
         {"pk": keys},
-        "SELECT images.pk FROM {given} JOIN images AS next "  # noqa: S608 - names of ours
-        "ON next.pk = given.pk "
-        f"JOIN images ON {_of('images')} = {_of('next')} "
-        f"WHERE images.current = {Currency.CURRENT:d} ORDER BY images.pk {{lock}}",
-        int,
+        "SELECT (SELECT max(images.pk + 0) FROM images "  # noqa: S608 - names of ours
+        f"WHERE {_of('images')} = {_of('next')} AND images.current = {Currency.CURRENT:d}) "
+        "FROM {given} JOIN images AS next ON next.pk = given.pk",
+        _Key,
     )
-    changed = dict.fromkeys(before, Currency.OLDER) | dict.fromkeys(keys, Currency.CURRENT)
-    await _set(connection, changed)
+    changed = {one.pk: Currency.OLDER for one in before if one.pk is not None}
+    await _set(connection, changed | dict.fromkeys(keys, Currency.CURRENT))
 
 
 async def deleted(connection: AsyncConnection, sources: Sequence[str]) -> None:
     """The current rows of these sources are gone: of what is left, the newest is current."""
+    if not sources:
+        return
+    await plans.uncompiled(connection)
     newest = await bulk.select(
         connection,
         images,
         {"source_uri": sorted(set(sources))},
-        "SELECT max(images.pk) FROM {given} "  # noqa: S608 - names of ours
-        f"JOIN images ON {_of('images')} = given.source_uri GROUP BY given.source_uri",
-        int,
+        "SELECT (SELECT max(images.pk + 0) FROM images "  # noqa: S608 - names of ours
+        f"WHERE {_of('images')} = given.source_uri) FROM {{given}}",
+        _Key,
     )
-    await _set(connection, dict.fromkeys(newest, Currency.CURRENT))
+    keys = [one.pk for one in newest if one.pk is not None]
+    await _set(connection, dict.fromkeys(keys, Currency.CURRENT))
 
 
 def _of(table: str) -> str:
@@ -164,21 +183,33 @@ def _take_place(one: Named, rivals: Sequence[_Rival], changed: dict[int, Currenc
 async def _rivals(
     connection: AsyncConnection, named: Sequence[Named]
 ) -> Mapping[int, list[_Rival]]:
+    """By the keys of rows. Each source is looked up by itself: PostgreSQL would read all rows for
+    a join, as it does not know how few a source has."""
+    await plans.uncompiled(connection)
+    other = (
+        f"FROM images WHERE {_of('images')} = given.source_uri "
+        f"AND images.current > {Currency.OLDER:d} AND images.pk <> given.pk"
+    )
     found = await bulk.select(
         connection,
         images,
         {"pk": [one.pk for one in named], "source_uri": [one.source for one in named]},
-        "SELECT given.pk, images.pk, images.status, "  # noqa: S608 - names of ours
-        "images.current, images.queued_at "
-        f"FROM {{given}} JOIN images ON {_of('images')} = given.source_uri "
-        f"WHERE images.current > {Currency.OLDER:d} AND images.pk <> given.pk "
-        "ORDER BY images.pk {lock}",
+        f"SELECT given.pk, (SELECT min(images.pk + 0) {other}), "  # noqa: S608 - names of ours
+        f"(SELECT max(images.pk + 0) {other}) FROM {{given}}",
+        _Rivals,
+    )
+    keys = {one.row: {one.first, one.last} - {None} for one in found}
+    locked = await bulk.select(
+        connection,
+        images,
+        {"pk": sorted(key for of_one in keys.values() for key in of_one if key is not None)},
+        "SELECT images.pk, images.status, images.current, "  # noqa: S608 - names of ours
+        "images.queued_at FROM {given} JOIN images ON images.pk = given.pk "
+        f"WHERE images.current > {Currency.OLDER:d} ORDER BY images.pk {{lock}}",
         _Rival,
     )
-    rivals: defaultdict[int, list[_Rival]] = defaultdict(list)
-    for rival in found:
-        rivals[rival.of].append(rival)
-    return rivals
+    by_key = {rival.pk: rival for rival in locked}
+    return {row: [by_key[key] for key in of_one if key in by_key] for row, of_one in keys.items()}
 
 
 def _moment(value: datetime | str) -> datetime:

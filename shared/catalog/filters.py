@@ -19,7 +19,6 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog import globs, plans
-from shared.catalog.current import Currency
 from shared.catalog.schema import found_faces, images, memberships, submissions
 from shared.catalog.texts import safe
 from shared.messages import Kind, Status
@@ -85,6 +84,8 @@ async def chosen(connection: AsyncConnection, filter_: Filter) -> Select[Any]:
     if filter_.camera is not None:
         cameras = await _cameras(connection, filter_.camera)
         query = query.where(images.c.camera.in_(cameras) if cameras else false())
+    if filter_.current and filter_.recipe is not None:
+        await plans.uncompiled(connection)
     if filter_.submission is not None:
         key = select(submissions.c.pk).where(submissions.c.id == filter_.submission)
         query = query.join(memberships, memberships.c.image == images.c.pk).where(
@@ -133,10 +134,11 @@ def _is_current(recipe: str | None) -> ColumnElement[bool]:
     """Of a recipe only its own rows compete, by the order in which they were first named."""
     row = images.c
     if recipe is None:
-        return row.current == Currency.CURRENT.value
-    newer = images.alias("newer")
-    same = func.coalesce(newer.c.source_uri, newer.c.id) == func.coalesce(row.source_uri, row.id)
-    return ~exists().where(same, newer.c.recipe == recipe, newer.c.pk > row.pk)
+        return row.current == literal_column("1")  # as its index says
+    other = images.alias("other")
+    same = func.coalesce(other.c.source_uri, other.c.id) == func.coalesce(row.source_uri, row.id)
+    newest = select(func.max(other.c.pk + 0)).where(same, other.c.recipe == recipe)
+    return row.pk == newest.correlate(images).scalar_subquery()
 
 
 def _scores(filter_: Filter) -> list[ColumnElement[bool]]:

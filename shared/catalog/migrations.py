@@ -27,6 +27,7 @@ POSTGRES = {
     "or_replace": "OR REPLACE",
     "drop_view": "",
     "by_source": "USING hash (COALESCE(source_uri, id))",
+    "look_at_images": "ANALYZE images",
 }
 SQLITE = {
     "key": "INTEGER PRIMARY KEY",
@@ -38,6 +39,7 @@ SQLITE = {
     "or_replace": "",
     "drop_view": "DROP VIEW faces",
     "by_source": "(COALESCE(source_uri, id))",
+    "look_at_images": "",
 }
 
 ADVISORY_LOCK = 0x66616365
@@ -206,9 +208,16 @@ No row is read or rewritten. An ingest of the last version inserts rows as curre
 that from the row before: until the picture changes again, both count.
 """
 
-SOURCES = ("CREATE INDEX images_source ON images {by_source}",)
-"""What finds the rows of a source. On PostgreSQL it is a hash, since URIs may be longer than a row
-of a tree; writers wait meanwhile, readers go on."""
+SOURCES = (
+    "CREATE INDEX images_source ON images {by_source}",
+    "CREATE INDEX images_current ON images (pk) WHERE current = 1",
+    "{look_at_images}",
+)
+"""What finds the rows of a source, and in their order those that count.
+
+On PostgreSQL the first is a hash, since URIs may be longer than a row of a tree, and the planner
+looks at once how many rows a source has. Writers wait meanwhile, readers go on.
+"""
 
 
 class InRanges(str):
@@ -223,9 +232,9 @@ RANGE = 20_000
 OLDER = (
     InRanges(
         """UPDATE images SET current = 0 WHERE pk > {after} AND pk <= {last} AND current = 1
-            AND EXISTS (SELECT 1 FROM images AS newer
-                WHERE COALESCE(newer.source_uri, newer.id) = COALESCE(images.source_uri, images.id)
-                AND newer.pk > images.pk)"""
+            AND pk < (SELECT max(newer.pk + 0) FROM images AS newer
+                WHERE COALESCE(newer.source_uri, newer.id) = COALESCE(images.source_uri, images.id))
+        """
     ),
 )
 """The rows of before: of each source the one with the highest key counts, as it was named last."""
