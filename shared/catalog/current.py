@@ -32,8 +32,8 @@ SOURCE = "COALESCE({table}.source_uri, {table}.id)"
 ADVISORY_CLASS = 0x66616365
 """Of the locks of folders; any number, the same for every process: "face" in ASCII."""
 
-# Below, `max(pk + 0)` is found by the index of sources: for `max(pk)` PostgreSQL walks down the keys
-# of all rows until one fits.
+# Below, `max(pk + 0)` is found by the index of sources: for `max(pk)` PostgreSQL walks down the
+# keys of all rows until one fits.
 
 FOLDER_LOCKS = 1024
 """Folders share this many locks, so that a list of files from everywhere takes no more."""
