@@ -109,6 +109,6 @@ def test_a_picture_tells_how_its_file_stores_it(kind: str, orientation: int) -> 
     block = Image.Exif()
     block[0x0112] = orientation
     done = process(encoded(astronaut(), kind, exif=block), recipe(), NoFaces(), LIMITS)
-    height, width = astronaut().shape[:2]
+    width, height = astronaut().size
     upright = (height, width) if orientation >= 5 else (width, height)
     assert (done.taken.orientation, (done.width, done.height)) == (orientation, upright)
