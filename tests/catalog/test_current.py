@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
 from shared.catalog import Catalog, Filter, QueuedImage, Redo
 from shared.catalog import current as current_rows
@@ -237,3 +238,24 @@ async def test_naming_what_is_current_and_ended_asks_for_no_other_rows(
     await named(catalog, *images)
 
     assert len(await shown(catalog)) == 3
+
+
+@pytest.mark.postgres
+async def test_on_postgresql_who_names_files_of_a_folder_waits_for_whoever_does_so_already(
+    empty_postgres: str,
+) -> None:
+    catalog = await Catalog.open(empty_postgres)
+    waiting = text(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted "
+        f"AND classid = {current_rows.ADVISORY_CLASS}"
+    )
+    async with catalog.ledger._database.writing() as connection:
+        await current_rows._hold_folders(connection, [URI])
+        naming = asyncio.create_task(named(catalog, version(1)))
+        waits = False
+        while not waits and not naming.done():
+            waits = bool(await connection.scalar(waiting))
+        assert waits
+    await naming
+    assert len(await shown(catalog)) == 1
+    await catalog.close()
