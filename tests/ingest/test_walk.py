@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.ingest.sources.walk import Visited, Walk, is_picture
+from services.ingest.sources.walk import Visited, Walk, is_input
 from shared.reasons import Failure, Reason
 
 NAMES = st.sampled_from([b"a", b"b", b"a-b", b"a.b", b"z", b"\xff", b"with space", b"A"])
@@ -70,8 +70,8 @@ def test_only_pictures_are_taken_and_hidden_things_are_passed_over(tmp_path: Pat
         tmp_path, b"a.JPG", b"b.txt", b"c.png", b".hidden.jpg", b".git/x.jpg", b"._c.png", b"noext"
     )
     assert whole(tmp_path) == [b"a.JPG", b"c.png"]
-    assert is_picture(b"a.webp")
-    assert not is_picture(b".jpg")
+    assert is_input(b"a.webp")
+    assert not is_input(b".jpg")
 
 
 def test_links_to_folders_are_not_followed_and_excluded_folders_not_entered(tmp_path: Path) -> None:

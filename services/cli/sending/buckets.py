@@ -10,9 +10,10 @@ from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from services.cli.sending.largest import Largest
-from services.ingest.sources.walk import is_picture
+from services.ingest.sources.walk import is_input
 from shared.errors import FacesError, Unreachable
 from shared.identity import display_name
+from shared.media import why_not_read
 from shared.stores.bad_keys import BadKey
 from shared.stores.buckets import Bucket, Buckets, Gone
 from shared.stores.opening import ObjectRefused
@@ -48,6 +49,8 @@ def bucket_pictures(url: str, largest: Largest, refuse: Callable[[str], None]) -
             name, meta = one
             if isinstance(meta, BadKey):
                 refuse(meta.sentence)
+            elif problem := why_not_read(os.fsencode(meta["path"].rpartition("/")[2])):
+                refuse(f"{name}: {problem.sentence}")
             elif told := largest.refuses(meta["size"]):
                 refuse(f"{name}: {told}")
             else:
@@ -63,14 +66,14 @@ async def _found(bucket: Bucket, folder: str) -> AsyncIterator[tuple[str, "Objec
     """Names, and what is known of the objects, of the pictures in a folder; or of the one picture
     that it is."""
     try:
-        if folder and is_picture(os.fsencode(folder.rpartition("/")[2])):
+        if folder and is_input(os.fsencode(folder.rpartition("/")[2])):
             yield folder.rpartition("/")[2], await bucket.head(folder)
             return
         root = f"{folder}/" if folder else ""
         async with aclosing(bucket.list(folder, "")) as listing:
             async for found in listing:
                 key = found.key if isinstance(found, BadKey) else found["path"]
-                if isinstance(found, BadKey) or is_picture(os.fsencode(key.rpartition("/")[2])):
+                if isinstance(found, BadKey) or is_input(os.fsencode(key.rpartition("/")[2])):
                     yield display_name(key.removeprefix(root).encode()), found
     except (Gone, ObjectRefused) as error:
         raise Unreachable(str(error)) from None

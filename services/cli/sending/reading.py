@@ -9,6 +9,7 @@ from services.cli.sending.largest import Largest
 from services.ingest.sources.walk import LEADS_OUTSIDE, Walk
 from shared.folders.paths import lies_below, real_path
 from shared.identity import display_name
+from shared.media import why_not_read
 from shared.portions import in_portions
 from shared.urls import is_bucket
 
@@ -33,6 +34,9 @@ def pictures(
             continue
         for path, relative, root in _files(source, refuse):
             name = display_name(relative)
+            if problem := why_not_read(os.path.basename(path)):  # noqa: PTH119 - bytes
+                refuse(f"{name}: {problem.sentence}")
+                continue
             try:
                 content = _read(path, root, largest)
             except _NotSent as reason:

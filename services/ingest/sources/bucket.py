@@ -13,10 +13,11 @@ from services.ingest.sources.source import (
     SourceAway,
     SourceRefused,
 )
-from services.ingest.sources.walk import is_picture
+from services.ingest.sources.walk import is_input
 from shared import fields
 from shared.errors import SettingsError, Unreachable
 from shared.identity import display_name, object_version, reference_id
+from shared.media import why_not_read
 from shared.messages import SourceMessage
 from shared.reasons import Failure, Reason
 from shared.references import BUCKETS, is_allowed
@@ -56,7 +57,7 @@ class BucketSource(ReferenceSource):
         except Unreachable as error:
             raise SourceAway(holder, str(error), partial(self._open, holder)) from None
         try:
-            if folder and is_picture(_last(folder).encode()):
+            if folder and is_input(_last(folder).encode()):
                 meta = await bucket.head(folder)
                 return Listing([_found(bucket.url, meta, _last(folder))], None)
             return await _list(bucket, folder, message.position)
@@ -90,7 +91,7 @@ async def _list(bucket: Bucket, folder: str, after: str) -> Listing:
                 position = found.following
             else:
                 position = found["path"]
-                if not is_picture(_last(position).encode()):
+                if not is_input(_last(position).encode()):
                     continue
                 images.append(_found(bucket.url, found, position.removeprefix(root)))
             if len(images) >= STEP and len(position) <= fields.URI_LIMIT:
@@ -127,4 +128,5 @@ def _found(bucket: str, meta: "ObjectMeta", name: str) -> FoundImage:
         source_uri=uri,
         source_version=version,
         bytes=meta["size"] if meta["size"] < fields.BYTES_LIMIT else None,  # the server lies
+        problem=why_not_read(_last(meta["path"]).encode()),
     )

@@ -21,12 +21,16 @@ from services.ingest.sources.walk import Visited, Walk, unreadable
 from shared.errors import Unreachable
 from shared.folders.paths import led_to
 from shared.identity import display_name, file_version, reference_id
+from shared.media import why_not_read
 from shared.messages import SourceMessage
 from shared.reasons import Failure, Reason
 from shared.references import FILES, allowed_by
 from shared.stores.mounts import MountedFolder, folders_of
 from shared.stores.patience import SignOfLife, in_thread, while_alive
 from shared.urls import file_path, file_uri
+
+_KNOWN_BY_NAME = (Reason.NOT_ALLOWED, Reason.UNSUPPORTED)
+"""Refusals that say nothing about whether a volume is there."""
 
 WALKS_KEPT = 16
 """Walks that stay open between their steps; others are resumed from their position."""
@@ -144,6 +148,7 @@ def _found(path: bytes, relative: bytes, status: os.stat_result) -> FoundImage:
         source_uri=uri,
         source_version=version,
         bytes=status.st_size,
+        problem=why_not_read(os.path.basename(path)),
     )
 
 
@@ -156,4 +161,4 @@ def _refused(path: bytes, relative: bytes, problem: Failure | None) -> FoundImag
 
 def _may_be_back(image: FoundImage) -> bool:
     """Whether what could not be read may be only not mounted."""
-    return image.problem is not None and image.problem.reason is not Reason.NOT_ALLOWED
+    return image.problem is not None and image.problem.reason not in _KNOWN_BY_NAME

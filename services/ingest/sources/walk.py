@@ -14,14 +14,8 @@ from dataclasses import dataclass, field
 
 from services.ingest.sources.standing import Standing
 from shared.folders.paths import led_to, lies_below
+from shared.media import kind_of
 from shared.reasons import Failure, Reason
-
-PICTURE_SUFFIXES = frozenset(
-    b".jpg .jpeg .jpe .jfif .png .webp .avif .heic .heif .tif .tiff .bmp .dib .gif "
-    b".jp2 .j2k .jpx .pbm .pgm .ppm .pnm".split()
-)
-"""Which files of a folder are pictures. Formats that this build cannot read are among them: such
-a file gets a row that says so."""
 
 LEADS_OUTSIDE = Failure(
     Reason.NOT_ALLOWED,
@@ -52,9 +46,10 @@ class Visited:
     status: os.stat_result | None = field(default=None, compare=False)
 
 
-def is_picture(name: bytes) -> bool:
-    """Whether a file's name has the extension of a picture; hidden files are never taken."""
-    return not name.startswith(b".") and os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES
+def is_input(name: bytes) -> bool:
+    """Whether a file gets a row: it is a picture, or what a person could take for an input, by the
+    extension of its name. Hidden files are never taken."""
+    return kind_of(name) is not None
 
 
 class Walk:
@@ -221,7 +216,7 @@ class Walk:
                     ending = self._link_to(folder, name, at) if entry.is_symlink() else b"/"
                     if ending:
                         names.append(name + ending)
-                elif is_picture(name):
+                elif is_input(name):
                     names.append(name)
         names.sort()
         return names
