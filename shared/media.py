@@ -68,16 +68,14 @@ KINDS = (
 )
 """No extension is of two kinds."""
 
-_BY_EXTENSION = {
-    os.fsencode(extension): kind for kind in KINDS for extension in kind.extensions
-}
+_BY_EXTENSION = {os.fsencode(extension): kind for kind in KINDS for extension in kind.extensions}
 
 
 def kind_of(name: bytes) -> Kind | None:
     """What a file is by its name; None for what nobody takes for a picture, and hidden files."""
     if name.startswith(b"."):
         return None
-    return _BY_EXTENSION.get(os.path.splitext(name)[1].lower())
+    return _BY_EXTENSION.get(_extension(name))
 
 
 def why_not_read(name: bytes) -> Failure | None:
@@ -85,5 +83,10 @@ def why_not_read(name: bytes) -> Failure | None:
     kind = kind_of(name)
     if kind is None or kind.read:
         return None
-    extension = os.path.splitext(name)[1].lower().decode()
+    extension = _extension(name).decode()
     return Failure(Reason.UNSUPPORTED, f"not read: a {kind.name} ({extension})")
+
+
+def _extension(name: bytes) -> bytes:
+    """With its dot, in small letters."""
+    return b"." + name.lower().rpartition(b".")[2]

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import structlog
 from redis.exceptions import RedisError
 
-from services.ingest.metrics import LINKS_REFUSED
+from services.ingest.metrics import LINKS_REFUSED, PASSED_OVER
 from services.ingest.sources.registry import Sources
 from services.ingest.sources.source import FoundImage, Listing, SourceAway, SourceRefused
-from services.ingest.sources.walk import LEADS_OUTSIDE
+from services.ingest.sources.walk import LEADS_OUTSIDE, LINK
 from services.ingest.turns import Turns
 from shared import fields
-from shared.catalog import Decision, Expansion, Ledger
+from shared.catalog import Decision, Expansion, Ledger, PassedOver
 from shared.errors import Unreachable
 from shared.messages import (
     ImageMessage,
@@ -45,6 +45,8 @@ CROWD_A_SECOND = 100
 
 KNOWN = 1000
 """Submissions remembered to be known to the catalog: their next parts need not ask for it."""
+
+NONE = PassedOver(0)
 
 COME_FIRST = "others of it come first"
 AT_THE_BOUND = "as many of its pictures wait as may (FACES_HIGH_WATER)"
@@ -94,7 +96,9 @@ class Ingest:
         LINKS_REFUSED.labels("file").inc(
             sum(one.problem is LEADS_OUTSIDE for one in listing.images)
         )
-        LINKS_REFUSED.labels("folder").inc(listing.links_passed_over)
+        for kind, passed in listing.passed_over.items():
+            PASSED_OVER.labels(kind).inc(passed.count)
+        LINKS_REFUSED.labels("folder").inc(listing.passed_over.get(LINK, NONE).count)
         outputs = [
             Output(_image_message(message, found, decision))
             for found, decision in zip(listing.images, decisions, strict=True)
@@ -187,6 +191,7 @@ def _expansion(message: SourceMessage, found: Listing) -> Expansion:
         position=message.position,
         next_position=found.next_position,
         images=found.images,
+        passed_over=found.passed_over,
     )
 
 

@@ -239,6 +239,16 @@ OLDER = (
 )
 """The rows of before: of each source the one with the highest key counts, as it was named last."""
 
+PASSED_OVER = (
+    """CREATE TABLE passed_over (
+        submission BIGINT NOT NULL REFERENCES submissions (pk) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        count BIGINT NOT NULL,
+        example TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (submission, kind)) {no_rowid}""",
+)
+"""What submissions came by and did not take for an input, by kind. Reads no rows."""
+
 STEPS: tuple[tuple[str, ...], ...] = (
     TABLES,
     QUERIES,
@@ -247,6 +257,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     CURRENT,
     SOURCES,
     OLDER,
+    PASSED_OVER,
 )
 
 Transacting = Callable[[], AbstractAsyncContextManager[AsyncConnection]]

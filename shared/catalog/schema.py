@@ -86,6 +86,15 @@ parts = Table(
     Column("reason", Text, nullable=False, comment="why it failed, or empty"),
 )
 
+passed_over = Table(
+    "passed_over",
+    metadata,
+    Column("submission", BigInteger, primary_key=True),
+    Column("kind", Text, primary_key=True, comment="`link`, `excluded` or of a rule of folders"),
+    Column("count", BigInteger, nullable=False),
+    Column("example", Text, nullable=False, comment="the first such folder, or empty"),
+)
+
 recipes = Table(
     "recipes",
     metadata,

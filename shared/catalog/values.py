@@ -29,6 +29,14 @@ class QueuedImage:
 
 
 @dataclass(frozen=True)
+class PassedOver:
+    """How much of one kind was not taken for an input; the first folder of it, where it is one."""
+
+    count: int
+    example: str = ""
+
+
+@dataclass(frozen=True)
 class Expansion:
     """One step of expanding a part: at most 500 images, and the positions before and after.
 
@@ -44,6 +52,7 @@ class Expansion:
     position: str
     next_position: str | None
     images: Sequence[QueuedImage]
+    passed_over: Mapping[str, PassedOver] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,7 @@ class SubmissionStatus:
     cancelled: bool
     complete: bool
     refused: int = 0
+    passed_over: Mapping[str, PassedOver] = field(default_factory=dict)
 
     @property
     def ended(self) -> int:

@@ -39,6 +39,8 @@ JSON_KEYS = {
     "still_showing",
     "drawn_before_mend",
     "links_refused",
+    "excluded",
+    "passed_over",
 }
 
 SAMPLES = dict(samples())

@@ -21,6 +21,7 @@ from services.cli.options.common import (
     Where,
     check_beside,
 )
+from services.cli.options.patterns import Exclude, Include, patterns
 from services.cli.options.recipe import make_recipe, takes_recipe
 from services.cli.talk import say
 from shared.errors import Exit, SettingsError
@@ -84,6 +85,8 @@ def command(
             "PATH itself is read.",
         ),
     ] = False,
+    exclude: Exclude = None,
+    include: Include = None,
     name: Annotated[str, typer.Option(help="What to call this submission.")] = "",
     redis: RedisUrl = None,
     database: DatabaseUrl = None,
@@ -104,6 +107,7 @@ def command(
     from services.cli.outdir.lock import hold
 
     check_paths(paths, out, done_dir)
+    chosen_files = patterns(exclude, include)
     make_recipe(model or "yunet", recipe)  # a wrong parameter is said before a model is fetched
     settings, embedded = run_settings(
         paths=paths,
@@ -134,6 +138,7 @@ def command(
             name=name or _name(paths),
             done_dir=done_dir.absolute() if done_dir else None,
             follow_links=follow_links,
+            patterns=chosen_files,
         )
         wanted = Wanted(tuple(sidecar or ()) if annotated else (), originals=not annotated)
         status = carry_out(plan, out, quiet=quiet, as_json=as_json, sidecars=wanted)

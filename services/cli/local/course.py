@@ -23,7 +23,6 @@ from services.cli.outdir.filling import Filling, Placed
 from services.cli.sending.parts import Submission
 from services.cli.talk import notes_on
 from services.detector.slots import Slots
-from services.ingest.metrics import LinksRefused, refused_so_far
 from shared.catalog import Catalog, Redo, SubmissionStatus
 from shared.errors import Exit, FacesError, Unreachable
 from shared.printing import printable
@@ -86,7 +85,6 @@ class Ending:
     working_seconds: float
     interrupted: bool
     drawn_before_mend: int
-    links_refused: LinksRefused
     not_moved: tuple[str, ...]
     placed: Placed = field(default_factory=Placed)
     searched_again: int = 0
@@ -175,7 +173,6 @@ class _Course:
             submission.id,
             hiding={one.id for one in await self._catalog.reader.recipes() if hides(one)},
         )
-        refused = refused_so_far()
         try:
             await self._until_end(stages, filling)
             ended = time.monotonic()
@@ -194,7 +191,6 @@ class _Course:
             working_seconds=ended - self._working_since,
             interrupted=self._interrupted.is_set() and not standing.complete,
             drawn_before_mend=outdated,
-            links_refused=refused_so_far() - refused,
             not_moved=tuple(filling.not_moved),
             placed=filling.placed,
             searched_again=self._searched_again,
@@ -211,7 +207,10 @@ class _Course:
             return
         for path in self._plan.paths:
             await self._submission.add_path(
-                path, self._plan.excluded, follow_links=self._plan.follow_links
+                path,
+                self._plan.excluded,
+                follow_links=self._plan.follow_links,
+                patterns=self._plan.patterns,
             )
         await self._submission.close()
 

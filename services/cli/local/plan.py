@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr
 
 from services.cli.deployment import load_settings
+from services.cli.options.patterns import Patterns
 from shared.errors import FacesError
 from shared.recipe import Recipe
 from shared.settings import PicturesBy, Settings
@@ -40,6 +41,7 @@ class Plan:
     name: str
     done_dir: Path | None = None
     follow_links: bool = False
+    patterns: Patterns = Patterns()
     again: Again | None = None
     """Instead of expanding paths: images of earlier runs that are searched again."""
 

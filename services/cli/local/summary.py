@@ -12,6 +12,8 @@ from pathlib import Path
 
 from services.cli.local.course import Ending
 from services.cli.local.plan import Plan
+from services.cli.passed_over import passed_over_line
+from services.ingest.sources.walk import EXCLUDED, LINK
 from shared.printing import count
 
 
@@ -104,12 +106,8 @@ def _drawn_before_mend(run: Run) -> str:
 
 
 def _links(run: Run) -> str:
-    files, folders = run.ending.links_refused
-    what = " and ".join(
-        f"{count(number, 'link')} to {kind}"
-        for number, kind in ((files, "pictures (failed: not_allowed)"), (folders, "folders"))
-        if number
-    )
+    folders = run.ending.standing.passed_over[LINK]
+    what = f"{count(folders.count, 'link')} to folders ({folders.example})"
     remedy = (
         "add what they lead to to FACES_SOURCE_ROOTS"
         if run.plan.follow_links
@@ -122,6 +120,27 @@ def _failed(run: Run) -> str:
     return f"what failed, and why: {run.command('results', run.where, '--status', 'failed')}"
 
 
+def _passed_over(run: Run, kind: str) -> int:
+    passed = run.ending.standing.passed_over.get(kind)
+    return passed.count if passed else 0
+
+
+def _by_rule(run: Run) -> int:
+    own = (LINK, EXCLUDED)
+    return sum(
+        one.count for kind, one in run.ending.standing.passed_over.items() if kind not in own
+    )
+
+
+def _excluded(run: Run) -> str:
+    return passed_over_line({EXCLUDED: run.ending.standing.passed_over[EXCLUDED]})
+
+
+def _passed_over_by_rule(run: Run) -> str:
+    passed = run.ending.standing.passed_over
+    return passed_over_line({kind: one for kind, one in passed.items() if kind != EXCLUDED})
+
+
 TOLD = (
     Told("skipped", _number_skipped, _skipped),
     Told("searched_again", lambda run: run.ending.searched_again, _searched_again),
@@ -131,7 +150,9 @@ TOLD = (
     Told("uncovered", lambda run: run.ending.placed.uncovered, _uncovered),
     Told("still_showing", lambda run: run.ending.still_showing, _still_showing),
     Told("drawn_before_mend", lambda run: run.ending.drawn_before_mend, _drawn_before_mend),
-    Told("links_refused", lambda run: sum(run.ending.links_refused), _links),
+    Told("links_refused", lambda run: _passed_over(run, LINK), _links),
+    Told("excluded", lambda run: _passed_over(run, EXCLUDED), _excluded),
+    Told("passed_over", _by_rule, _passed_over_by_rule),
     Told("failed", lambda run: run.ending.standing.failed, _failed),
 )
 

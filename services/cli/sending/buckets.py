@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from services.cli.sending.largest import Largest
 from services.ingest.sources.walk import is_input
 from shared.errors import FacesError, Unreachable
+from shared.folders.patterns import Choice
 from shared.identity import display_name
 from shared.media import why_not_read
 from shared.stores.bad_keys import BadKey
@@ -20,6 +21,8 @@ from shared.stores.opening import ObjectRefused
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
+
+EVERYTHING = Choice()
 
 READ_AHEAD = 8
 """Objects fetched at once: a bucket answers one request in the time of many."""
@@ -30,7 +33,9 @@ Picture = tuple[str, bytes]
 T = TypeVar("T")
 
 
-def bucket_pictures(url: str, largest: Largest, refuse: Callable[[str], None]) -> Iterator[Picture]:
+def bucket_pictures(
+    url: str, largest: Largest, refuse: Callable[[str], None], choice: Choice = EVERYTHING
+) -> Iterator[Picture]:
     """The pictures below a URL such as `s3://BUCKET/FOLDER`, or the one that it names.
 
     Taken are objects with the extension of a picture, in the store's own order. Calls `refuse`
@@ -47,6 +52,8 @@ def bucket_pictures(url: str, largest: Largest, refuse: Callable[[str], None]) -
         found = _found(bucket, folder)
         while one := asyncio.run_coroutine_threadsafe(_next(found), loop).result():
             name, meta = one
+            if not choice.takes_key(os.fsencode(name)):
+                continue
             if isinstance(meta, BadKey):
                 refuse(meta.sentence)
             elif problem := why_not_read(os.fsencode(meta["path"].rpartition("/")[2])):

@@ -13,9 +13,11 @@ from services.ingest.sources.source import (
     SourceAway,
     SourceRefused,
 )
-from services.ingest.sources.walk import is_input
+from services.ingest.sources.walk import EXCLUDED, is_input
 from shared import fields
+from shared.catalog import PassedOver
 from shared.errors import SettingsError, Unreachable
+from shared.folders.patterns import Choice
 from shared.identity import display_name, object_version, reference_id
 from shared.media import why_not_read
 from shared.messages import SourceMessage
@@ -60,7 +62,8 @@ class BucketSource(ReferenceSource):
             if folder and is_input(_last(folder).encode()):
                 meta = await bucket.head(folder)
                 return Listing([_found(bucket.url, meta, _last(folder))], None)
-            return await _list(bucket, folder, message.position)
+            choice = Choice(message.exclude, message.include)
+            return await _list(bucket, folder, message.position, choice)
         except ValueError:
             raise SourceRefused(
                 Reason.NOT_A_FILE,
@@ -81,8 +84,9 @@ class BucketSource(ReferenceSource):
             raise Unreachable(str(error)) from None
 
 
-async def _list(bucket: Bucket, folder: str, after: str) -> Listing:
+async def _list(bucket: Bucket, folder: str, after: str, choice: Choice) -> Listing:
     images: list[FoundImage] = []
+    excluded = 0
     root = folder + "/" if folder else ""
     async with aclosing(bucket.list(folder, after)) as listing:
         async for found in listing:
@@ -93,10 +97,18 @@ async def _list(bucket: Bucket, folder: str, after: str) -> Listing:
                 position = found["path"]
                 if not is_input(_last(position).encode()):
                     continue
-                images.append(_found(bucket.url, found, position.removeprefix(root)))
+                name = position.removeprefix(root)
+                if not choice.takes_key(name.encode()):
+                    excluded += 1
+                    continue
+                images.append(_found(bucket.url, found, name))
             if len(images) >= STEP and len(position) <= fields.URI_LIMIT:
-                return Listing(images, position)
-    return Listing(images, None)
+                return Listing(images, position, _passed_over(excluded))
+    return Listing(images, None, _passed_over(excluded))
+
+
+def _passed_over(excluded: int) -> dict[str, PassedOver]:
+    return {EXCLUDED: PassedOver(excluded)} if excluded else {}
 
 
 def _misnamed(bucket: str, found: BadKey, name: str) -> FoundImage:
