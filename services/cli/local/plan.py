@@ -20,6 +20,8 @@ from shared.urls import sqlite_url
 if TYPE_CHECKING:
     from shared.catalog import Filter
 
+EVERYTHING = Patterns()
+
 
 @dataclass(frozen=True)
 class Again:
@@ -41,7 +43,7 @@ class Plan:
     name: str
     done_dir: Path | None = None
     follow_links: bool = False
-    patterns: Patterns = Patterns()
+    patterns: Patterns = EVERYTHING
     again: Again | None = None
     """Instead of expanding paths: images of earlier runs that are searched again."""
 

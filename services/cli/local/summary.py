@@ -13,8 +13,8 @@ from pathlib import Path
 from services.cli.local.course import Ending
 from services.cli.local.plan import Plan
 from services.cli.passed_over import passed_over_line
-from services.ingest.sources.walk import EXCLUDED, LINK
-from shared.printing import count
+from services.ingest.sources.walk import EXCLUDED, LINK, LINK_TO_PICTURE
+from shared.printing import count, printable
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,20 @@ def _drawn_before_mend(run: Run) -> str:
 
 
 def _links(run: Run) -> str:
-    folders = run.ending.standing.passed_over[LINK]
-    what = f"{count(folders.count, 'link')} to folders ({folders.example})"
+    files, folders = _passed_over(run, LINK_TO_PICTURE), _passed_over(run, LINK)
+    what = " and ".join(
+        f"{count(number, 'link')} to {kind}"
+        for number, kind in ((files, "pictures (failed: not_allowed)"), (folders, "folders"))
+        if number
+    )
+    first = run.ending.standing.passed_over[LINK].example if folders else ""
+    named = f" ({printable(first)})" if first else ""
     remedy = (
         "add what they lead to to FACES_SOURCE_ROOTS"
         if run.plan.follow_links
         else "--follow-links searches what they lead to"
     )
-    return f"not followed: {what}, out of what was given; {remedy}"
+    return f"not followed: {what}{named}, out of what was given; {remedy}"
 
 
 def _failed(run: Run) -> str:
@@ -126,7 +132,7 @@ def _passed_over(run: Run, kind: str) -> int:
 
 
 def _by_rule(run: Run) -> int:
-    own = (LINK, EXCLUDED)
+    own = (LINK, LINK_TO_PICTURE, EXCLUDED)
     return sum(
         one.count for kind, one in run.ending.standing.passed_over.items() if kind not in own
     )
@@ -150,7 +156,11 @@ TOLD = (
     Told("uncovered", lambda run: run.ending.placed.uncovered, _uncovered),
     Told("still_showing", lambda run: run.ending.still_showing, _still_showing),
     Told("drawn_before_mend", lambda run: run.ending.drawn_before_mend, _drawn_before_mend),
-    Told("links_refused", lambda run: _passed_over(run, LINK), _links),
+    Told(
+        "links_refused",
+        lambda run: _passed_over(run, LINK) + _passed_over(run, LINK_TO_PICTURE),
+        _links,
+    ),
     Told("excluded", lambda run: _passed_over(run, EXCLUDED), _excluded),
     Told("passed_over", _by_rule, _passed_over_by_rule),
     Told("failed", lambda run: run.ending.standing.failed, _failed),

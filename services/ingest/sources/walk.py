@@ -35,6 +35,7 @@ _COUNTED = b"\0"
 by, so that it is not counted again where the walk goes on elsewhere."""
 
 LINK = "link"
+LINK_TO_PICTURE = "link_to_picture"
 EXCLUDED = "excluded"
 """What is counted as passed over, beside the kinds of `shared.folders.rules`."""
 
