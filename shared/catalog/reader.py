@@ -12,6 +12,7 @@ from shared.catalog.filters import Filter, chosen, is_drawn
 from shared.catalog.locks import Key
 from shared.catalog.rows import Rows, as_images
 from shared.catalog.schema import images, memberships, recipes
+from shared.catalog.schema import submissions as submissions_table
 from shared.catalog.texts import safe
 from shared.catalog.transactions import Access, reads
 from shared.catalog.values import (
@@ -24,6 +25,7 @@ from shared.catalog.values import (
 )
 from shared.errors import FacesError
 from shared.messages import Status
+from shared.reasons import Reason
 from shared.recipe import DRAWING_VERSION, Recipe
 
 PAGE = 500
@@ -236,6 +238,27 @@ class Reader(Access):
         filter_ = Filter(drawn_before=version, submission=submission, current=submission is None)
         query = await chosen(connection, filter_)
         return await connection.scalar(query.with_only_columns(func.count())) or 0
+
+    @reads
+    async def not_read(self, connection: AsyncConnection, submission: str) -> dict[str, int]:
+        """How many files of a submission are of kinds that are not read, by the sentence of each;
+        found by the index of codes."""
+        query = (
+            select(images.c.reason, func.count().label("number"))
+            .join(memberships, memberships.c.image == images.c.pk)
+            .join(submissions_table, submissions_table.c.pk == memberships.c.submission)
+            .where(images.c.code == Reason.UNSUPPORTED.value)
+            .where(images.c.reason.startswith("not read: "), submissions_table.c.id == submission)
+            .group_by(images.c.reason)
+            .order_by(func.count().desc())
+            .limit(KINDS_NOT_READ)
+        )
+        found = (await connection.execute(query)).all()
+        return {row.reason: row.number for row in found}
+
+
+KINDS_NOT_READ = 100
+"""Most sentences told of what was not read."""
 
 
 class _AskedFor(NamedTuple):

@@ -41,6 +41,7 @@ JSON_KEYS = {
     "links_refused",
     "excluded",
     "passed_over",
+    "not_read",
 }
 
 SAMPLES = dict(samples())

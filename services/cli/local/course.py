@@ -9,6 +9,7 @@ import shutil
 import signal
 import sqlite3
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -74,6 +75,7 @@ class Ending:
         seconds: all that it took; `working_seconds`, since every service was ready.
         drawn_before_mend: how many of its annotated pictures an earlier run drew with a version of
             drawing that was mended since.
+        not_read: how many files of kinds that are not read, by the sentence of each.
         not_moved: a line on each reason for which originals that are done were not moved.
         placed: what became of the results in OUT/annotated.
         searched_again: how many results of earlier runs were gone or empty, and were made anew.
@@ -86,6 +88,7 @@ class Ending:
     interrupted: bool
     drawn_before_mend: int
     not_moved: tuple[str, ...]
+    not_read: Mapping[str, int] = field(default_factory=dict)
     placed: Placed = field(default_factory=Placed)
     searched_again: int = 0
     still_showing: int = 0
@@ -181,6 +184,7 @@ class _Course:
             await stages.drain(self._no_results)
             standing = await self._catalog.reader.submission(submission.id)
             outdated = await self._catalog.reader.drawn_before(DRAWING_VERSION, submission.id)
+            not_read = await self._catalog.reader.not_read(submission.id)
             await self._follow(filling)
             self._reporter.show(standing)
         finally:
@@ -195,6 +199,7 @@ class _Course:
             placed=filling.placed,
             searched_again=self._searched_again,
             still_showing=await self._still_showing(),
+            not_read=not_read,
         )
 
     async def _submit(self) -> None:

@@ -122,6 +122,14 @@ def _links(run: Run) -> str:
     return f"not followed: {what}{named}, out of what was given; {remedy}"
 
 
+def _not_read(run: Run) -> str:
+    kinds = ", ".join(
+        f"{number:,} x {printable(sentence.removeprefix('not read: '))}"
+        for sentence, number in run.ending.not_read.items()
+    )
+    return f"not read: {kinds}; --exclude '*.EXTENSION' leaves them out"
+
+
 def _failed(run: Run) -> str:
     return f"what failed, and why: {run.command('results', run.where, '--status', 'failed')}"
 
@@ -163,6 +171,7 @@ TOLD = (
     ),
     Told("excluded", lambda run: _passed_over(run, EXCLUDED), _excluded),
     Told("passed_over", _by_rule, _passed_over_by_rule),
+    Told("not_read", lambda run: sum(run.ending.not_read.values()), _not_read),
     Told("failed", lambda run: run.ending.standing.failed, _failed),
 )
 
