@@ -11,10 +11,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-DRAWING_VERSION = 1
+DRAWING_VERSION = 2
 """Version of drawing, kept in each row whose picture it made. Raised by every mend of what is drawn
 or hidden: the rows of lower versions then show what was before it, and are counted and done again.
-Rows of programs that kept no version have none; they count as 1."""
+Rows of programs that kept no version have none; they count as 1.
+
+2: what was erased (alpha) is in no picture.
+"""
 
 
 class Mode(StrEnum):
@@ -25,6 +28,13 @@ class Mode(StrEnum):
     PIXELATE = "pixelate"
     SOLID = "solid"
     NONE = "none"
+
+
+class OutputFormat(StrEnum):
+    """In which format annotated pictures are written."""
+
+    JPEG = "jpeg"
+    SAME = "same"
 
 
 class Recipe(BaseModel):
@@ -47,8 +57,12 @@ class Recipe(BaseModel):
     strength: float = Field(0.5, gt=0, le=1, description="How coarse a blur or mosaic is.")
     labels: bool = Field(False, description="Draw the score beside each face.")
     crops: bool = Field(False, description="Keep each face as a picture of its own.")
-    jpeg_quality: int = Field(90, ge=1, le=100, description="Quality of annotated JPEGs.")
+    jpeg_quality: int = Field(90, ge=1, le=100, description="Quality of annotated JPEGs and WebPs.")
     keep_location: bool = Field(False, description="Keep GPS metadata in annotated pictures.")
+    format: OutputFormat = Field(
+        OutputFormat.JPEG,
+        description="Format of annotated pictures: JPEG, or the same as the input's.",
+    )
 
     @cached_property
     def id(self) -> str:

@@ -127,6 +127,7 @@ class Worker:
             searched=processed.searched,
             faces=processed.faces,
             annotated=bool(annotated),
+            suffix=processed.suffix,
             annotated_page=processed.annotated_page,
             crops=len(processed.crops),
             parts=tuple(map(len, pictures)),

@@ -210,7 +210,7 @@ def _result(
         pages=reply.pages,
         searched=reply.searched,
         faces=() if attached else reply.faces,
-        annotated=message.keys.annotated if reply.annotated else None,
+        annotated=message.keys.annotated_as(reply.suffix) if reply.annotated else None,
         annotated_page=reply.annotated_page,
         drawing=DRAWING_VERSION if reply.annotated else None,
         crops=message.keys.crops(reply.crops),

@@ -8,8 +8,10 @@ from services.detector.hide import area
 from services.detector.models.model import Pixels
 from shared.messages import Face
 
-RED = (0, 0, 255)
-WHITE = (255, 255, 255)
+RED = (0, 0, 255, 255)
+WHITE = (255, 255, 255, 255)
+"""BGRA: in a picture with alpha, what is drawn is opaque."""
+
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 

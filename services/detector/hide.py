@@ -15,6 +15,7 @@ from numpy.random import default_rng  # numpy loads it late: too late for a clos
 from numpy.typing import NDArray
 
 from services.detector.models.model import Floats, Pixels
+from services.detector.visible import OPAQUE, is_transparent
 from shared.messages import Face
 
 SAMPLES = 48
@@ -67,13 +68,15 @@ def hide(
     """Paint over every face, in the picture.
 
     `strength`, above 0 to 1, is how coarse a mosaic or how wide a blur is: it changes the looks
-    only.
+    only. In a picture with alpha (of which `keep_visible` has made what is visible) the painted
+    areas are opaque: alpha can show a face's outline as colours do.
     """
     height, width = picture.shape[:2]
     areas = [area(face, margin, width, height) for face in faces]
     for hidden in areas:
         covered = slice(hidden.top, hidden.bottom), slice(hidden.left, hidden.right)
-        picture[covered] = paint(picture, hidden, areas, strength)
+        picture[covered][:, :, :3] = paint(picture, hidden, areas, strength)
+        picture[covered][:, :, 3:] = OPAQUE
 
 
 def solid(_: Pixels, hidden: Area, __: Sequence[Area], ___: float) -> Pixels:
@@ -95,19 +98,22 @@ def pixelated(picture: Pixels, hidden: Area, areas: Sequence[Area], strength: fl
 def _surroundings(picture: Pixels, hidden: Area, areas: Sequence[Area], strength: float) -> Pixels:
     """Colours that continue what lies round an area into it, as a small picture of the area.
 
-    A normalised convolution: samples inside any hidden area have no weight.
+    A normalised convolution: samples inside any hidden area have no weight, and those behind alpha
+    as much as they are visible.
     """
     reach = max(4, round(SURROUND * max(hidden.right - hidden.left, hidden.bottom - hidden.top)))
     height, width = picture.shape[:2]
     rows = _grid(max(0, hidden.top - reach), min(height, hidden.bottom + reach))
     columns = _grid(max(0, hidden.left - reach), min(width, hidden.right + reach))
-    seen = np.ones((len(rows), len(columns)), bool)
+    seen: Floats = np.ones((len(rows), len(columns)), np.float32)
+    sampled = picture[np.ix_(rows, columns)]
+    if is_transparent(picture):
+        seen = sampled[:, :, 3].astype(np.float32) / np.float32(OPAQUE)
     for other in areas:
-        seen[np.ix_(other.rows(rows), other.columns(columns))] = False
-    samples = picture[np.ix_(rows, columns)].astype(np.float32)
-    samples[~seen] = 0
+        seen[np.ix_(other.rows(rows), other.columns(columns))] = 0
+    samples = sampled[:, :, :3].astype(np.float32) * seen[..., None]
     sigma = SAMPLES * (0.1 + 0.25 * strength)
-    weight = _spread(seen.astype(np.float32), sigma)[..., None]
+    weight = _spread(seen, sigma)[..., None]
     colours = (_spread(samples, sigma) + GREY * 1e-6) / (weight + 1e-6)
     inside = np.ix_(hidden.rows(rows), hidden.columns(columns))
     within = np.clip(colours[inside], 0, 255).astype(np.uint8)

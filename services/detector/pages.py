@@ -19,8 +19,10 @@ from services.detector.header import judged
 from services.detector.models.model import Model
 from services.detector.orient import upright
 from services.detector.processed import Limits, Processed, Shelf, Steps, TooManyBytes
-from services.detector.showing import Shown, show, shows
+from services.detector.showing import Shown, keeps_alpha, show, shows
+from services.detector.visible import flattened
 from shared.messages import FACES_LIMIT, PAGES_LIMIT, Face, Kind, Page
+from shared.picture_keys import JPEG
 from shared.reasons import Failure, Reason
 from shared.recipe import Recipe
 
@@ -39,6 +41,7 @@ class _Findings:
     faces: list[tuple[Face, bytes | None]] = field(default_factory=list)
     annotated: bytes | None = None
     annotated_page: int | None = None
+    suffix: str = JPEG
     searched: list[Page] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     lacks_memory: bool = False
@@ -52,6 +55,7 @@ class _Findings:
         del self.faces[FACES_LIMIT:]
         if shown.annotated is not None:
             self.annotated, self.annotated_page = shown.annotated, number
+            self.suffix = shown.suffix
 
 
 def search_pages(
@@ -97,15 +101,16 @@ def _search_page(
 ) -> None:
     with steps.step("decode"):
         stored = page.decode()
+        seen = flattened(stored)
     with steps.step("detect"):
-        faces = find(stored, page.header, recipe, model, number)
+        faces = find(seen, page.header, recipe, model, number)
     if not faces:
         return
     annotates = found.annotated is None
     shown = Shown()
     if recipe.crops or (annotates and shows(recipe)):
-        pixels = upright(stored, page.header.orientation)
-        del stored
+        pixels = upright(stored if keeps_alpha(recipe) else seen, page.header.orientation)
+        del stored, seen
         shown = show(pixels, faces, page.header, recipe, steps, found.shelf, annotates=annotates)
     found.add(number, faces, shown)
 
@@ -130,4 +135,5 @@ def _told(found: _Findings, count: int, first: Header, steps: Steps) -> Processe
         pages=count,
         searched=tuple(found.searched),
         annotated_page=found.annotated_page,
+        suffix=found.suffix,
     )

@@ -12,8 +12,9 @@ from services.detector.models.model import Model, Pixels
 from services.detector.orient import upright
 from services.detector.pages import search_pages
 from services.detector.processed import Limits, Processed, Shelf, Steps
-from services.detector.showing import Shown, show, shows
+from services.detector.showing import Shown, keeps_alpha, show, shows
 from services.detector.taken import Taken, taken
+from services.detector.visible import flattened
 from shared.messages import FACES_LIMIT
 from shared.recipe import Recipe
 
@@ -87,14 +88,14 @@ def _search_picture(
 ) -> Processed:
     with steps.step("decode"):
         stored = _decoded(content, header, recipe)
+        seen = {reduced: flattened(pixels) for reduced, pixels in stored.items()}
     decoded()
     with steps.step("detect"):
-        faces = find(
-            lambda longest: stored[_reduced(header, recipe, longest)], header, recipe, model
-        )
+        faces = find(lambda longest: seen[_reduced(header, recipe, longest)], header, recipe, model)
     shown = Shown()
     if faces and shows(recipe):
-        pixels = upright(stored.pop(1), header.orientation)
+        pixels = upright((stored if keeps_alpha(recipe) else seen)[1], header.orientation)
+        del stored, seen
         shown = show(pixels, faces, header, recipe, steps, Shelf())
     width, height = size_of(header)
     return Processed(
@@ -107,6 +108,7 @@ def _search_picture(
         shown.annotated,
         shown.crops,
         steps.ms,
+        suffix=shown.suffix,
     )
 
 

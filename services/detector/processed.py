@@ -9,6 +9,7 @@ from typing import Literal
 from services.detector.failures import BadPicture
 from services.detector.taken import Taken
 from shared.messages import Face, Kind, Page
+from shared.picture_keys import JPEG
 from shared.reasons import Reason
 
 PICTURES_LIMIT_BYTES = 128 << 20
@@ -69,7 +70,8 @@ class Processed:
         width, height: in pixels, upright (0 where the header could not be read); of a document,
             those of its first page.
         faces: best first.
-        annotated: a JPEG where something was drawn; of page `annotated_page` in a document.
+        annotated: the picture where something was drawn; of page `annotated_page` in a document.
+        suffix: which format `annotated` has (`shared.picture_keys.CONTENT_TYPES`).
         crops: JPEGs, one a face, in the order of `faces`.
         steps_ms: wall time of each step that ran.
         pages: how many pages there are, counted up to `shared.messages.PAGES_COUNTED`.
@@ -91,6 +93,7 @@ class Processed:
     pages: int = 1
     searched: tuple[Page, ...] = ()
     annotated_page: int | None = None
+    suffix: str = JPEG
 
 
 class Steps:

@@ -193,7 +193,7 @@ class Reader(Access):
             images,
             {"id": [id_ for id_, _ in keys], "recipe": [recipe for _, recipe in keys]},
             "SELECT images.id, images.recipe, images.generation, images.status, "
-            "images.annotated_uri IS NOT NULL, images.face_count "
+            "images.annotated_uri, images.face_count "
             "FROM {given} JOIN images ON images.id = given.id AND images.recipe = given.recipe",
             _Objects,
         )
@@ -201,7 +201,7 @@ class Reader(Access):
             (row.id, row.recipe): ObjectsOfRow(
                 generation=row.generation,
                 awaited=row.status == Status.QUEUED,
-                annotated=bool(row.annotated),
+                annotated_uri=row.annotated_uri,
                 crops=row.face_count,
             )
             for row in found
@@ -271,7 +271,7 @@ class _Objects(NamedTuple):
     recipe: str
     generation: int
     status: str
-    annotated: bool
+    annotated_uri: str | None
     face_count: int
 
 

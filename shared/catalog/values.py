@@ -209,13 +209,13 @@ class ObjectsOfRow:
     Attributes:
         generation: of the row.
         awaited: the row is queued; its result may bring any objects.
-        annotated: whether the row names an annotated picture.
+        annotated_uri: of the annotated picture; None where there is none.
         crops: how many there are at most: one a face.
     """
 
     generation: int
     awaited: bool
-    annotated: bool
+    annotated_uri: str | None
     crops: int
 
 

@@ -272,7 +272,7 @@ class ResultMessage(_OfOneImage):
         if (self.status is Status.FAILED) != bool(self.reason):
             raise ValueError("a failed result, and only that, has a reason")
         # Its own objects and no other's: else one result could overwrite what another row names.
-        if self.annotated not in (None, self.keys.annotated):
+        if self.annotated is not None and self.annotated not in self.keys.all_annotated:
             raise ValueError("the annotated picture is not under the key of its image")
         if not all(self.keys.is_crop(key) for key in self.crops):
             raise ValueError("a crop is not under the key of its image")

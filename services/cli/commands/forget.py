@@ -170,8 +170,8 @@ async def _forget_in_tree(out: Path, catalog: "Catalog", filter_: "Filter") -> i
     removed = 0
     with Record.open(file) as record:
         async for row in catalog.reader.results(filter_, faces=False):
-            key = PictureKeys(row.recipe, row.id).annotated
-            removed += forget_result(out / "annotated", record, key)
+            for key in PictureKeys(row.recipe, row.id).all_annotated:
+                removed += forget_result(out / "annotated", record, key)
             if row.source_uri is not None:
                 if row.current:
                     _forget_beside(record, row.source_uri)

@@ -4,7 +4,15 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
+from shared.picture_keys import JPEG, PNG, TIFF, WEBP
+
+SUFFIXES = {
+    JPEG: frozenset({".jpg", ".jpeg", ".jpe", ".jfif"}),
+    PNG: frozenset({".png", ".apng"}),
+    WEBP: frozenset({".webp"}),
+    TIFF: frozenset({".tif", ".tiff"}),
+}
+"""What names of pictures of each format end with, by the suffix of their objects."""
 
 NAME_LIMIT = 255
 """Bytes of a name in most file systems; where it is 255 units of UTF-16, this is never more."""
@@ -23,17 +31,18 @@ _DEVICES = frozenset(
 # Both from Microsoft, "Naming Files, Paths, and Namespaces"; exFAT and NTFS elsewhere follow.
 
 
-def result_path(relative: bytes, image_id: str) -> PurePosixPath:
+def result_path(relative: bytes, image_id: str, suffix: str = JPEG) -> PurePosixPath:
     """Where the result of the picture at `relative` goes below the results' folder.
 
-    A JPEG's name is kept; others get `.jpg` appended (`a.png` gives `a.png.jpg`). A name that
+    A name that fits the result's format (`suffix`) is kept; others get the suffix appended (as a
+    JPEG, `a.png` gives `a.png.jpg`; as a PNG, `a.gif` gives `a.gif.png`). A name that
     had to be changed to be safe gets the image's id as a suffix, so that two never become one.
     """
     parts = [part for part in relative.split(b"/") if part not in (b"", b".")] or [b"picture"]
     safe = [_safe(part) for part in parts]
     path = PurePosixPath(*safe)
-    if path.suffix.lower() not in JPEG_SUFFIXES:
-        path = path.with_name(path.name + ".jpg")
+    if path.suffix.lower() not in SUFFIXES[suffix]:
+        path = path.with_name(f"{path.name}.{suffix}")
     changed = any(part.encode() != was for part, was in zip(safe, parts, strict=True))
     return with_id(path, image_id) if changed else path
 

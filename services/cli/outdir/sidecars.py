@@ -101,7 +101,9 @@ def _target(tree: Folder, record: Record, row: ImageRow) -> str | None:
     if row.annotated_uri is None or row.source_uri is None or not row.faces:
         return None
     place = record.place(row.source_uri)
-    if place is None or place.object != PictureKeys(row.recipe, row.id).annotated:
+    if place is None or place.object != PictureKeys(row.recipe, row.id).annotated_in(
+        row.annotated_uri
+    ):
         return None
     sized = row.width and row.height
     return place.target if sized and tree.is_file(place.target) else None

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 import structlog
 
-from services.cli.outdir.names import other_names, result_path
+from services.cli.outdir.names import fits, other_names, result_path
 from services.cli.outdir.placing import place
 from services.cli.outdir.record import Place, Record
 from services.cli.outdir.roots import Roots
@@ -137,7 +137,8 @@ class Tree:
 
 def key_of(member: Member) -> str:
     """The key of a picture's object that is its result."""
-    return PictureKeys(member.recipe, member.id).annotated
+    keys = PictureKeys(member.recipe, member.id)
+    return keys.annotated_in(member.annotated_uri or "")
 
 
 class _NotPlaced(Exception):
@@ -217,6 +218,9 @@ class _Placing:
         """Replace an older result under its name; None where there is none, or it cannot be."""
         if known is None:
             return None
+        if not fits(known.target, key):  # drawn in another format now
+            self._remove(known)
+            return None
         if self._replaced(key, known.target):
             return known.target
         self._record.drop(known.source)
@@ -234,7 +238,7 @@ class _Placing:
             _NotPlaced: there is none.
             OSError: nothing at all can be written.
         """
-        relative = result_path(self._tree.roots.relative(source), image_id)
+        relative = result_path(self._tree.roots.relative(source), image_id, key.rpartition(".")[2])
         refused: OSError | None = None
         for candidate in chain((relative,), other_names(relative, image_id)):
             name = str(candidate)

@@ -9,11 +9,11 @@ import warnings
 from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
 from PIL import Image
 
 from services.detector.failures import BadPicture
 from services.detector.formats.format import Header, StoredPage
+from services.detector.formats.pillow import bgra_of
 from services.detector.models.model import Pixels
 from shared.reasons import Reason
 
@@ -59,7 +59,7 @@ def _frame(opened: Image.Image, header: Header, number: int) -> Pixels:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             opened.seek(number - 1)
-            frame = np.asarray(opened.convert("RGB"), np.uint8)
+            frame = bgra_of(opened)
     except MemoryError:
         raise
     except EOFError:
@@ -72,7 +72,7 @@ def _frame(opened: Image.Image, header: Header, number: int) -> Pixels:
         raise BadPicture(
             Reason.DAMAGED, f"frame {number} of the {header.format} is larger than the first"
         )
-    return np.ascontiguousarray(frame[:, :, ::-1])
+    return frame
 
 
 def _damaged(header: Header, number: int) -> BadPicture:

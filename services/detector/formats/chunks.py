@@ -72,6 +72,18 @@ def png_metadata(content: bytes) -> tuple[bytes, bytes]:
     return exif, icc
 
 
+def png_transparency(content: bytes | bytearray) -> bytes | None:
+    """What a PNG's chunk `tRNS` holds (11.3.1.1); None where there is none before its pixels."""
+    for kind, at in _png_kinds(content):
+        if kind == b"tRNS":
+            return bytes(
+                content[at : at + min(256, int.from_bytes(content[at - 8 : at - 4], "big"))]
+            )
+        if kind == b"IDAT":
+            return None
+    return None
+
+
 def _unpacked(profile: bytes) -> bytes:
     """A profile behind its name and the byte of its packing (PNG specification, 11.3.2.3)."""
     packed = profile.partition(b"\0")[2][1:]
@@ -120,11 +132,11 @@ def apng_frames(content: bytes) -> int:
     return 1
 
 
-def _png_kinds(content: bytes) -> Iterator[tuple[bytes, int]]:
+def _png_kinds(content: bytes | bytearray) -> Iterator[tuple[bytes, int]]:
     """The kind of each chunk of a PNG, and where its data begins."""
     at = _PNG_START
     while at + 12 <= len(content):
-        yield content[at + 4 : at + 8], at + 8
+        yield bytes(content[at + 4 : at + 8]), at + 8
         at += 12 + int.from_bytes(content[at : at + 4], "big")
 
 

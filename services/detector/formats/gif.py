@@ -90,7 +90,7 @@ def _table_bytes(flags: bytes) -> int:
     return 3 << ((flags[0] & 7) + 1) if flags and flags[0] & 0x80 else 0
 
 
-_decode = decoder()
+_decode = decoder(may_be_transparent=lambda _: True)
 
 
 def _read_header(content: bytes) -> Header:

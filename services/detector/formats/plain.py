@@ -29,7 +29,13 @@ def _ppm_costs(content: bytes) -> None:
         raise too_complex("PPM", "bytes before its pixels", PPM_HEAD_BYTES + 1, PPM_HEAD_BYTES)
 
 
-BMP = Format("BMP", begins(b"BM"), _bmp_costs, header_by_pillow("BMP", "BMP"), decoder())
+BMP = Format(
+    "BMP",
+    begins(b"BM"),
+    _bmp_costs,
+    header_by_pillow("BMP", "BMP"),
+    decoder(may_be_transparent=lambda content: content[28:29] == b"\x20"),  # bits a pixel
+)
 PPM = Format(
     "PPM", begins(b"P4", b"P5", b"P6"), _ppm_costs, header_by_pillow("PPM", "PPM"), decoder()
 )

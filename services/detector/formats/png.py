@@ -2,6 +2,9 @@
 
 from functools import partial
 
+import cv2
+import numpy as np
+
 from services.detector.failures import BadPicture
 from services.detector.formats.animation import frames
 from services.detector.formats.chunks import (
@@ -9,13 +12,44 @@ from services.detector.formats.chunks import (
     png_costs,
     png_is_whole,
     png_metadata,
+    png_transparency,
 )
 from services.detector.formats.exif import orientation_of, parsed
 from services.detector.formats.format import Format, Header, Pages, begins, damaged
 from services.detector.formats.opencv import decoder
+from services.detector.models.model import Pixels
+from services.detector.visible import OPAQUE, without_needless_alpha
 from shared.reasons import Reason
 
-_decode = decoder(ends_early=lambda content: b"IEND" not in content[-4096:])
+_GREY, _COLOURS, _GREY_ALPHA, _COLOURS_ALPHA = 0, 2, 4, 6  # colour types (11.2.1)
+
+
+def _may_be_transparent(content: bytes | bytearray) -> bool:
+    """By its head: a channel of alpha, or the chunk that names what is transparent."""
+    return content[25] in (_GREY_ALPHA, _COLOURS_ALPHA) or png_transparency(content) is not None
+
+
+_by_opencv = decoder(
+    ends_early=lambda content: b"IEND" not in content[-4096:],
+    may_be_transparent=_may_be_transparent,
+)
+
+
+def _decode(content: bytes, header: Header, reduced: int) -> Pixels:
+    """OpenCV knows every kind of transparency but one: a grey that stands for it (11.3.1.1)."""
+    pixels = _by_opencv(content, header, reduced)
+    key = png_transparency(content) if content[25] == _GREY else None
+    if key is None or len(key) < 2:
+        return pixels
+    depth = content[24]
+    transparent = int.from_bytes(key[:2], "big") & ((1 << depth) - 1)
+    if depth == 16:  # compared in full: many greys have the same high byte
+        grey = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    else:
+        grey = pixels[:, :, 0]
+        transparent = transparent * 255 // ((1 << depth) - 1)
+    alpha = np.where(grey == transparent, 0, OPAQUE).astype(np.uint8)
+    return without_needless_alpha(np.dstack((pixels, alpha)))
 
 
 def _read_header(content: bytes) -> Header:

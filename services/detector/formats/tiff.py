@@ -20,7 +20,7 @@ from services.detector.formats.directories import ENTRIES, Directory, layout_of,
 from services.detector.formats.exif import orientation_of
 from services.detector.formats.format import Format, Header, Pages, StoredPage, begins, damaged
 from services.detector.formats.opencv import decoder
-from services.detector.formats.pillow import words
+from services.detector.formats.pillow import decode_transparent, words
 from services.detector.models.model import Pixels
 from shared.messages import PAGES_COUNTED, PAGES_LIMIT
 
@@ -60,6 +60,10 @@ _WIDTH, _HEIGHT, _STRIPS, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT, _TILES = (
 )
 _METADATA = (34665, 34853)
 """Tags that name the directories of EXIF and of the place."""
+
+_EXTRA_SAMPLES = 338
+_ALPHA = (1, 2)
+"""What an extra sample is: associated alpha (colours are multiplied by it), or unassociated."""
 
 _by_opencv = decoder()
 
@@ -216,7 +220,17 @@ def _read_header(content: bytes) -> Header:
 
 
 def _decode(content: bytes, header: Header, reduced: int) -> Pixels:
-    return _by_opencv(_first_page(content), header, reduced)
+    return _decode_first(_first_page(content), header)
+
+
+def _decode_first(content: bytes | bytearray, header: Header) -> Pixels:
+    """The first page of a file, as it is pointed at. libtiff's colours behind alpha are multiplied
+    or not, as the page has it; and grey with alpha loses it."""
+    layout = layout_of(content)
+    page = read_directory(content, layout, layout.number(content, layout.first, layout.offset))
+    if page.count(_EXTRA_SAMPLES) and page.number(content, _EXTRA_SAMPLES) in _ALPHA:
+        return decode_transparent(io.BufferedReader(_File(content)), header, "TIFF")
+    return _by_opencv(content, header, 1)
 
 
 def _pages(content: bytes, _: Header) -> Pages | None:
@@ -235,7 +249,7 @@ def _each(content: bytes, offsets: list[int]) -> Iterator[StoredPage | BadPictur
         except BadPicture as bad:
             yield bad
         else:
-            yield StoredPage(header, partial(_by_opencv, pointed, header, 1))
+            yield StoredPage(header, partial(_decode_first, pointed, header))
 
 
 TIFF = Format(

@@ -11,7 +11,8 @@ from services.detector.formats.opencv import decoder
 from shared.reasons import Reason
 
 _decode = decoder(
-    ends_early=lambda content: int.from_bytes(content[4:8], "little") + 8 > len(content)
+    ends_early=lambda content: int.from_bytes(content[4:8], "little") + 8 > len(content),
+    may_be_transparent=lambda _: True,  # libwebp gives alpha only where the file says so
 )
 
 
