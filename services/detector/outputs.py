@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from PIL import Image, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from services.detector.encode import encode_jpeg
 from services.detector.failures import BadPicture
@@ -28,6 +28,9 @@ _PLUGINS = (PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
 
 WEBP_LONGEST_SIDE = 16_383
 """Of a WebP (RFC 9649, 2.6: 14 bits)."""
+
+_Base = ExifTags.Base
+_FIRST_DIRECTORY = (8).to_bytes(4, "little")
 
 PNG_COMPRESSION = 3
 """zlib's level: at 6, Pillow's own, files are some percent smaller and take twice as long."""
@@ -59,7 +62,8 @@ def _jpeg(picture: Pixels, header: Header, recipe: Recipe) -> bytes:
 
 
 def _png(picture: Pixels, header: Header, recipe: Recipe) -> bytes:
-    return _by_pillow(picture, header, recipe, "PNG", compress_level=PNG_COMPRESSION)
+    exif = kept_exif(header, recipe)
+    return _by_pillow(picture, header, recipe, "PNG", exif, compress_level=PNG_COMPRESSION)
 
 
 def _webp(picture: Pixels, header: Header, recipe: Recipe) -> bytes:
@@ -70,19 +74,52 @@ def _webp(picture: Pixels, header: Header, recipe: Recipe) -> bytes:
             f"faces were found, but an annotated WebP cannot be {width} x {height} pixels "
             f"(at most {WEBP_LONGEST_SIDE:,} a side); run with --format jpeg",
         )
-    return _by_pillow(picture, header, recipe, "WEBP", quality=recipe.jpeg_quality)
+    exif = kept_exif(header, recipe)
+    return _by_pillow(picture, header, recipe, "WEBP", exif, quality=recipe.jpeg_quality)
 
 
 def _tiff(picture: Pixels, header: Header, recipe: Recipe) -> bytes:
-    return _by_pillow(picture, header, recipe, "TIFF", compression="tiff_lzw")
+    exif = kept_exif(header, recipe)
+    written = _by_pillow(picture, header, recipe, "TIFF", b"", compression="tiff_lzw")
+    return _tiff_with(written, exif) if exif else written
+
+
+def _tiff_with(written: bytes, exif: bytes) -> bytes:
+    """A TIFF of one page, with this EXIF: its directory made anew, its strips behind it.
+
+    Pillow cannot write the directory of EXIF where libtiff packs the pixels.
+    """
+    kept = Image.Exif()
+    kept.load(exif)
+    with Image.open(io.BytesIO(written), formats=["TIFF"]) as opened:
+        directory = TiffImagePlugin.ImageFileDirectory_v2(written[:8])
+        for tag, value in opened.tag_v2.items():  # type: ignore[attr-defined]  # of a TIFF
+            directory[tag] = value
+    for tag, value in kept.items():
+        inner = kept.get_ifd(tag) if tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo) else value
+        if inner or not isinstance(inner, dict):
+            directory[tag] = inner
+    offsets, counts = directory[_Base.StripOffsets], directory[_Base.StripByteCounts]
+    first = min(offsets)
+    last = max(at + size for at, size in zip(offsets, counts, strict=True))
+    # Pillow takes them from the end of the directory.
+    directory[_Base.StripOffsets] = tuple(at - first for at in offsets)
+    return b"".join(
+        (written[:4], _FIRST_DIRECTORY, directory.tobytes(8), memoryview(written)[first:last])
+    )
 
 
 def _by_pillow(
-    picture: Pixels, header: Header, recipe: Recipe, plugin: str, **options: int | str
+    picture: Pixels,
+    header: Header,
+    recipe: Recipe,
+    plugin: str,
+    exif: bytes,
+    **options: int | str,
 ) -> bytes:
     swap = cv2.COLOR_BGRA2RGBA if is_transparent(picture) else cv2.COLOR_BGR2RGB
     image = Image.fromarray(np.asarray(cv2.cvtColor(picture, swap), np.uint8))
-    metadata = {"exif": kept_exif(header, recipe), "icc_profile": kept_icc(header)}
+    metadata = {"exif": exif, "icc_profile": kept_icc(header)}
     written = io.BytesIO()
     kept = {name: value for name, value in metadata.items() if value}
     image.save(written, plugin, **options, **kept)

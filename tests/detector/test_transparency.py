@@ -23,7 +23,7 @@ from services.detector.visible import flattened, keep_visible
 from shared.messages import Face
 from shared.reasons import Reason
 from shared.recipe import Mode
-from tests.support.pictures import GPS, LIMITS, animated, astronaut, encoded, recipe
+from tests.support.pictures import EXIF_BLOCK, GPS, LIMITS, animated, astronaut, encoded, recipe
 
 ERASED = (16, 240, 16)
 """A green that the astronaut has nowhere: where it is seen, something was shown that was not."""
@@ -154,8 +154,10 @@ def test_grey_with_alpha_is_transparent_too(kind: str) -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "I;16"])
 def test_a_grey_that_stands_for_nothing_is_transparent_at_every_depth(mode: str) -> None:
     dark, light = {"1": (0, 1), "L": (40, 41), "I;16": (0x1200, 0x1201)}[mode]
-    picture = Image.new(mode, (8, 8), light)
-    picture.paste(dark, (0, 0, 4, 8))
+    kind = {"1": np.bool_, "L": np.uint8, "I;16": np.uint16}[mode]
+    grey: NDArray[Any] = np.full((8, 8), light, kind)  # Any: of each depth
+    grey[:, :4] = dark
+    picture = Image.fromarray(grey)
     content = encoded(picture, "PNG", transparency=dark)
     stored = decode(content, header_of(content))
     assert stored[:, :4, 3].max() == 0
@@ -289,12 +291,16 @@ def test_the_same_format_keeps_the_metadata_that_may_pass_and_no_other(
     exif[0x010F] = "Maker"
     exif[0x010E] = "Anna at home"
     exif.get_ifd(GPS)[1] = "N"
+    exif.get_ifd(EXIF_BLOCK)[0x9003] = "2020:01:02 03:04:05"
     content = encoded(astronaut(), kind, exif=exif)
     done = process(content, recipe(format="same", mode="blur"), haar, LIMITS)
     assert done.annotated is not None
     with Image.open(io.BytesIO(done.annotated)) as opened:
         kept = opened.getexif()
         assert kept[0x010F] == "Maker"
+        assert kept.get_ifd(EXIF_BLOCK)[0x9003] == "2020:01:02 03:04:05"
+        shown = np.asarray(opened.convert("RGB"), np.int16)
+        assert np.abs(shown - np.asarray(astronaut()))[300:].mean() < 8  # below her face
         assert not kept.get_ifd(GPS)
     assert b"Anna" not in done.annotated
 
