@@ -47,6 +47,11 @@ def result_path(relative: bytes, image_id: str, suffix: str = JPEG) -> PurePosix
     return with_id(path, image_id) if changed else path
 
 
+def fits(name: str, key: str) -> bool:
+    """Whether a result of this name says of which format its object is."""
+    return PurePosixPath(name).suffix.lower() in SUFFIXES[key.rpartition(".")[2]]
+
+
 def with_id(path: PurePosixPath, image_id: str) -> PurePosixPath:
     """The same name with the start of the image's id before its extension."""
     return path.with_name(f"{path.stem}-{image_id[:8]}{path.suffix}")
