@@ -121,3 +121,6 @@ def _and_above(folder: bytes) -> Iterator[bytes]:
     while folder:
         yield folder
         folder = folder.rpartition(b"/")[0]
+
+
+EVERYTHING = Choice()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from services.cli.sending.largest import Largest
 from services.ingest.sources.walk import is_input
 from shared.errors import FacesError, Unreachable
-from shared.folders.patterns import Choice
+from shared.folders.patterns import EVERYTHING, Choice
 from shared.identity import display_name
 from shared.media import why_not_read
 from shared.stores.bad_keys import BadKey
@@ -22,7 +22,6 @@ from shared.stores.opening import ObjectRefused
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
-EVERYTHING = Choice()
 
 READ_AHEAD = 8
 """Objects fetched at once: a bucket answers one request in the time of many."""
