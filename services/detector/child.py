@@ -125,6 +125,7 @@ class Worker:
             media=processed.kind,
             pages=processed.pages,
             searched=processed.searched,
+            cut=processed.cut,
             faces=processed.faces,
             annotated=bool(annotated),
             suffix=processed.suffix,

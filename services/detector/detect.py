@@ -209,6 +209,7 @@ def _result(
         kind=reply.media,
         pages=reply.pages,
         searched=reply.searched,
+        cut=reply.cut,
         faces=() if attached else reply.faces,
         annotated=message.keys.annotated_as(reply.suffix) if reply.annotated else None,
         annotated_page=reply.annotated_page,

@@ -56,7 +56,7 @@ def process(
             done = _search_picture(content, header, recipe, model, steps, decoded)
         else:
             done = search_pages(pages, header, recipe, model, limits, steps)
-        return replace(done, taken=told)
+        return replace(done, taken=told, cut=found.is_cut(content))
     except BadPicture as bad:
         width, height = told_size(header) if header else (0, 0)
         name = header.format if header else ""

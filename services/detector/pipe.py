@@ -129,6 +129,7 @@ class Reply(_Header):
     media: Kind = Kind.PICTURE
     pages: fields.Count = 1
     searched: Annotated[fields.Several[Page], Field(max_length=PAGES_LIMIT)] = ()
+    cut: bool = False
     faces: Annotated[fields.Several[Face], Field(max_length=FACES_LIMIT)] = ()
     annotated: bool = False
     suffix: str = JPEG

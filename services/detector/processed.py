@@ -76,6 +76,7 @@ class Processed:
         steps_ms: wall time of each step that ran.
         pages: how many pages there are, counted up to `shared.messages.PAGES_COUNTED`.
         searched: the pages of a document that were looked at, in order.
+        cut: the file ends before its picture does, and was searched as far as it goes.
     """
 
     status: Literal["faces", "no_faces", "failed"]
@@ -94,6 +95,7 @@ class Processed:
     searched: tuple[Page, ...] = ()
     annotated_page: int | None = None
     suffix: str = JPEG
+    cut: bool = False
 
 
 class Steps:

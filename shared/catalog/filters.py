@@ -23,6 +23,9 @@ from shared.catalog.schema import found_faces, images, memberships, submissions
 from shared.catalog.texts import safe
 from shared.messages import Kind, Status
 
+is_cut: ColumnElement[bool] = literal_column("images.cut", Boolean)
+"""As its index says, by which such rows are found."""
+
 is_drawn = images.c.annotated_uri.is_not(None)
 """As the index of `drawing` says: only such rows are in it."""
 
@@ -43,6 +46,7 @@ class Filter:
         drawn_before: it has an annotated picture, made by a version of drawing below this.
         current: only the row of each source that counts now; of `recipe`, if that is given, only
             the one that was named last under it. Without this also all that came before.
+        cut: only files that end before their pictures do.
     """
 
     statuses: tuple[Status, ...] = ()
@@ -63,6 +67,7 @@ class Filter:
     code: str | None = None
     drawn_before: int | None = None
     current: bool = False
+    cut: bool = False
 
     @property
     def few(self) -> int:
@@ -127,6 +132,8 @@ def _conditions(filter_: Filter, postgres: bool) -> list[ColumnElement[bool]]:
         conditions += [is_drawn, row.drawing < filter_.drawn_before]
     if filter_.current:
         conditions.append(_is_current(filter_.recipe))
+    if filter_.cut:
+        conditions.append(is_cut)
     return conditions + _scores(filter_)
 
 

@@ -249,6 +249,13 @@ PASSED_OVER = (
 )
 """What submissions came by and did not take for an input, by kind. Reads no rows."""
 
+CUT = (
+    "ALTER TABLE images ADD COLUMN cut BOOLEAN NOT NULL DEFAULT FALSE",
+    "CREATE INDEX images_cut ON images (pk) WHERE cut",
+)
+"""Which files end before their pictures do. As in step 3, no row is read or rewritten; its
+index is empty at first, and is made as those of step 4 are."""
+
 STEPS: tuple[tuple[str, ...], ...] = (
     TABLES,
     QUERIES,
@@ -258,6 +265,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     SOURCES,
     OLDER,
     PASSED_OVER,
+    CUT,
 )
 
 Transacting = Callable[[], AbstractAsyncContextManager[AsyncConnection]]

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog import bulk, plans, submissions
-from shared.catalog.filters import Filter, chosen, is_drawn
+from shared.catalog.filters import Filter, chosen, is_cut, is_drawn
 from shared.catalog.locks import Key
 from shared.catalog.rows import Rows, as_images
 from shared.catalog.schema import images, memberships, recipes
@@ -255,6 +255,15 @@ class Reader(Access):
         )
         found = (await connection.execute(query)).all()
         return {row.reason: row.number for row in found}
+
+    @reads
+    async def cut(self, connection: AsyncConnection, submission: str) -> int:
+        """How many files of a submission end before their pictures do. If there are none, it costs
+        one look into an index."""
+        if await connection.scalar(select(images.c.pk).where(is_cut).limit(1)) is None:
+            return 0
+        query = await chosen(connection, Filter(cut=True, submission=submission))
+        return await connection.scalar(query.with_only_columns(func.count())) or 0
 
 
 KINDS_NOT_READ = 100

@@ -41,6 +41,7 @@ NOTHING_FOUND: dict[str, object] = {name: None for name in AS_TOLD if name not i
     "camera": None,
     "kind": Kind.PICTURE.value,
     "pages": 1,
+    "cut": False,
     "drawing": FIRST_DRAWING,
 }
 """What a queued row has in the columns that a result sets. `drawing` is what a writer of the last

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Dialect,
     Float,
@@ -138,6 +139,7 @@ images = Table(
     Column("drawing", Integer, comment="version of drawing that made the annotated picture"),
     Column("orientation", Integer, comment="of the stored pixels, 1 to 8, as EXIF counts"),
     Column("current", Integer, nullable=False, comment="a `shared.catalog.current.Currency`"),
+    Column("cut", Boolean, nullable=False, comment="searched as far as it goes: it lacks its end"),
 )
 
 memberships = Table(

@@ -165,6 +165,7 @@ class ImageRow:
             known. `width` and `height` are those of the upright picture.
         current: whether this is the row of its source that counts (`shared.catalog.current`); the
             others are of an older version of the file, or of an earlier recipe.
+        cut: the file ends before its picture does, and was searched as far as it goes.
     """
 
     cursor: int
@@ -198,6 +199,7 @@ class ImageRow:
     drawing: int | None = None
     orientation: int | None = None
     current: bool = True
+    cut: bool = False
     searched: tuple[Page, ...] = ()
     faces: tuple[Face, ...] = ()
 

@@ -190,6 +190,7 @@ class ResultMessage(_OfOneImage):
         reason, code: why it failed, as a sentence and as a `shared.reasons.Reason`.
         pages: how many pages the file has; `searched`, those that were looked at, in order. A
             picture has one page and no `searched`.
+        cut: the file ends before its picture does, and was searched as far as it goes.
         width, height: in pixels, upright; of a document, those of its first page.
         faces: best first. Many of them travel as an attachment instead: see `attachment`.
         annotated: key of the picture that shows the faces, of page `annotated_page`; its bytes
@@ -216,6 +217,7 @@ class ResultMessage(_OfOneImage):
     kind: Kind = Kind.PICTURE
     pages: fields.Count = 1
     searched: Annotated[fields.Several[Page], Field(max_length=PAGES_LIMIT)] = ()
+    cut: bool = False
     faces: Annotated[fields.Several[Face], Field(max_length=FACES_LIMIT)] = ()
     annotated: fields.ObjectKey | None = None
     annotated_page: fields.PageNumber | None = None

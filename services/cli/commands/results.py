@@ -25,6 +25,7 @@ from services.cli.options.common import (
 from services.cli.options.filters import (
     Because,
     Camera,
+    Cut,
     KindOf,
     Taken,
     number_range,
@@ -68,6 +69,7 @@ def command(
     camera: Camera = None,
     kind: KindOf = None,
     reason: Because = None,
+    cut: Cut = False,
     since: Annotated[datetime | None, typer.Option(help="Committed then or later (UTC).")] = None,
     until: Annotated[datetime | None, typer.Option(help="Committed before then (UTC).")] = None,
     submission: Submission = None,
@@ -138,6 +140,7 @@ def command(
         kind=kind,
         code=reason_code(reason),
         current=not history and submission is None,
+        cut=cut,
     )
     if raw and form not in RAW:
         raise FacesError(f"--raw is for --format {' or '.join(RAW)}")

@@ -107,12 +107,14 @@ def _course(row: "ImageRow") -> list[tuple[str, str]]:
 
 
 def _content(row: "ImageRow") -> list[tuple[str, str]]:
-    from services.cli.formats.columns import page_of, pages_told
+    from services.cli.formats.columns import cut_told, page_of, pages_told
 
     facts = []
     if row.width and row.height:
         size = f", {count(row.bytes, 'byte')}" if row.bytes is not None else ""
         facts.append(("picture", f"{row.format} {row.width} x {row.height}{size}"))
+    if cut := cut_told(row):
+        facts.append(("searched", f"as far as it goes; {cut}"))
     if pages := pages_told(row):
         facts.append(("pages", pages))
     facts += [(f"page {page.n}", page.reason) for page in row.searched if page.reason]

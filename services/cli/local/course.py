@@ -76,6 +76,7 @@ class Ending:
         drawn_before_mend: how many of its annotated pictures an earlier run drew with a version of
             drawing that was mended since.
         not_read: how many files of kinds that are not read, by the sentence of each.
+        cut: how many of its files end before their pictures do.
         not_moved: a line on each reason for which originals that are done were not moved.
         placed: what became of the results in OUT/annotated.
         searched_again: how many results of earlier runs were gone or empty, and were made anew.
@@ -87,6 +88,7 @@ class Ending:
     working_seconds: float
     interrupted: bool
     drawn_before_mend: int
+    cut: int
     not_moved: tuple[str, ...]
     not_read: Mapping[str, int] = field(default_factory=dict)
     placed: Placed = field(default_factory=Placed)
@@ -185,6 +187,7 @@ class _Course:
             standing = await self._catalog.reader.submission(submission.id)
             outdated = await self._catalog.reader.drawn_before(DRAWING_VERSION, submission.id)
             not_read = await self._catalog.reader.not_read(submission.id)
+            cut = await self._catalog.reader.cut(submission.id)
             await self._follow(filling)
             self._reporter.show(standing)
         finally:
@@ -195,6 +198,7 @@ class _Course:
             working_seconds=ended - self._working_since,
             interrupted=self._interrupted.is_set() and not standing.complete,
             drawn_before_mend=outdated,
+            cut=cut,
             not_moved=tuple(filling.not_moved),
             placed=filling.placed,
             searched_again=self._searched_again,

@@ -105,6 +105,12 @@ def _drawn_before_mend(run: Run) -> str:
     return f"{number} drawn before a mend of drawing or hiding; what draws them again: {again}"
 
 
+def _cut(run: Run) -> str:
+    files = count(run.ending.cut, "file")
+    listed = run.command("results", run.where, "--cut")
+    return f"{files} cut short, searched as far as they go; which: {listed}"
+
+
 def _links(run: Run) -> str:
     files, folders = _passed_over(run, LINK_TO_PICTURE), _passed_over(run, LINK)
     what = " and ".join(
@@ -172,6 +178,7 @@ TOLD = (
     Told("excluded", lambda run: _passed_over(run, EXCLUDED), _excluded),
     Told("passed_over", _by_rule, _passed_over_by_rule),
     Told("not_read", lambda run: sum(run.ending.not_read.values()), _not_read),
+    Told("cut", lambda run: run.ending.cut, _cut),
     Told("failed", lambda run: run.ending.standing.failed, _failed),
 )
 

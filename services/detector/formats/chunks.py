@@ -25,6 +25,12 @@ EXIF_BYTES = 1 << 20
 ICC_BYTES = 1 << 20
 """A colour profile that is unpacked; the largest of printers have 4 MB, and are of CMYK."""
 
+RAW_PROFILE_BYTES = 4 << 20
+"""A text that holds EXIF, unpacked: two digits a byte of it, and lines."""
+
+_RAW_PROFILES = (b"Raw profile type exif", b"Raw profile type APP1")
+_EXIF_BEGINS = (b"Exif\0\0", b"II*\0", b"MM\0*")
+
 
 def png_is_whole(content: bytes) -> bool:
     """Whether every chunk of a PNG fits into the file, and the last one is its end.
@@ -60,16 +66,18 @@ def png_costs(content: bytes) -> None:
 
 def png_metadata(content: bytes) -> tuple[bytes, bytes]:
     """EXIF and colour profile of a PNG, the first of each; b"" for what is absent or damaged."""
-    exif = icc = b""
+    exif = icc = written = b""
     for kind, at in _png_kinds(content):
         size = int.from_bytes(content[at - 8 : at - 4], "big")
         if kind == b"eXIf" and not exif and size <= EXIF_BYTES:
             exif = content[at : at + size]
         elif kind == b"iCCP" and not icc and size <= ICC_BYTES:
             icc = _unpacked(content[at : at + size])
+        elif kind in (b"zTXt", b"tEXt") and not written and size <= RAW_PROFILE_BYTES:
+            written = _raw_profile(kind, content[at : at + size])
         elif kind == b"IEND":
             break
-    return exif, icc
+    return exif or written, icc
 
 
 def png_transparency(content: bytes | bytearray) -> bytes | None:
@@ -84,12 +92,31 @@ def png_transparency(content: bytes | bytearray) -> bytes | None:
     return None
 
 
-def _unpacked(profile: bytes) -> bytes:
+def _raw_profile(kind: bytes, text: bytes) -> bytes:
+    """EXIF that ImageMagick and others wrote as a text before PNG had a chunk for it: a line with
+    its kind, one with its length, and lines of hexadecimal digits (ImageMagick's coders/png.c,
+    ExifTool's tag names of PNG TextualData). b"" where the text is another."""
+    keyword, _, told = text.partition(b"\0")
+    if keyword not in _RAW_PROFILES:
+        return b""
+    if kind == b"zTXt":
+        told = _unpacked(text, RAW_PROFILE_BYTES)
+    lines = told.split(b"\n", 3)
+    if len(lines) < 4:
+        return b""
+    try:
+        block = bytes.fromhex(lines[3].decode("ascii"))
+    except ValueError:
+        return b""
+    return block if len(block) <= EXIF_BYTES and block.startswith(_EXIF_BEGINS) else b""
+
+
+def _unpacked(profile: bytes, limit: int = ICC_BYTES) -> bytes:
     """A profile behind its name and the byte of its packing (PNG specification, 11.3.2.3)."""
     packed = profile.partition(b"\0")[2][1:]
     unpacking = zlib.decompressobj()
     try:
-        unpacked = unpacking.decompress(packed, ICC_BYTES)
+        unpacked = unpacking.decompress(packed, limit)
     except zlib.error:
         return b""
     return unpacked if unpacking.eof else b""

@@ -55,6 +55,11 @@ class Pages:
     own_sizes: bool = False
 
 
+def never_cut(_: bytes) -> bool:
+    """For formats of which nothing is read where the end is missing."""
+    return False
+
+
 def one_page(_: bytes, __: Header) -> None:
     """For formats whose files are single pictures."""
     return
@@ -78,6 +83,9 @@ class Format:
             header's, or it fails: sizes are read where the decoder reads them.
         reductions: what `decode` may be asked to reduce by; largest last.
         pages: a file's pages; None where it has one.
+        is_cut: whether a file ends before its picture does, by its structure alone. `decode` then
+            gives as much of the picture as there is; what is missing is of one colour, so that no
+            face is found in it.
 
     Raises (costs, read_header, decode, pages):
         BadPicture: the file cannot be searched, and why.
@@ -91,6 +99,7 @@ class Format:
     decode: Callable[[bytes, Header, int], Pixels]
     reductions: tuple[int, ...] = (1,)
     pages: Callable[[bytes, Header], Pages | None] = one_page
+    is_cut: Callable[[bytes], bool] = never_cut
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ import simplejpeg
 
 from services.detector.formats.exif import orientation_of, parsed
 from services.detector.formats.format import Format, Header, begins
-from services.detector.formats.jpeg_segments import costs, told_by
+from services.detector.formats.jpeg_segments import costs, is_cut, told_by
 from services.detector.formats.opencv import decoder
 from services.detector.models.model import Pixels
 
 _END_OF_IMAGE = b"\xff\xd9"
 
-_by_opencv = decoder(ends_early=lambda content: _END_OF_IMAGE not in content[-4096:])
+_by_opencv = decoder(ends_early=is_cut)
 
 
 def _read_header(content: bytes) -> Header:
@@ -24,6 +24,9 @@ def _read_header(content: bytes) -> Header:
 
 def _decode(content: bytes, header: Header, reduced: int) -> Pixels:
     whole = _flawless(content, header) if reduced == 1 else None
+    if whole is None and is_cut(content):
+        # libjpeg fills what is missing with grey, but only up to a mark of the end.
+        return _by_opencv(content + _END_OF_IMAGE, header, reduced)
     return _by_opencv(content, header, reduced) if whole is None else whole
 
 
@@ -50,4 +53,5 @@ JPEG = Format(
     read_header=_read_header,
     decode=_decode,
     reductions=(1, 2, 4, 8),
+    is_cut=is_cut,
 )

@@ -27,6 +27,7 @@ EXIF_BYTES = 1 << 20
 """EXIF that is read, of several segments together. A camera's fits one segment of 64 KiB."""
 
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
+_END_OF_IMAGE = bytes((0xFF, _END))
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -117,6 +118,26 @@ def _judge_scans(content: bytes, at: int) -> None:
             raise too_complex("JPEG", "segments", others, SEGMENTS)
         if marker not in _ALONE:
             at += int.from_bytes(content[at : at + 2], "big")
+
+
+def is_cut(content: bytes) -> bool:
+    """Whether a JPEG lacks the marker of its end. Nothing that follows behind that matters, such as
+    the video of a moving photo, or further pictures."""
+    if content.endswith(_END_OF_IMAGE):
+        return False
+    at = next((segment.end for segment in head(content) if segment.marker == _SCAN), None)
+    if at is None:
+        return True
+    for _ in range(SEGMENTS):
+        found = _BETWEEN_SCANS.search(content, at)
+        if found is None:
+            return True
+        marker, at = content[found.end() - 1], found.end()
+        if marker == _END:
+            return False
+        if marker not in _ALONE:
+            at += int.from_bytes(content[at : at + 2], "big")
+    return False
 
 
 def _scan_markers(content: bytes, at: int) -> int:
