@@ -181,6 +181,23 @@ def webp_frames(content: bytes) -> int:
     return max(1, frames)
 
 
+def webp_is_cut(content: bytes) -> bool:
+    """Whether a WebP says that it is longer than it is."""
+    return int.from_bytes(content[4:8], "little") + 8 > len(content)
+
+
+def webp_whole_frames(content: bytes) -> bytes:
+    """A WebP that is cut, without the chunk that it ends in."""
+    at = 12
+    for _ in range(CHUNKS):
+        size = int.from_bytes(content[at + 4 : at + 8], "little")
+        following = at + 8 + size + size % 2
+        if at + 8 > len(content) or following > len(content):
+            break
+        at = following
+    return content[:4] + (at - 8).to_bytes(4, "little") + content[8:at]
+
+
 def riff_chunks(content: bytes) -> dict[bytes, memoryview]:
     """The first chunk of each kind of a RIFF file, in the file's order."""
     view = memoryview(content)
