@@ -5,11 +5,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 from PIL import Image, ImageFile
 
 from services.detector.failures import BadPicture
 from services.detector.formats.format import Header
+from services.detector.formats.pillow import bgra_of
 from services.detector.models.model import Pixels
 from shared.reasons import Reason
 
@@ -37,14 +37,14 @@ def decode_cut(content: bytes, header: Header, plugin: str) -> Pixels:
         with warnings.catch_warnings(), tolerant():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content), formats=[plugin]) as opened:
-                pixels = np.asarray(opened.convert("RGB"), np.uint8)
+                pixels = bgra_of(opened)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - decoders of damaged files raise anything
         raise truncated(header.format) from None
     if pixels.shape[:2] != (header.height, header.width):
         raise truncated(header.format)
-    return np.ascontiguousarray(pixels[:, :, ::-1])
+    return pixels
 
 
 def truncated(name: str) -> BadPicture:
