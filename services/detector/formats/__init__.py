@@ -7,6 +7,8 @@ from services.detector.formats.jpeg import JPEG
 from services.detector.formats.jpeg_2000 import JPEG_2000
 from services.detector.formats.plain import BMP, PPM
 from services.detector.formats.png import PNG
+from services.detector.formats.raw import CAMERA_RAW
+from services.detector.formats.raw_files import is_raw_tiff
 from services.detector.formats.tiff import TIFF
 from services.detector.formats.webp import WEBP
 
@@ -15,13 +17,12 @@ FORMATS: tuple[Format | Unreadable, ...] = (
     PNG,
     WEBP,
     AVIF,
-    Unreadable("camera raw", branded(b"crx ")),
+    CAMERA_RAW,
     Unreadable(
         "HEIC",
         branded(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
     ),
     Unreadable("MP4 video", lambda head: head[4:8] == b"ftyp"),
-    Unreadable("camera raw", begins(b"II*\0\x10\0\0\0CR", b"FUJIFILMCCD-RAW")),
     TIFF,
     GIF,
     BMP,
@@ -42,4 +43,5 @@ READABLE = {entry.name: entry for entry in FORMATS if isinstance(entry, Format)}
 def recognised(content: bytes) -> Format | Unreadable | None:
     """A file's format by its first bytes; None where they are of no format known here."""
     head = content[:HEAD_BYTES]
-    return next((entry for entry in FORMATS if entry.recognises(head)), None)
+    found = next((entry for entry in FORMATS if entry.recognises(head)), None)
+    return CAMERA_RAW if found is TIFF and is_raw_tiff(content) else found
