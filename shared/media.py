@@ -36,7 +36,7 @@ KINDS = (
         "picture",
         "pictures",
         _extensions(
-            "jpg jpeg jpe jfif mpo png webp avif avifs heic heif hif jxl tif tiff bmp dib gif "
+            "jpg jpeg jpe jfif mpo png apng webp avif avifs heic heif hif jxl tif tiff bmp dib gif "
             "jp2 j2k jpx pbm pgm ppm pnm psd psb"
         ),
         read=True,
@@ -45,7 +45,7 @@ KINDS = (
         "camera raw",
         "camera raws",
         _extensions(
-            "3fr arw cr2 cr3 crw dcr dng erf fff iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 "
+            "3fr arw cr2 cr3 crw dcr dng erf fff gpr iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 "
             "rwl sr2 srf srw x3f"
         ),
         read=True,
@@ -53,7 +53,7 @@ KINDS = (
     Kind(
         "picture of a format that is not read",
         "pictures of formats that are not read",
-        _extensions("dds exr hdp hdr icns ico jxr pcx qoi sgi tga wdp xcf"),
+        _extensions("dds exr hdp hdr icns ico jls jxr pcx qoi sgi tga wdp xcf"),
     ),
     Kind("drawing", "drawings", _extensions("ai cdr emf eps svg svgz wmf")),
     Kind(

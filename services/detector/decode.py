@@ -1,5 +1,7 @@
 """Bytes to pixels, by the decoder of their format."""
 
+import numpy as np
+
 from services.detector.formats import READABLE
 from services.detector.formats.format import Header
 from services.detector.models.model import Pixels
@@ -18,4 +20,12 @@ def decode(content: bytes, header: Header, reduced: int = 1) -> Pixels:
         BadPicture: the pixels cannot be decoded.
         MemoryError: there is not enough memory.
     """
-    return READABLE[header.format].decode(content, header, reduced)
+    return _seen(READABLE[header.format].decode(content, header, reduced))
+
+
+def _seen(pixels: Pixels) -> Pixels:
+    """Pixels as they are seen on white, where some are not opaque."""
+    if pixels.shape[2] == 3:
+        return pixels
+    alpha = pixels[:, :, 3:].astype(np.uint16)
+    return np.asarray((pixels[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255, np.uint8)

@@ -1,4 +1,4 @@
-"""Camera raw for the tests: a DNG of a picture's own pixels behind a mosaic of colours (DNG 1.7.1)."""
+"""Camera raw for the tests: a picture's own pixels behind a mosaic of colours (DNG 1.7.1)."""
 
 import struct
 from collections.abc import Mapping

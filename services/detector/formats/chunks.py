@@ -181,7 +181,7 @@ def webp_frames(content: bytes) -> int:
     return max(1, frames)
 
 
-def webp_is_cut(content: bytes) -> bool:
+def webp_is_cut(content: bytes | bytearray) -> bool:
     """Whether a WebP says that it is longer than it is."""
     return int.from_bytes(content[4:8], "little") + 8 > len(content)
 

@@ -1,17 +1,21 @@
 """JPEG: whole ones by simplejpeg, all else by OpenCV."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import simplejpeg
 
+from services.detector.formats import mpo
 from services.detector.formats.exif import orientation_of, parsed
-from services.detector.formats.format import Format, Header, begins
+from services.detector.formats.format import Format, Header, Pages, begins
 from services.detector.formats.jpeg_segments import costs, is_cut, told_by
 from services.detector.formats.opencv import decoder
 from services.detector.models.model import Pixels
 
 _END_OF_IMAGE = b"\xff\xd9"
 
-_by_opencv = decoder(ends_early=is_cut)
+_by_opencv = decoder(ends_early=lambda content: is_cut(bytes(content)))
 
 
 def _read_header(content: bytes) -> Header:
@@ -46,6 +50,16 @@ def _flawless(content: bytes, header: Header) -> Pixels | None:
         return None
 
 
+def _whole(content: bytes) -> tuple[Header, Callable[[], Pixels]]:
+    costs(content)
+    header = _read_header(content)
+    return header, partial(_decode, content, header, 1)
+
+
+def _pages(content: bytes, header: Header) -> Pages | None:
+    return mpo.pages(content, header, _whole, partial(_decode, content, header, 1))
+
+
 JPEG = Format(
     name="JPEG",
     recognises=begins(b"\xff\xd8\xff"),
@@ -53,5 +67,6 @@ JPEG = Format(
     read_header=_read_header,
     decode=_decode,
     reductions=(1, 2, 4, 8),
+    pages=_pages,
     is_cut=is_cut,
 )

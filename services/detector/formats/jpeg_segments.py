@@ -30,6 +30,11 @@ _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 _END_OF_IMAGE = bytes((0xFF, _END))
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_UNREAD = {
+    **dict.fromkeys((0xC3, 0xCB), "lossless JPEG"),
+    **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical JPEG"),
+}
+_JPEG_LS = 0xF7
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers without a segment: TEM, restarts, start of image."""
 
@@ -174,9 +179,20 @@ def told_by(content: bytes) -> Told:
             profile.append(body[len(_ICC) :])
         elif segment.marker in _FRAMES and size is None:
             size = _size(body)
+            if kind := _UNREAD.get(segment.marker):
+                raise _unread(kind)
+        elif segment.marker == _JPEG_LS and size is None:
+            raise _unread("JPEG-LS")
     if size is None:
         raise damaged("JPEG", "it ends before its picture")
     return Told(size, exif, _joined(profile))
+
+
+def _unread(kind: str) -> BadPicture:
+    return BadPicture(
+        Reason.UNSUPPORTED,
+        f"a {kind}, which this build does not read; convert it to a usual JPEG or to PNG",
+    )
 
 
 def _size(frame: bytes) -> tuple[int, int]:

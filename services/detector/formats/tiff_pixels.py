@@ -21,6 +21,9 @@ CUT_PERCENT = 1.0
 """Percent of the samples at either end that may be lost where floating-point numbers are not of 0
 to 1: single ones that are far off would leave no contrast to all others."""
 
+LEAST_CONTRAST = 1e-30
+"""Where all numbers are the same."""
+
 _HEIGHT, _STRIPS, _ORIENTATION, _ROWS, _LENGTHS = 257, 273, 274, 278, 279
 _UPRIGHT = (0, 1)
 _UNCOMPRESSED = 1
@@ -93,8 +96,8 @@ def _cut(content: bytearray, header: Header, page: Directory, variant: Variant) 
     """The rows whose strips are whole, and black below: the page is told to end there.
     Where pixels are not packed, all that there are, and zeros behind them."""
     if variant.compression == _UNCOMPRESSED:
-        pixels = header.width * header.height * variant.samples * max(1, variant.bits // 8)
-        return _whole(content + bytes(pixels), header, variant)
+        missing = header.width * header.height * variant.samples * max(1, variant.bits // 8)
+        return _whole(content + bytes(missing), header, variant)
     rows = min(whole_strips(content, page) * page.number(content, _ROWS), header.height)
     place = page.place(_HEIGHT)
     if (
@@ -130,7 +133,7 @@ def _of_floats(content: bytes | bytearray, header: Header) -> Pixels:
         low, high = (float(one) for one in np.percentile(values, (CUT_PERCENT, 100 - CUT_PERCENT)))
     else:
         low, high = 0.0, 1.0
-    scaled = (values - low) * (255 / max(high - low, np.finfo(np.float32).tiny))
+    scaled = (values - low) * (255 / max(high - low, LEAST_CONTRAST))
     pixels = np.clip(scaled + 0.5, 0, 255).astype(np.uint8)
     if pixels.ndim == 2:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
