@@ -45,8 +45,8 @@ KINDS = (
         "camera raw",
         "camera raws",
         _extensions(
-            "3fr arw cr2 cr3 crw dcr dng erf fff gpr iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 "
-            "rwl sr2 srf srw x3f"
+            "3fr arw cr2 cr3 crw dcr dng erf fff gpr iiq kdc mef mos mrw nef nrw orf pef raf raw "
+            "rw2 rwl sr2 srf srw x3f"
         ),
         read=True,
     ),
@@ -88,5 +88,6 @@ def why_not_read(name: bytes) -> Failure | None:
 
 
 def _extension(name: bytes) -> bytes:
-    """With its dot, in small letters."""
-    return b"." + name.lower().rpartition(b".")[2]
+    """With its dot, in small letters; b"" where a name has none."""
+    _, dot, extension = name.lower().rpartition(b".")
+    return dot + extension if dot else b""

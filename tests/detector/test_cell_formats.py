@@ -33,6 +33,8 @@ from tests.support.pictures import (
     recipe,
     stored_as,
 )
+from tests.support.psd_pictures import psd
+from tests.support.raw_pictures import dng
 from tests.support.transparent import TRANSPARENT
 
 
@@ -65,6 +67,14 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "JPEG that tells much": told_much,
     "TIFF of JPEG": lambda: encoded(astronaut(), "TIFF", compression="jpeg"),
     "TIFF deflated": lambda: encoded(astronaut(), "TIFF", compression="tiff_adobe_deflate"),
+    "TIFF of floats": lambda: encoded(
+        Image.fromarray(np.asarray(astronaut().convert("F")) / 255), "TIFF"
+    ),
+    "PSD": lambda: psd(astronaut()),
+    "PSB of inks": lambda: psd(astronaut().convert("CMYK"), wide=True, bits=16),
+    "raw": lambda: dng(astronaut()),
+    "raw with a preview": lambda: dng(astronaut(), preview=astronaut()),
+    "raw halved": lambda: dng(astronaut().resize((3328, 2600))),
     **{
         f"{kind} cut off": partial(damaged, kind)
         for kind in ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "JPEG2000", "PPM")
