@@ -72,9 +72,9 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     ),
     "PSD": lambda: psd(astronaut()),
     "PSB of inks": lambda: psd(astronaut().convert("CMYK"), wide=True, bits=16),
-    "raw": lambda: dng(astronaut()),
-    "raw with a preview": lambda: dng(astronaut(), preview=astronaut()),
-    "raw halved": lambda: dng(astronaut().resize((3328, 2600))),
+    "camera raw": lambda: dng(astronaut()),
+    "camera raw with a preview": lambda: dng(astronaut(), preview=astronaut()),
+    "camera raw halved": lambda: dng(astronaut().resize((3328, 2600))),
     **{
         f"{kind} cut off": partial(damaged, kind)
         for kind in ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "JPEG2000", "PPM")

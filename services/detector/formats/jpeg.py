@@ -15,7 +15,8 @@ from services.detector.models.model import Pixels
 
 _END_OF_IMAGE = b"\xff\xd9"
 
-_by_opencv = decoder(ends_early=lambda content: is_cut(bytes(content)))
+_by_opencv = decoder()
+_of_cut = decoder(ends_early=lambda _: True)
 
 
 def _read_header(content: bytes) -> Header:
@@ -30,7 +31,7 @@ def _decode(content: bytes, header: Header, reduced: int) -> Pixels:
     whole = _flawless(content, header) if reduced == 1 else None
     if whole is None and is_cut(content):
         # libjpeg fills what is missing with grey, but only up to a mark of the end.
-        return _by_opencv(content + _END_OF_IMAGE, header, reduced)
+        return _of_cut(content + _END_OF_IMAGE, header, reduced)
     return _by_opencv(content, header, reduced) if whole is None else whole
 
 

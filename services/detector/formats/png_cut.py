@@ -21,6 +21,7 @@ _PASSES = (
 """Of Adam7: the first column and row of each pass, and how far apart they are."""
 
 _KEPT = (b"IHDR", b"PLTE", b"tRNS", b"cICP", b"gAMA", b"cHRM", b"sRGB")
+_FED = 1 << 10
 _STEP = 1 << 20
 """Bytes of pixels that are held at a time."""
 
@@ -91,12 +92,19 @@ def _repacked(packed: list[memoryview], needed: int) -> bytes | None:
     return b"".join([*pieces, repacking.flush()])
 
 
+def _fed(packed: list[memoryview]) -> Iterator[bytes]:
+    """Few bytes at a time: what was unpacked before an error is lost with the call that meets it."""
+    for part in packed:
+        for at in range(0, len(part), _FED):
+            yield bytes(part[at : at + _FED])
+
+
 def _unpacked(packed: list[memoryview]) -> Iterator[bytes]:
     """What can be unpacked, in pieces of at most `_STEP` bytes."""
     unpacking = zlib.decompressobj()
     try:
-        for part in packed:
-            waiting: bytes | memoryview = part
+        for fed in _fed(packed):
+            waiting = fed
             while waiting and not unpacking.eof:
                 if piece := unpacking.decompress(waiting, _STEP):
                     yield piece
