@@ -93,7 +93,7 @@ def _repacked(packed: list[memoryview], needed: int) -> bytes | None:
 
 
 def _fed(packed: list[memoryview]) -> Iterator[bytes]:
-    """Few bytes at a time: what was unpacked before an error is lost with the call that meets it."""
+    """Few bytes at a time: what is unpacked is lost with the call that meets an error."""
     for part in packed:
         for at in range(0, len(part), _FED):
             yield bytes(part[at : at + _FED])
