@@ -117,6 +117,21 @@ async def test_rows_of_before_are_pictures_of_one_page_by_the_first_version_of_d
     await catalog.close()
 
 
+async def test_rows_of_before_are_not_said_to_be_cut_and_new_ones_are_found_by_it(
+    catalog_url: str,
+) -> None:
+    await make_schema(
+        catalog_url, LOOKUPS, *RECIPE_AND_SUBMISSION, old_row("old.jpg", "no_faces", pk=7)
+    )
+
+    catalog = await Catalog.open(catalog_url)
+
+    (row,) = await catalog.reader.page(Filter())
+    assert (row.name, row.cut) == ("old.jpg", False)
+    assert await catalog.reader.page(Filter(cut=True)) == []
+    await catalog.close()
+
+
 OLD_SENTENCES = {
     "cancelled": Reason.CANCELLED,
     "the highlighted picture was lost with Redis before it was stored; submit it again": (

@@ -38,6 +38,7 @@ JSON_KEYS = {
     "uncovered",
     "still_showing",
     "drawn_before_mend",
+    "cut",
     "links_refused",
     "excluded",
     "passed_over",

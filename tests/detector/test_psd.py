@@ -73,6 +73,16 @@ def test_a_size_of_too_many_rows_is_refused_before_they_are_listed() -> None:
     assert refused.value.reason is Reason.TOO_COMPLEX
 
 
+def test_layers_longer_than_any_file_leave_no_composite() -> None:
+    """Found by the fuzzer."""
+    content = bytearray(psd(astronaut(), wide=True))
+    at = content.index(b"8BIM") + 12 + 8
+    content[at : at + 8] = b"\xff" * 8
+
+    with pytest.raises(BadPicture):
+        decoded(bytes(content))
+
+
 def test_resources_without_end_are_refused() -> None:
     content = psd(astronaut())
     empty = b"8BIM\4\0\0\0\0\0\0\0"

@@ -88,7 +88,7 @@ def told_by(content: bytes) -> Told:
         exif=found.get(_EXIF, b"")[: EXIF_BYTES + 1],
         has_composite=len(version) < 5 or version[4] != 0,
         alpha=count >= 1 << 15,  # a negative number of layers
-        pixels=behind,
+        pixels=min(behind, len(content)),
     )
 
 
