@@ -29,6 +29,18 @@ class Mode(StrEnum):
     SOLID = "solid"
     NONE = "none"
 
+    @property
+    def hides(self) -> bool:
+        """Whether faces are hidden, rather than shown."""
+        return self in (Mode.BLUR, Mode.PIXELATE, Mode.SOLID)
+
+
+class Shape(StrEnum):
+    """What covers a hidden face."""
+
+    BOX = "box"
+    ELLIPSE = "ellipse"
+
 
 class OutputFormat(StrEnum):
     """In which format annotated pictures are written."""
@@ -63,6 +75,8 @@ class Recipe(BaseModel):
         OutputFormat.JPEG,
         description="Format of annotated pictures: JPEG, or the same as the input's.",
     )
+    shape: Shape = Field(Shape.BOX, description="What covers a hidden face.")
+    copy_rest: bool = Field(False, description="Pictures without faces get an output too.")
 
     @cached_property
     def id(self) -> str:

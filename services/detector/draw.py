@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import cv2
 
-from services.detector.hide import area
 from services.detector.models.model import Pixels
+from services.detector.shapes import area
 from shared.messages import Face
 
 RED = (0, 0, 255, 255)

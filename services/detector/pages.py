@@ -19,7 +19,7 @@ from services.detector.header import judged
 from services.detector.models.model import Model
 from services.detector.orient import upright
 from services.detector.processed import Limits, Processed, Shelf, Steps, TooManyBytes
-from services.detector.showing import Shown, keeps_alpha, show, shows
+from services.detector.showing import Shown, copies, keeps_alpha, show, shows
 from services.detector.visible import flattened
 from shared.messages import FACES_LIMIT, PAGES_LIMIT, Face, Kind, Page
 from shared.picture_keys import JPEG
@@ -42,6 +42,8 @@ class _Findings:
     annotated: bytes | None = None
     annotated_page: int | None = None
     suffix: str = JPEG
+    rest: tuple[Shown, int] | None = None
+    """The first page that was searched, and its number, where it has no faces and is wanted."""
     searched: list[Page] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     lacks_memory: bool = False
@@ -63,7 +65,8 @@ def search_pages(
 ) -> Processed:
     """Find the faces of all pages; `first` is the header of the first.
 
-    The annotated picture is of the first page with faces; there is a crop of every face.
+    The annotated picture is of the first page with faces, and where none has any and the recipe
+    copies the rest, of the first page; there is a crop of every face.
 
     Raises:
         TooManyBytes: what shows the faces of all pages is too large together.
@@ -105,6 +108,9 @@ def _search_page(
     with steps.step("detect"):
         faces = find(seen, page.header, recipe, model, number)
     if not faces:
+        if copies(recipe) and found.rest is None and found.annotated is None:
+            pixels = upright(stored if keeps_alpha(recipe) else seen, page.header.orientation)
+            found.rest = show(pixels, faces, page.header, recipe, steps, found.shelf), number
         return
     annotates = found.annotated is None
     shown = Shown()
@@ -121,6 +127,9 @@ def _told(found: _Findings, count: int, first: Header, steps: Steps) -> Processe
             raise MemoryError("no page can be searched in the memory that there is")
         raise BadPicture(found.failures[0].reason, found.failures[0].sentence)
     width, height = told_size(first)
+    if not found.faces and found.rest is not None:
+        shown, number = found.rest
+        found.add(number, (), shown)
     return Processed(
         "faces" if found.faces else "no_faces",
         "",

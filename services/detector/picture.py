@@ -12,7 +12,7 @@ from services.detector.models.model import Model, Pixels
 from services.detector.orient import upright
 from services.detector.pages import search_pages
 from services.detector.processed import Limits, Processed, Shelf, Steps
-from services.detector.showing import Shown, keeps_alpha, show, shows
+from services.detector.showing import Shown, copies, keeps_alpha, show, shows
 from services.detector.taken import Taken, taken
 from services.detector.visible import flattened
 from shared.messages import FACES_LIMIT
@@ -93,7 +93,7 @@ def _search_picture(
     with steps.step("detect"):
         faces = find(lambda longest: seen[_reduced(header, recipe, longest)], header, recipe, model)
     shown = Shown()
-    if faces and shows(recipe):
+    if (faces and shows(recipe)) or copies(recipe):
         pixels = upright((stored if keeps_alpha(recipe) else seen)[1], header.orientation)
         del stored, seen
         shown = show(pixels, faces, header, recipe, steps, Shelf())

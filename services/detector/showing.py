@@ -36,6 +36,12 @@ def keeps_alpha(recipe: Recipe) -> bool:
     return recipe.format is OutputFormat.SAME and draws(recipe)
 
 
+def copies(recipe: Recipe) -> bool:
+    """Whether a picture without faces gets an output too: encoded anew, with the metadata that the
+    recipe keeps, since a file's own bytes carry thumbnails, places and names."""
+    return recipe.copy_rest and draws(recipe)
+
+
 def show(
     pixels: Pixels,
     faces: Sequence[Face],
