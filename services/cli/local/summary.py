@@ -136,6 +136,17 @@ def _not_read(run: Run) -> str:
     return f"not read: {kinds}; --exclude '*.EXTENSION' leaves them out"
 
 
+def _not_copied(run: Run) -> int:
+    recipe = run.plan.recipe
+    hidden = recipe.mode.hides and not recipe.copy_rest
+    return run.ending.standing.no_faces if hidden else 0
+
+
+def _rest(run: Run) -> str:
+    number = count(_not_copied(run), "picture")
+    return f"not in OUT/annotated: {number} without faces; --copy-rest puts them there too"
+
+
 def _failed(run: Run) -> str:
     return f"what failed, and why: {run.command('results', run.where, '--status', 'failed')}"
 
@@ -179,6 +190,8 @@ TOLD = (
     Told("passed_over", _by_rule, _passed_over_by_rule),
     Told("not_read", lambda run: sum(run.ending.not_read.values()), _not_read),
     Told("cut", lambda run: run.ending.cut, _cut),
+    Told("links_refused", lambda run: sum(run.ending.links_refused), _links),
+    Told("not_copied", _not_copied, _rest),
     Told("failed", lambda run: run.ending.standing.failed, _failed),
 )
 

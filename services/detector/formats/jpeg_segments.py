@@ -125,7 +125,7 @@ def _judge_scans(content: bytes, at: int) -> None:
             at += int.from_bytes(content[at : at + 2], "big")
 
 
-def is_cut(content: bytes | bytearray) -> bool:
+def is_cut(content: bytes) -> bool:
     """Whether a JPEG lacks the marker of its end. Nothing that follows behind that matters, such as
     the video of a moving photo, or further pictures."""
     if content.endswith(_END_OF_IMAGE):

@@ -86,7 +86,7 @@ def _header_of_preview(raw: rawpy.RawPy, preview: Header) -> Header:
 def _is_halved(raw: rawpy.RawPy) -> bool:
     """Whether every four pixels of the sensor make one: no colours are interpolated, and there is a
     quarter of the memory. Enough is left to search."""
-    return max(raw.sizes.width, raw.sizes.height) >= 2 * PREVIEW_SIDE
+    return bool(max(raw.sizes.width, raw.sizes.height) >= 2 * PREVIEW_SIDE)
 
 
 def _read_header(content: bytes) -> Header:
