@@ -20,7 +20,7 @@ from shared.errors import SettingsError
 from shared.folders.patterns import EVERYTHING
 from shared.messages import SourceKind, SourceMessage
 from shared.model_table import MODELS
-from shared.recipe import Recipe
+from shared.recipe import Recipe, Shape
 from tests.support.entries import entries_in
 from tests.support.faces_command import Faces
 from tests.support.servers import RedisServer
@@ -112,6 +112,23 @@ def test_options_that_are_not_given_leave_the_recipe_as_it_was() -> None:
     assert make_recipe("haar", {"min_score": 0.9}).min_score == 0.9
     with pytest.raises(SettingsError, match="--jpeg-quality 101"):
         make_recipe("haar", {"jpeg_quality": 101})
+
+
+@pytest.mark.parametrize("mode", ["blur", "pixelate", "solid"])
+def test_where_faces_are_hidden_the_score_is_lower_and_the_shape_an_ellipse(mode: str) -> None:
+    made = make_recipe("yunet", {"mode": mode})
+    assert made.min_score == MODELS["yunet"].hiding_score < MODELS["yunet"].min_score
+    assert made.shape == Shape.ELLIPSE
+    assert not made.copy_rest
+
+    own = make_recipe("yunet", {"mode": mode, "min_score": 0.9, "shape": "box"})
+    assert (own.min_score, own.shape) == (0.9, Shape.BOX)
+
+
+@pytest.mark.parametrize("mode", ["box", "none"])
+def test_where_faces_are_shown_nothing_changes(mode: str) -> None:
+    made = make_recipe("yunet", {"mode": mode})
+    assert (made.min_score, made.shape) == (MODELS["yunet"].min_score, Shape.BOX)
 
 
 def test_a_wrong_setting_ends_the_program_with_one_line(tmp_path: Path) -> None:

@@ -190,7 +190,6 @@ TOLD = (
     Told("passed_over", _by_rule, _passed_over_by_rule),
     Told("not_read", lambda run: sum(run.ending.not_read.values()), _not_read),
     Told("cut", lambda run: run.ending.cut, _cut),
-    Told("links_refused", lambda run: sum(run.ending.links_refused), _links),
     Told("not_copied", _not_copied, _rest),
     Told("failed", lambda run: run.ending.standing.failed, _failed),
 )
