@@ -72,7 +72,7 @@ class Ellipse:
         rows = np.arange(self.extent.top, self.extent.bottom)
         columns = np.arange(self.extent.left, self.extent.right)
         share = (SOFT - self._radii(rows, columns)) / (SOFT - 1)
-        return np.clip(share, 0, 1, out=share)
+        return np.asarray(np.clip(share, 0, 1), np.float32)
 
     def _radii(self, rows: Places, columns: Places) -> Floats:
         """Distance of each pixel's nearest point from the centre, in radii of the core."""

@@ -15,10 +15,11 @@ from services.detector.draw import draw_boxes
 from services.detector.failures import BadPicture
 from services.detector.formats.format import Header
 from services.detector.header import read_header
-from services.detector.hide import area, blurred, hide, pixelated
+from services.detector.hide import blurred, hide, pixelated
 from services.detector.models import Model, Pixels, load
 from services.detector.outputs import output_of
 from services.detector.picture import process
+from services.detector.shapes import area
 from services.detector.visible import flattened, keep_visible
 from shared.messages import Face
 from shared.reasons import Reason
