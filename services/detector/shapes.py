@@ -79,7 +79,7 @@ class Ellipse:
         down = np.maximum(np.abs(rows + 0.5 - self.y) - 0.5, 0) / self.down
         across = np.maximum(np.abs(columns + 0.5 - self.x) - 0.5, 0) / self.across
         squares = (down * down).astype(np.float32)[:, None] + (across * across).astype(np.float32)
-        return np.sqrt(squares, out=squares)
+        return np.asarray(np.sqrt(squares, out=squares), np.float32)
 
 
 class Cover(Protocol):
