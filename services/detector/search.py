@@ -80,19 +80,19 @@ def search(
 ) -> Detections:
     """Faces of a picture, best first, in pixels of the full picture's `size` (width, height).
 
-    Whatever else is looked at, no face is lost that `wanted.plain` finds, nor is its score lowered.
+    Whatever `wanted.closer` shows, no face is lost that the others find, nor is its score lowered.
     """
     least = min(min_score, LEAST_DOUBTED) if wanted.closer else min_score
     plain = _seen(model, scaled, size, wanted.plain, least)
     found = suppress(plain.found, min_score, model.overlap)
-    if wanted.closer:
-        closer = (_seen(model, scaled, size, look, least) for look in wanted.closer)
-        fused = fuse([Seen(voted(one.found, least), one.factor) for one in (plain, *closer)])
-        found = all_kept(fused, found, min_score)
     if wanted.overview:
         overview = _seen(model, scaled, size, wanted.overview, min_score)
         large = suppress(overview.found, min_score, model.overlap)
         found = and_large(found, large, REACH / 2 / plain.factor)
+    if wanted.closer:
+        closer = (_seen(model, scaled, size, look, least) for look in wanted.closer)
+        fused = fuse([Seen(voted(one.found, least), one.factor) for one in (plain, *closer)])
+        found = all_kept(fused, found, min_score)
     return found
 
 
