@@ -187,8 +187,8 @@ def test_what_only_the_plain_search_sees_an_accurate_one_tells_too(
         for accurate in (False, True)
     ]
     assert len(found[0]) == 1
-    assert (found[1].boxes == found[0].boxes).all()
-    assert (found[1].scores == found[0].scores).all()
+    assert found[1].boxes.tolist() == found[0].boxes.tolist()
+    assert found[1].scores.tolist() == found[0].scores.tolist()
 
 
 def test_of_an_overview_only_large_faces_count_that_were_not_found() -> None:
