@@ -27,7 +27,7 @@ def encode_jpeg(picture: Pixels, quality: int, exif: bytes = b"", icc: bytes = b
     if max(height, width) > LONGEST_SIDE:
         raise BadPicture(
             Reason.TOO_LONG_TO_DRAW,
-            f"faces were found, but an annotated JPEG cannot be {width} x {height} pixels "
+            f"an annotated JPEG cannot be {width} x {height} pixels "
             f"(at most {LONGEST_SIDE:,} a side); run with --mode none",
         )
     try:

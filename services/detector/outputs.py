@@ -71,7 +71,7 @@ def _webp(picture: Pixels, header: Header, recipe: Recipe) -> bytes:
     if max(height, width) > WEBP_LONGEST_SIDE:
         raise BadPicture(
             Reason.TOO_LONG_TO_DRAW,
-            f"faces were found, but an annotated WebP cannot be {width} x {height} pixels "
+            f"an annotated WebP cannot be {width} x {height} pixels "
             f"(at most {WEBP_LONGEST_SIDE:,} a side); run with --format jpeg",
         )
     exif = kept_exif(header, recipe)

@@ -49,6 +49,12 @@ class _Findings:
     lacks_memory: bool = False
     shelf: Shelf = field(default_factory=Shelf)
 
+    def drop_rest(self) -> None:
+        """Make room: a page with faces is shown instead."""
+        if self.rest is not None and self.rest[0].annotated is not None:
+            self.shelf.take_back(self.rest[0].annotated)
+        self.rest = None
+
     def add(self, number: int, faces: tuple[Face, ...], shown: Shown) -> None:
         """The faces of one page. The best of all pages are kept."""
         kept = faces[:FACES_LIMIT]
@@ -112,6 +118,7 @@ def _search_page(
             pixels = upright(stored if keeps_alpha(recipe) else seen, page.header.orientation)
             found.rest = show(pixels, faces, page.header, recipe, steps, found.shelf), number
         return
+    found.drop_rest()
     annotates = found.annotated is None
     shown = Shown()
     if recipe.crops or (annotates and shows(recipe)):

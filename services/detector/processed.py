@@ -48,6 +48,10 @@ class Shelf:
             raise TooManyBytes(self._crops)
         return picture
 
+    def take_back(self, picture: bytes) -> None:
+        """Count a picture no longer: another has its place."""
+        self._bytes -= len(picture)
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from services.detector import processed
 from services.detector.hide import Paint, blurred, hide, pixelated, solid
 from services.detector.models import Detections, Pixels
 from services.detector.picture import process
@@ -129,3 +130,57 @@ def test_of_a_document_without_faces_the_first_page_is_copied() -> None:
     done = process(content, recipe(mode=Mode.BLUR, copy_rest=True), NoFaces(), LIMITS)
     assert (done.status, done.annotated_page) == ("no_faces", 1)
     assert done.annotated is not None
+
+
+class Crowd:
+    """A model that finds more faces than a row can have, in rows of fifty."""
+
+    name, overlap = "haar", 0.3
+
+    def detect(self, picture: Pixels, min_score: float) -> Detections:
+        corners = np.array([(x * 10, y * 10) for y in range(60) for x in range(50)], np.float32)
+        boxes = np.concatenate([corners + 2, np.full((len(corners), 2), 5, np.float32)], axis=1)
+        scores = np.linspace(0.99, 0.9, len(boxes), dtype=np.float32)
+        return Detections(boxes, scores, np.zeros((len(boxes), 0), np.float32))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_of_more_faces_than_a_row_can_have_all_are_hidden(kind: str) -> None:
+    white = Image.new("RGB", (500, 600), "white")
+    content = encoded(white, "PNG") if kind == "PNG" else animated("TIFF", [white, white])
+    wanted = recipe(mode=Mode.SOLID, margin=0.0, crops=True, detect_size=640)
+    done = process(content, wanted, Crowd(), LIMITS)
+
+    assert len(done.faces) == len(done.crops) == 2000
+    assert done.annotated is not None
+    drawn = np.asarray(Image.open(io.BytesIO(done.annotated)).convert("L"), np.int16)
+    centres = drawn[4::10, 4::10][:60, :50]
+    assert centres.shape == (60, 50) and centres.max() < 60, "3,000 of them"
+
+
+def test_a_copied_page_takes_no_room_once_a_later_page_has_faces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two pages of noise, of which only one fits."""
+    noise = Image.fromarray(
+        np.random.default_rng(2).integers(0, 255, (600, 500, 3)).astype(np.uint8)
+    )
+
+    class OnlyThen(NoFaces):
+        pages = 0
+
+        def detect(self, picture: Pixels, min_score: float) -> Detections:
+            self.pages += 1
+            if self.pages < 2:
+                return super().detect(picture, min_score)
+            one = np.array([[10, 10, 50, 50]], np.float32)
+            return Detections(one, np.full(1, 0.9, np.float32), np.zeros((1, 0), np.float32))
+
+    content = animated("TIFF", [noise] * 3)
+    wanted = recipe(mode=Mode.BLUR, copy_rest=True)
+    done = process(content, wanted, OnlyThen(), LIMITS)
+    assert (done.status, done.annotated_page) == ("faces", 2) and done.annotated is not None
+    monkeypatch.setattr(processed, "PICTURES_LIMIT_BYTES", len(done.annotated) * 3 // 2)
+    crops = recipe(mode=Mode.BLUR, copy_rest=True, crops=True, margin=0.0)
+    again = process(content, crops, OnlyThen(), LIMITS)
+    assert (again.status, len(again.crops)) == ("faces", 2), again.reason
