@@ -184,3 +184,18 @@ def test_a_copied_page_takes_no_room_once_a_later_page_has_faces(
     crops = recipe(mode=Mode.BLUR, copy_rest=True, crops=True, margin=0.0)
     again = process(content, crops, OnlyThen(), LIMITS)
     assert (again.status, len(again.crops)) == ("faces", 2), again.reason
+
+
+def test_on_what_is_transparent_an_ellipse_fades_out_in_its_own_colour() -> None:
+    """Nothing visible is there to mix with: the erased colours do not count as black."""
+    erased = np.zeros((200, 200, 4), np.uint8)
+    hide(erased, [face(80, 80, 40, 40)], blurred, 0.1, 0.5, Shape.ELLIPSE)
+
+    core = core_of([face(80, 80, 40, 40)], 0.1, Shape.ELLIPSE, (200, 200))
+    alpha = erased[:, :, 3]
+    assert (alpha[core] == 255).all()
+    assert alpha[0, 0] == 0
+    outwards = alpha[100, 100:].astype(int)
+    assert (np.diff(outwards) <= 0).all() and 0 < outwards[outwards < 255].max() < 255
+    colours = erased[alpha > 16][:, :3].astype(int)
+    assert np.abs(colours - colours[0]).max() <= 1
