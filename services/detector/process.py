@@ -22,7 +22,7 @@ from services.detector.pipe import (
     receive_pictures,
 )
 from services.detector.references import Opened
-from services.detector.spawning import spawn
+from services.detector.spawning import close_pipes, spawn
 from shared.errors import FacesError, ModelMissing, Unreachable
 from shared.reasons import Reason
 from shared.streams.cancellation import happens_within
@@ -266,6 +266,7 @@ class ChildProcess:
         await asyncio.wait(self._tasks, timeout=grace)
         for task in self._tasks:
             task.cancel()
+        close_pipes(self._process)
 
     async def _watch(self) -> None:
         with self._files:

@@ -51,3 +51,12 @@ async def _spawned(environment: Mapping[str, str], files: int) -> asyncio.subpro
         process.kill()
         await process.communicate()
         raise
+
+
+def close_pipes(process: asyncio.subprocess.Process) -> None:
+    """Close what is left of the pipes of a process that has ended.
+
+    asyncio does so itself once it has read them to their end. Of one that sent more than is read it
+    never gets there, and has no public way to say that it need not.
+    """
+    process._transport.close()  # type: ignore[attr-defined]

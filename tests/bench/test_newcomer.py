@@ -23,6 +23,7 @@ REFUSALS: dict[str, tuple[list[str], str]] = {
     "bench.catalog": (["queries"], "a PostgreSQL is needed.*FACES_BENCH_POSTGRES_URL"),
     "bench.contact_sheet": (["out", "sheet.png"], "no faces.db there.*faces run"),
     "bench.detect": ([], MODEL),
+    "bench.hiding": ([], MODEL),
     "bench.latency": ([], MODEL),
     "bench.two_buckets": ([], MODEL),
     "bench.throughput": ([], MODEL),

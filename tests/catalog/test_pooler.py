@@ -86,7 +86,9 @@ async def test_without_a_pooler_statements_stay_prepared(
         for _ in range(2):
             await connection.execute(text("SELECT count(*) FROM images"))
         kept = await connection.scalar(
-            text("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%images'")
+            text(
+                "SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT count(*) FROM images'"
+            )
         )
     await opened.close()
 

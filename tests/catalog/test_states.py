@@ -31,7 +31,9 @@ from tests.support.catalogs import RECIPE, failure, nothing_found, result_of, ru
 IMAGES = [QueuedImage(f"{n:032x}", f"{n}.jpg", f"file:///{n}.jpg") for n in range(3)]
 SUBMISSIONS = ["a" * 32, "b" * 32]
 KINDS = {Status.FACES: result_of, Status.NO_FACES: nothing_found, Status.FAILED: failure}
-TABLES = "pages, found_faces, memberships, images, parts, submissions, forgotten, recipes"
+TABLES = (
+    "passed_over, pages, found_faces, memberships, images, parts, submissions, forgotten, recipes"
+)
 
 which = st.sampled_from(range(len(IMAGES)))
 some = st.lists(which, min_size=1, max_size=3, unique=True)

@@ -126,7 +126,7 @@ def test_the_table_and_show_tell_of_pages_and_when_it_was_taken(album: Here) -> 
     assert line.endswith("book.tif  (2 of 40 pages searched)")
     shown = album.on("show", "book.tif").out
     assert "pages:      2 of 40 pages searched" in shown
-    assert "face 1:     30 x 40 at 10, 20; 0.9; page 2 of 40" in shown
+    assert "face 1:     30 x 28 at 10, 20; 0.9; page 2 of 40" in shown
     assert ".jpg; page 2 of 40" in shown, "which page the annotated picture is of"
     taken = album.on("show", "old.jpg").out
     assert "taken:      2019-06-30T23:59:59+02:00" in taken

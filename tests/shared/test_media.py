@@ -9,7 +9,7 @@ from services.detector.formats.format import Format
 from shared.media import KINDS, kind_of, why_not_read
 from shared.reasons import Reason
 
-EXTENSION = {"JPEG 2000": b"jp2", "JPEG XL": b"jxl"}
+EXTENSION = {"camera raw": b"dng", "JPEG 2000": b"jp2", "JPEG XL": b"jxl"}
 """Of formats whose usual extension is not their name."""
 
 

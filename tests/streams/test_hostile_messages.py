@@ -16,6 +16,7 @@ from shared.health import Health
 from shared.messages import (
     FACES_LIMIT,
     MESSAGE_LIMIT_BYTES,
+    SCHEMA_VERSION,
     Face,
     ImageMessage,
     Message,
@@ -243,6 +244,6 @@ def test_a_name_that_looks_like_another_kind_of_message_changes_nothing() -> Non
 def test_a_version_of_the_near_future_is_left_and_one_of_the_far_is_refused() -> None:
     good = image().encode()
     with pytest.raises(LeftToOthers):
-        ImageMessage.decode(good.replace(b'"v":2', b'"v":1000'))
+        ImageMessage.decode(good.replace(b'"v":%d' % SCHEMA_VERSION, b'"v":1000'))
     with pytest.raises(InvalidMessage, match="v: "):
-        ImageMessage.decode(good.replace(b'"v":2', b'"v":1001'))
+        ImageMessage.decode(good.replace(b'"v":%d' % SCHEMA_VERSION, b'"v":1001'))

@@ -130,7 +130,7 @@ def test_a_new_reader_still_refuses_what_is_no_message_of_either_version() -> No
 def of_a_newer_recipe(message: Message) -> bytes:
     """As a program of the same message version sends it whose recipes have one field more."""
     told = json.loads(message.encode())
-    told["recipe"]["shape"] = "ellipse"
+    told["recipe"]["one_more"] = "new"
     told["recipe_id"] = told["recipe_id"][:-10] + "0123456789"
     return json.dumps(told).encode()
 

@@ -7,7 +7,7 @@ import pytest
 
 from shared.errors import Unreachable
 from shared.health import Health
-from shared.messages import ImageMessage, Payload
+from shared.messages import SCHEMA_VERSION, ImageMessage, Payload
 from shared.reasons import Reason
 from shared.streams.dead import DeadLetters
 from shared.streams.keys import DEAD, IMAGES, RESULTS
@@ -171,7 +171,7 @@ async def test_an_unreadable_message_becomes_a_dead_letter_with_its_reason(redis
 
 async def test_a_newer_message_is_left_for_a_newer_consumer(redis_url: str) -> None:
     async with suite_on(redis_url) as suite:
-        encoded = image().encode().replace(b'"v":2', b'"v":99')
+        encoded = image().encode().replace(b'"v":%d' % SCHEMA_VERSION, b'"v":99')
         await suite.client.xadd(suite.keys.stream(IMAGES), {"m": encoded})
         await suite.add_all([image()])
         async with running(suite):
