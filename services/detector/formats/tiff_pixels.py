@@ -133,9 +133,8 @@ def _of_floats(content: bytes | bytearray, header: Header) -> Pixels:
         low, high = (float(one) for one in np.percentile(values, (CUT_PERCENT, 100 - CUT_PERCENT)))
     else:
         low, high = 0.0, 1.0
-    halves = (
-        np.clip(values, low, high) / 2 - low / 2
-    )  # the whole could be more than a float32 holds
+    # In halves: the whole could be more than a float32 holds.
+    halves = np.clip(values, low, high) / 2 - low / 2
     pixels = (halves * (510 / max(high - low, LEAST_CONTRAST)) + 0.5).astype(np.uint8)
     if pixels.ndim == 2:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
