@@ -18,7 +18,8 @@ from shared.reasons import Failure, Reason
 
 PICTURE_SUFFIXES = frozenset(
     b".jpg .jpeg .jpe .jfif .png .webp .avif .heic .heif .tif .tiff .bmp .dib .gif "
-    b".jp2 .j2k .jpx .pbm .pgm .ppm .pnm".split()
+    b".jp2 .j2k .jpx .pbm .pgm .ppm .pnm "
+    b".hif .heics .heifs .avifs .jxl".split()
 )
 """Which files of a folder are pictures. Formats that this build cannot read are among them: such
 a file gets a row that says so."""

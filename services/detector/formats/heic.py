@@ -1,0 +1,117 @@
+"""HEIC and HEIF, and the pictures of one that holds several (ISO/IEC 23008-12).
+
+Decoded by libheif and libde265 (pi-heif). Which way up a picture is, its properties alone say
+(`irot`, `imir`), which libheif applies: EXIF's orientation only repeats them (A.2.2).
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import pi_heif
+
+from services.detector.failures import BadPicture
+from services.detector.formats.costs import larger_than_told
+from services.detector.formats.exif import ORIENTATION, parsed
+from services.detector.formats.format import (
+    Format,
+    Header,
+    Pages,
+    StoredPage,
+    branded,
+    damaged,
+)
+from services.detector.formats.heic_items import costs, largest
+from services.detector.formats.pillow import words
+from services.detector.models.model import Pixels
+from shared.messages import PAGES_LIMIT
+from shared.reasons import Reason
+
+LARGER_CODED = 512
+"""Pixels by which a side may be longer as coded than as told: a tile at the edge is cut."""
+
+_OPAQUE = 255
+
+# One slot, one thread; and nothing is set up that is no picture of its own.
+pi_heif.options.DECODE_THREADS = 1
+pi_heif.options.THUMBNAILS = False
+pi_heif.options.DEPTH_IMAGES = False
+pi_heif.options.AUX_IMAGES = False
+
+
+def _opened(content: bytes) -> pi_heif.HeifFile:
+    try:
+        return pi_heif.open_heif(bytes(content), convert_hdr_to_8bit=True, bgr_mode=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - parsers of damaged files raise anything
+        raise damaged("HEIC", words(error)) from None
+
+
+def _header_of(image: pi_heif.HeifImage) -> Header:
+    width, height = image.size
+    exif = parsed(image.info.get("exif"))
+    exif.pop(ORIENTATION, None)
+    return Header("HEIC", width, height, 1, image.info.get("icc_profile") or b"", exif)
+
+
+def _read_header(content: bytes) -> Header:
+    """What is told is compared with what is coded and put together; either may be on its side."""
+    opened = _opened(content)
+    header = _header_of(opened[opened.primary_index])
+    longer = max(max(image.size) for image in opened) + LARGER_CODED
+    shorter = max(min(image.size) for image in opened) + LARGER_CODED
+    for width, height in largest(content):
+        if max(width, height) > longer or min(width, height) > shorter:
+            raise larger_than_told("HEIC", (header.width, header.height), (width, height))
+    return header
+
+
+def _pixels(image: pi_heif.HeifImage, header: Header) -> Pixels:
+    """BGR, or BGRA where something is not opaque; of shape (height, width, channels), uint8."""
+    try:
+        pixels = np.asarray(image, np.uint8)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - decoders of damaged files raise anything
+        raise damaged("HEIC", words(error)) from None
+    if pixels.shape[:2] != (header.height, header.width):
+        claims = f"{header.width} x {header.height} pixels"
+        raise BadPicture(Reason.DAMAGED, f"the HEIC claims {claims} and holds others")
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+    if pixels.shape[2] == 4 and (pixels[:, :, 3] == _OPAQUE).all():
+        pixels = pixels[:, :, :3]
+    return np.ascontiguousarray(pixels)
+
+
+def _decode(content: bytes, header: Header, _: int) -> Pixels:
+    opened = _opened(content)
+    return _pixels(opened[opened.primary_index], header)
+
+
+def _pages(content: bytes, _: Header) -> Pages | None:
+    """The primary picture first, then the others as they stand; alpha and depth are none."""
+    count = len(_opened(content))
+    if count < 2:
+        return None
+    return Pages(count, partial(_each, content, min(count, PAGES_LIMIT)), own_sizes=True)
+
+
+def _each(content: bytes, count: int) -> Iterator[StoredPage | BadPicture]:
+    opened = _opened(content)
+    first = opened.primary_index
+    order = [first, *(number for number in range(len(opened)) if number != first)]
+    for number in order[:count]:
+        header = _header_of(opened[number])
+        yield StoredPage(header, partial(_pixels, opened[number], header))
+
+
+HEIC = Format(
+    name="HEIC",
+    recognises=branded(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
+    costs=costs,
+    read_header=_read_header,
+    decode=_decode,
+    pages=_pages,
+)
