@@ -82,7 +82,7 @@ def _pixels(image: pi_heif.HeifImage, header: Header) -> Pixels:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
     if pixels.shape[2] == 4 and (pixels[:, :, 3] == _OPAQUE).all():
         pixels = pixels[:, :, :3]
-    return np.ascontiguousarray(pixels)
+    return np.array(pixels, np.uint8, order="C")  # a copy: what libheif gives is read-only
 
 
 def _decode(content: bytes, header: Header, _: int) -> Pixels:
