@@ -10,15 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
-from bench.average_precision import Found, Labels, average_precisions, curve, read_labels
-from services.detector import fuse as fusing
-from services.detector.fuse import fuse, overlaps, suppress, voted
+from bench.average_precision import Found, Labels, curve, read_labels
+from services.detector.fuse import suppress
 from services.detector.models import Detections, Model, Pixels, load
 from services.detector.models.haar import tutorial
 from services.detector.models.heads import joined
 from services.detector.models.network import blob, session
 from services.detector.picture import process
-from services.detector.search import scaled_down, search, sizes
+from services.detector.search import scaled_down
 from shared.errors import ModelMissing, SettingsError
 from shared.model_table import MODELS
 from tests.support.pictures import LIMITS, astronaut, encoded, recipe
@@ -197,73 +196,6 @@ def test_the_tutorial_takes_no_face_smaller_than_50_pixels(picture: Pixels) -> N
     assert all(tutorial().detect(small, 0.5).boxes[:, 2] >= 50)
 
 
-@pytest.mark.parametrize(
-    ("detect_size", "accurate", "longest", "expected"),
-    [
-        (640, False, 4000, (640,)),
-        (640, False, 300, (300,)),
-        (640, True, 4000, (480, 960)),
-        (640, True, 700, (480, 700)),
-        (640, True, 500, (500,)),
-        (640, True, 100, (100,)),
-    ],
-)
-def test_no_size_is_larger_than_the_picture(
-    detect_size: int, accurate: bool, longest: int, expected: tuple[int, ...]
-) -> None:
-    assert sizes(detect_size, accurate, longest) == expected
-
-
-def test_boxes_are_in_pixels_of_the_full_picture(picture: Pixels) -> None:
-    haar = load("haar", Path())
-    found = search(haar, picture, (512, 400), (400,), accurate=False, min_score=0.6)
-    doubled = search(haar, picture, (1024, 800), (400,), accurate=False, min_score=0.6)
-    assert doubled.boxes == pytest.approx(found.boxes * 2)
-
-
-def test_overlap_is_intersection_over_union() -> None:
-    boxes = detections((0, 0, 10, 10, 1), (5, 0, 10, 10, 1), (90, 90, 5, 5, 1)).boxes
-    assert overlaps(boxes, boxes) == pytest.approx(
-        np.array([[1, 1 / 3, 0], [1 / 3, 1, 0], [0, 0, 1]]), abs=1e-6
-    )
-
-
-def test_a_vote_moves_a_box_to_the_mean_of_those_that_overlap_it() -> None:
-    found = detections((100, 100, 50, 50, 0.8), (104, 100, 50, 50, 0.4), (300, 300, 9, 9, 0.5))
-    kept = voted(found, 0.1)
-    assert kept.scores.tolist() == pytest.approx([0.8, 0.5])
-    assert kept.boxes[0].tolist() == pytest.approx([100 + 4 / 3, 100, 50, 50])
-    assert kept.boxes[1].tolist() == [300, 300, 9, 9]
-
-
-def test_two_scales_that_agree_are_believed_and_one_alone_is_doubted() -> None:
-    face = (100, 100, 200, 200, 0.8)
-    agreed = fuse([(detections(face), 1.0), (detections(face), 0.5)], 0.1)
-    alone = fuse([(detections(face), 1.0), (detections(), 0.5)], 0.1)
-    assert agreed.scores.tolist() == pytest.approx([0.8])
-    assert alone.scores.tolist() == pytest.approx([0.4], abs=0.01)
-
-
-def test_a_face_too_small_for_one_scale_is_not_doubted_for_its_silence() -> None:
-    tiny = (100, 100, 14, 14, 0.8)
-    alone = fuse([(detections(tiny), 1.0), (detections(), 0.5)], 0.1)
-    assert alone.scores[0] > 0.65
-
-
-def test_the_smaller_scale_finds_what_the_larger_one_does_not_see() -> None:
-    found = fuse([(detections(), 1.0), (detections((0, 0, 300, 300, 0.9)), 0.5)], 0.3)
-    assert len(found) == 1
-    assert fusing.fuse([(detections(), 1.0), (detections(), 0.5)], 0.3).boxes.shape == (0, 4)
-
-
-def test_each_face_of_one_scale_is_paired_with_one_of_the_other() -> None:
-    large = detections((100, 100, 80, 80, 0.9), (400, 100, 80, 80, 0.9))
-    small = detections((104, 100, 80, 80, 0.7), (100, 104, 80, 80, 0.6), (398, 100, 80, 80, 0.9))
-    found = fuse([(large, 1.0), (small, 0.5)], 0.05)
-    assert len(found) == 2
-    assert sorted(found.boxes[:, 0].tolist()) == pytest.approx([101.4, 399.2], abs=0.1)
-
-
 def test_yunet_finds_the_labelled_faces_of_photographs(yunet: Model, sample_data: Path) -> None:
     folder = sample_data / "voc-faces-12"
     labels = read_labels(folder)
@@ -275,22 +207,6 @@ def test_yunet_finds_the_labelled_faces_of_photographs(yunet: Model, sample_data
         found[name] = Found(boxes, np.array([face.score for face in done.faces]))
     precision, recall = curve(labels, found, "hard").at(0)
     assert (precision, recall) == (1.0, 1.0), "43 of 43, and no other, at the working threshold"
-
-
-def test_accurate_costs_two_searches_and_finds_no_less(yunet: Model, sample_data: Path) -> None:
-    folder = sample_data / "wider-val-100"
-    labels = dict(list(read_labels(folder).items())[:12])
-    precisions = []
-    for accurate in (False, True):
-        found = {}
-        for name in labels:
-            wanted = recipe("yunet", mode="none", min_score=0.02, accurate=accurate)
-            done = process((folder / name).read_bytes(), wanted, yunet, LIMITS)
-            boxes = np.array([(face.x, face.y, face.w, face.h) for face in done.faces], float)
-            scores = np.array([face.score for face in done.faces], float)
-            found[name] = Found(boxes.reshape(-1, 4), scores)
-        precisions.append(average_precisions(labels, found)[2])
-    assert precisions[1] > precisions[0] + 0.02
 
 
 def test_average_precision_by_hand() -> None:

@@ -50,7 +50,6 @@ _MAKE: dict[str, Callable[[], bytes]] = {
     "lossless": lambda: encoded(_small(), "WEBP", lossless=True),
     "gif": lambda: encoded(_small().quantize(), "GIF"),
     "tiff": lambda: encoded(_small(), "TIFF", compression="tiff_lzw"),
-    "heic": lambda: encoded(_small(), "HEIF"),
     "avif": lambda: encoded(_small(), "AVIF"),
     "jp2": lambda: encoded(_small(), "JPEG2000"),
     "bmp": lambda: encoded(_small(), "BMP"),

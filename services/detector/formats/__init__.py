@@ -3,7 +3,6 @@
 from services.detector.formats.avif import AVIF
 from services.detector.formats.format import HEAD_BYTES, Format, Unreadable, begins, branded
 from services.detector.formats.gif import GIF
-from services.detector.formats.heic import HEIC
 from services.detector.formats.jpeg import JPEG
 from services.detector.formats.jpeg_2000 import JPEG_2000
 from services.detector.formats.plain import BMP, PPM
@@ -17,7 +16,10 @@ FORMATS: tuple[Format | Unreadable, ...] = (
     WEBP,
     AVIF,
     Unreadable("camera raw", branded(b"crx ")),
-    HEIC,
+    Unreadable(
+        "HEIC",
+        branded(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
+    ),
     Unreadable("MP4 video", lambda head: head[4:8] == b"ftyp"),
     Unreadable("camera raw", begins(b"II*\0\x10\0\0\0CR", b"FUJIFILMCCD-RAW")),
     TIFF,
