@@ -46,8 +46,7 @@ def largest_coded(content: bytes) -> Iterator[tuple[int, int]]:
         yield from sizes(units)
 
 
-def inside(
-    name: str, content: bytes, parent: Box, kind: bytes, skip: int = 0) -> list[Box]:
+def inside(name: str, content: bytes, parent: Box, kind: bytes, skip: int = 0) -> list[Box]:
     """The boxes of one kind in another, behind `skip` bytes of it."""
     return [
         box for box in boxes(name, content, parent.start + skip, parent.end) if box.kind == kind
@@ -73,9 +72,7 @@ def items(name: str, content: bytes, kinds: frozenset[bytes]) -> Iterator[tuple[
             yield from _located(name, content, place, coded, data)
 
 
-def item_kinds(
-    name: str, content: bytes, meta: Box, kinds: frozenset[bytes]
-) -> dict[int, bytes]:
+def item_kinds(name: str, content: bytes, meta: Box, kinds: frozenset[bytes]) -> dict[int, bytes]:
     """The numbers of the items of a box `meta` that are of one of these kinds, and which."""
     found: dict[int, bytes] = {}
     for info in inside(name, content, meta, b"iinf", 4):
