@@ -1,4 +1,4 @@
-"""HEIC by itself. It is no entry of FORMATS yet: its decoder starts a thread, which aborts a cell."""
+"""HEIC by itself. It is no entry of FORMATS yet: its decoder starts a thread."""
 
 import numpy as np
 import pytest
