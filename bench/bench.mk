@@ -8,7 +8,7 @@
 PEERS := celery streaq taskiq arq tutorial deface face_recognition
 PEERS_READY := $(PEERS:%=bench/.venv-%/.installed)
 
-.PHONY: bench bench-queue bench-scale bench-latency bench-two-buckets bench-cell accuracy bench-peers $(PEERS:%=bench-peer-%)
+.PHONY: bench bench-queue bench-scale bench-latency bench-two-buckets bench-cell accuracy bench-hiding bench-peers $(PEERS:%=bench-peer-%)
 
 bench: $(READY) ## Images a second beside a bare pool and the peers; other pictures: IMAGES=
 	@$(BIN)/python -m bench.throughput $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
@@ -30,6 +30,9 @@ bench-two-buckets: $(READY) ## What a bucket that falls silent costs the picture
 
 accuracy: $(READY) ## Average precision of every model on labelled pictures; others: ARGS=FOLDER
 	@$(BIN)/python -m bench.accuracy $(ARGS)
+
+bench-hiding: $(READY) ## Labelled faces that hiding covers; beside deface: ARGS="--deface PYTHON"
+	@$(BIN)/python -m bench.hiding $(ARGS)
 
 bench-peers: $(PEERS:%=bench-peer-%) ## Install what the measurements compare with (some minutes).
 

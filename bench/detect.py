@@ -36,7 +36,7 @@ from services.detector.header import read_header
 from services.detector.models import Detections, Model, Pixels, load
 from services.detector.models.network import blob
 from services.detector.picture import Limits, process
-from services.detector.search import scaled_down, search
+from services.detector.search import looks, scaled_down, search
 from shared.model_table import MODELS
 from shared.recipe import Mode, Recipe
 
@@ -122,7 +122,8 @@ def prepared(content: bytes, size: int) -> tuple[Pixels, tuple[int, int]]:
 def searched(content: bytes, model: Model, size: int) -> Detections:
     """From bytes to boxes."""
     small, whole = prepared(content, size)
-    return search(model, small, whole, (size,), accurate=False, min_score=MIN_SCORE)
+    wanted = looks(size, accurate=False, longest=max(whole))
+    return search(model, lambda longest: scaled_down(small, longest), whole, wanted, MIN_SCORE)
 
 
 def cpu_ms(work: Callable[[], object]) -> float:

@@ -52,6 +52,7 @@ ObjectKey = Annotated[
 ]
 
 Count = Annotated[int, Field(ge=0, lt=COUNT_LIMIT)]
+Orientation = Annotated[int, Field(ge=1, le=8)]
 PageNumber = Annotated[int, Field(ge=1, lt=COUNT_LIMIT)]
 Generation = Annotated[int, Field(ge=1, lt=COUNT_LIMIT)]
 Pixels = Annotated[int, Field(ge=1, lt=COUNT_LIMIT)]

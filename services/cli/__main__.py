@@ -1,5 +1,6 @@
 """Entry point of the `faces` command: runs it, and turns its errors into one line and a status."""
 
+import io
 import os
 import sys
 
@@ -9,6 +10,9 @@ from shared.printing import printable
 
 def main() -> None:
     """Run the command line and leave with its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the locale lacks stops no list
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(status_of_command())
 
 

@@ -22,7 +22,8 @@ from shared.urls import sqlite_url
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from shared.catalog import Catalog
+    from services.cli.outdir.moved import Moved
+    from shared.catalog import Catalog, ImageRow
     from shared.settings import Settings
     from shared.stores.objects import Objects
     from shared.streams.producer import Producer
@@ -102,6 +103,7 @@ class Deployment:
         self._opened = opened
         self._client: Redis | None = None
         self._catalog: Catalog | None = None
+        self._moved: Moved | None = None
 
     @cached_property
     def settings(self) -> "Settings":
@@ -147,6 +149,14 @@ class Deployment:
         from shared.stores.objects import Objects
 
         return Objects.open(self.place.objects_url())
+
+    def here(self, row: "ImageRow") -> "ImageRow":
+        """A row whose picture is named where OUT is now."""
+        if self._moved is None:
+            from services.cli.outdir.moved import Moved
+
+            self._moved = Moved(self.place.out)
+        return self._moved.here(row)
 
     def hold(self) -> None:
         """Hold OUT, where there is one, so that no run works in it meanwhile; may wait for one."""

@@ -12,7 +12,8 @@ def reduction(header: Header, longest: int) -> int:
 
 
 def decode(content: bytes, header: Header, reduced: int = 1) -> Pixels:
-    """Pixels as stored (not yet upright), BGR, 8 bits; sides divided by `reduced`, rounded up.
+    """Pixels as stored (not yet upright), 8 bits; sides divided by `reduced`, rounded up: BGR, or
+    BGRA with straight alpha where something is not opaque (`services.detector.visible`).
 
     Raises:
         BadPicture: the pixels cannot be decoded.

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 import cv2
 
-from services.detector.hide import area
 from services.detector.models.model import Pixels
+from services.detector.shapes import area
 from shared.messages import Face
 
-RED = (0, 0, 255)
-WHITE = (255, 255, 255)
+RED = (0, 0, 255, 255)
+WHITE = (255, 255, 255, 255)
+"""BGRA: in a picture with alpha, what is drawn is opaque."""
+
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 

@@ -1,12 +1,18 @@
 """The faces of pixels that are decoded already."""
 
+from collections.abc import Callable
+
 from services.detector.formats.format import Header
 from services.detector.models.model import Detections, Model, Pixels
 from services.detector.orient import upright, upright_size
-from services.detector.search import scaled_down, search, sizes
+from services.detector.search import Looks, looks, scaled_down, search
 from shared.fields import COUNT_LIMIT
-from shared.messages import FACES_LIMIT, Face
+from shared.messages import Face
 from shared.recipe import Recipe
+
+FOUND_LIMIT = 20_000
+"""Most faces of one picture, so that an absurd one costs no more than seconds: as many as fit one
+of 5 megapixels at 16 pixels each."""
 
 
 def size_of(header: Header) -> tuple[int, int]:
@@ -21,27 +27,30 @@ def told_size(header: Header) -> tuple[int, int]:
     return size if max(size) < COUNT_LIMIT and min(size) >= 0 else (0, 0)
 
 
-def searched_sizes(header: Header, recipe: Recipe) -> tuple[int, ...]:
-    """The longest sides that a picture is searched at, in pixels; largest last."""
-    return sizes(recipe.detect_size, recipe.accurate, max(size_of(header)))
+def looks_at(header: Header, recipe: Recipe) -> Looks:
+    """How a picture is searched."""
+    return looks(recipe.detect_size, recipe.accurate, max(size_of(header)))
 
 
 def find(
-    stored: Pixels, header: Header, recipe: Recipe, model: Model, page: int | None = None
+    stored: Pixels | Callable[[int], Pixels],
+    header: Header,
+    recipe: Recipe,
+    model: Model,
+    page: int | None = None,
 ) -> tuple[Face, ...]:
-    """The faces, best first, at most `FACES_LIMIT`, in pixels of the upright picture.
+    """All faces, best first, up to `FOUND_LIMIT`, in pixels of the upright picture. A row keeps the
+    first `FACES_LIMIT`; all of them are drawn or hidden.
 
-    `stored` is as decoded, not yet upright, and may be reduced.
+    `stored` is as decoded, not yet upright; or gives that for a longest side that is needed, and
+    may give it reduced.
     """
-    wanted = searched_sizes(header, recipe)
-    found = search(
-        model,
-        upright(scaled_down(stored, wanted[-1]), header.orientation),
-        size_of(header),
-        wanted,
-        accurate=recipe.accurate,
-        min_score=recipe.min_score,
-    )
+
+    def scaled(longest: int) -> Pixels:
+        pixels = stored(longest) if callable(stored) else stored
+        return upright(scaled_down(pixels, longest), header.orientation)
+
+    found = search(model, scaled, size_of(header), looks_at(header, recipe), recipe.min_score)
     return _faces(found, page)
 
 
@@ -54,5 +63,5 @@ def _faces(found: Detections, page: int | None) -> tuple[Face, ...]:
     )
     return tuple(
         Face(x=x, y=y, w=w, h=h, score=min(1.0, score), landmarks=tuple(landmarks), page=page)
-        for (x, y, w, h), score, landmarks in list(rows)[:FACES_LIMIT]
+        for (x, y, w, h), score, landmarks in list(rows)[:FOUND_LIMIT]
     )

@@ -1,14 +1,15 @@
-"""Making one box of the many that a detector gives for a face: at one scale, and of two.
+"""Making one box of the many that a detector gives for a face: in one look, and of several.
 
-Within a scale: suppression; or voting, where the boxes of a face give their weighted mean
+Within a look: suppression; or voting, where the boxes of a face give their weighted mean
 (S. Gidaris, N. Komodakis, "Object detection via a multi-region and semantic segmentation-aware CNN
-model", ICCV 2015). Across scales: a mean of boxes and scores weighted by trust (in the manner of
+model", ICCV 2015). Across looks: a mean of boxes and scores weighted by trust (in the manner of
 R. Solovyev, W. Wang, T. Gabruseva, "Weighted boxes fusion", Image and Vision Computing 107, 2021),
-where a scale is trusted by how large the face is in the pixels that it saw: what a trusted scale
-did not see is doubted, what a scale could not see is not.
+where a look is trusted by how large the face is in the pixels that it saw: what a trusted look
+did not see is doubted, what a look could not see is not.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -23,8 +24,11 @@ VOTER_SCORE = 0.1
 
 SAME_FACE_OVERLAP = 0.4
 
+KEPT_OVERLAP = 0.5
+"""A face of the plain search is among the fused ones if one overlaps it so far."""
+
 HALF_TRUSTED_SIDE = 32.0
-"""Side of a face, in pixels as searched, at which a scale is trusted by half."""
+"""Side of a face, in pixels as searched, at which a look is trusted by half."""
 
 TRUST_EXPONENT = 3.0
 
@@ -46,42 +50,81 @@ def voted(found: Detections, min_score: float) -> Detections:
     return Detections(boxes, kept.scores, kept.landmarks)
 
 
-def fuse(scales: Sequence[tuple[Detections, float]], min_score: float) -> Detections:
-    """One list of faces from those of one or two scales, each with its factor to the full picture.
+@dataclass(frozen=True)
+class Seen:
+    """What one look at a picture showed, in pixels of the full picture, and the look's scale."""
 
-    The first scale is the larger; landmarks are taken from where the face scored best.
+    found: Detections
+    factor: float
+
+
+def fuse(seen: Sequence[Seen]) -> Detections:
+    """One list of faces, best first, from looks at several scales.
+
+    A face's box is the mean of its boxes by trust and score, and its landmarks are of where that
+    was most. Its score is the mean by trust: a look that did not see it counts as 0.
     """
-    large, large_factor = scales[0]
-    if len(scales) == 1:
-        return large.take(np.flatnonzero(large.scores >= min_score))
-    small, small_factor = scales[1]
-    in_large, in_small = _pairs(large, small)
-    only_large = np.setdiff1d(np.arange(len(large)), in_large)
-    only_small = np.setdiff1d(np.arange(len(small)), in_small)
-    parts = (
-        _mean(large.take(in_large), large_factor, small.take(in_small), small_factor),
-        _doubted(large.take(only_large), large_factor, small_factor),
-        _doubted(small.take(only_small), small_factor, large_factor),
-    )
-    together = Detections(
-        np.concatenate([part.boxes for part in parts]),
-        np.concatenate([part.scores for part in parts]),
-        np.concatenate([part.landmarks for part in parts]),
-    )
-    return suppress(together, min_score, VOTE_SUPPRESSION)
+    faces = _Faces.none(seen[0].found.landmarks.shape[1])
+    for look in seen:
+        faces = faces.joined(look)
+    trusts = sum(_trust(faces.boxes, look.factor) for look in seen)
+    scores = np.asarray(faces.weight / trusts, np.float32)
+    return suppress(Detections(faces.boxes, scores, faces.landmarks), 0, VOTE_SUPPRESSION)
 
 
-def _pairs(large: Detections, small: Detections) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows of both that are the same face: each face of the larger scale has at most one."""
-    if not len(large) or not len(small):
+@dataclass(frozen=True)
+class _Faces:
+    """Faces of the looks so far, n of them.
+
+    `boxes` (n, 4): the means; each further look is compared with them, so that its order matters
+    little. `weight`: the sum of trust times score; `best`, `landmarks`: of where that was most.
+    """
+
+    boxes: Floats
+    weight: Floats
+    best: Floats
+    landmarks: Floats
+
+    @classmethod
+    def none(cls, landmarks: int) -> "_Faces":
+        none = Detections.none(landmarks)
+        return cls(none.boxes, none.scores, none.scores, none.landmarks)
+
+    def joined(self, look: Seen) -> "_Faces":
+        """With what one more look showed: of faces known already, and others."""
+        found = look.found
+        weight = found.scores * _trust(found.boxes, look.factor)
+        known, rows = _pairs(self.boxes, found.boxes)
+        boxes, total, best, landmarks = (
+            values.copy() for values in (self.boxes, self.weight, self.best, self.landmarks)
+        )
+        total[known] += weight[rows]
+        share = (weight[rows] / np.maximum(total[known], 1e-9))[:, None]
+        boxes[known] += (found.boxes[rows] - boxes[known]) * share
+        better = weight[rows] > best[known]
+        best[known[better]] = weight[rows[better]]
+        landmarks[known[better]] = found.landmarks[rows[better]]
+        new = np.setdiff1d(np.arange(len(found)), rows)
+        return _Faces(
+            np.concatenate([boxes, found.boxes[new]]),
+            np.concatenate([total, weight[new]]),
+            np.concatenate([best, weight[new]]),
+            np.concatenate([landmarks, found.landmarks[new]]),
+        )
+
+
+def _pairs(faces: Floats, boxes: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of both that are the same face: each face has at most one box, the one that fits best,
+    and each box one face."""
+    if not len(faces) or not len(boxes):
         none = np.zeros(0, np.intp)
         return none, none
-    shared = overlaps(small.boxes, large.boxes)
+    shared = overlaps(boxes, faces)
     nearest = shared.argmax(axis=1)
     rows = np.flatnonzero(shared.max(axis=1) >= SAME_FACE_OVERLAP)
     rows = rows[np.argsort(-shared[rows, nearest[rows]], kind="stable")]
-    of_large, first = np.unique(nearest[rows], return_index=True)
-    return of_large, rows[first]
+    of_face, first = np.unique(nearest[rows], return_index=True)
+    return of_face, rows[first]
 
 
 def _trust(boxes: Floats, factor: float) -> Floats:
@@ -90,21 +133,40 @@ def _trust(boxes: Floats, factor: float) -> Floats:
     return np.asarray(1 / (1 + (HALF_TRUSTED_SIDE / side) ** TRUST_EXPONENT) + 1e-3, np.float32)
 
 
-def _mean(one: Detections, factor: float, other: Detections, other_factor: float) -> Detections:
-    """Faces that both scales saw: mean score by trust, mean box by trust and score."""
-    trust, other_trust = _trust(one.boxes, factor), _trust(one.boxes, other_factor)
-    weight, other_weight = trust * one.scores, other_trust * other.scores
-    total = weight + other_weight
-    boxes = (one.boxes * weight[:, None] + other.boxes * other_weight[:, None]) / total[:, None]
-    best = (weight >= other_weight)[:, None]
-    landmarks = np.where(best, one.landmarks, other.landmarks)
-    return Detections(np.asarray(boxes, np.float32), total / (trust + other_trust), landmarks)
+def all_kept(fused: Detections, plain: Detections, min_score: float) -> Detections:
+    """What was fused, and every face of the plain search: at its score there, or a better one.
+
+    So at any score an accurate search finds all that a plain one does.
+    """
+    scores, lost = fused.scores.copy(), np.arange(len(plain))
+    if len(fused) and len(plain):
+        shared = overlaps(plain.boxes, fused.boxes)
+        nearest = shared.argmax(axis=1)
+        kept = shared.max(axis=1) >= KEPT_OVERLAP
+        np.maximum.at(scores, nearest[kept], plain.scores[kept])
+        lost = np.flatnonzero(~kept)
+    raised = Detections(fused.boxes, scores, fused.landmarks)
+    sure = raised.take(np.flatnonzero(scores >= min_score))
+    return best_first([sure, plain.take(lost)])
 
 
-def _doubted(seen: Detections, factor: float, other_factor: float) -> Detections:
-    """Faces that only one scale saw: the other one's trust counts against them."""
-    trust, other_trust = _trust(seen.boxes, factor), _trust(seen.boxes, other_factor)
-    return Detections(seen.boxes, seen.scores * trust / (trust + other_trust), seen.landmarks)
+def and_large(found: Detections, overview: Detections, side: float) -> Detections:
+    """What was found, and the faces of an overview that are longer than `side` (in pixels of the
+    full picture) and not among them."""
+    rows = overview.boxes[:, 2:].max(axis=1, initial=0) > side
+    if len(found) and len(overview):
+        rows &= overlaps(overview.boxes, found.boxes).max(axis=1) < SAME_FACE_OVERLAP
+    return best_first([found, overview.take(np.flatnonzero(rows))])
+
+
+def best_first(parts: Sequence[Detections]) -> Detections:
+    """All of them in one list."""
+    together = Detections(
+        np.concatenate([part.boxes for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.landmarks for part in parts]),
+    )
+    return together.take(np.argsort(-together.scores, kind="stable"))
 
 
 def overlaps(boxes: Floats, others: Floats) -> Floats:

@@ -7,7 +7,6 @@ pixel of the original has any influence on the result.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,7 +14,10 @@ from numpy.random import default_rng  # numpy loads it late: too late for a clos
 from numpy.typing import NDArray
 
 from services.detector.models.model import Floats, Pixels
+from services.detector.shapes import SHAPES, Area, Cover
+from services.detector.visible import OPAQUE, is_transparent
 from shared.messages import Face
+from shared.recipe import Shape
 
 SAMPLES = 48
 """Surroundings are sampled on a grid of at most this many columns and rows."""
@@ -28,86 +30,90 @@ MOSAIC_JITTER = 14.0
 GREY = 128.0
 
 
-@dataclass(frozen=True)
-class Area:
-    """A rectangle of pixels, `right` and `bottom` excluded."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    def rows(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Which of these rows pass through it."""
-        return (rows >= self.top) & (rows < self.bottom)
-
-    def columns(self, columns: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Which of these columns pass through it."""
-        return (columns >= self.left) & (columns < self.right)
-
-
-def area(face: Face, margin: float, width: int, height: int) -> Area:
-    """The pixels of a face and of a margin (a part of its sides) round it, within the picture."""
-    across, down = face.w * margin, face.h * margin
-    left = min(max(0, int(np.floor(face.x - across))), width - 1)
-    top = min(max(0, int(np.floor(face.y - down))), height - 1)
-    right = min(width, int(np.ceil(face.x + face.w + across)))
-    bottom = min(height, int(np.ceil(face.y + face.h + down)))
-    return Area(left, top, max(right, left + 1), max(bottom, top + 1))
-
-
-Paint = Callable[[Pixels, Area, Sequence[Area], float], Pixels]
-"""What covers an area: `(picture, hidden, areas, strength)` to pixels of the area's size. It reads
-nothing of the picture inside `areas`, all of which are to be hidden."""
+Paint = Callable[[Pixels, Area, Sequence[Cover], float], Pixels]
+"""What covers an area: `(picture, hidden, covers, strength)` to pixels of the area's size. It reads
+nothing of the picture in the cores of `covers`, all of which are to be hidden."""
 
 
 def hide(
-    picture: Pixels, faces: Sequence[Face], paint: Paint, margin: float, strength: float
+    picture: Pixels,
+    faces: Sequence[Face],
+    paint: Paint,
+    margin: float,
+    strength: float,
+    shape: Shape = Shape.BOX,
 ) -> None:
     """Paint over every face, in the picture.
 
     `strength`, above 0 to 1, is how coarse a mosaic or how wide a blur is: it changes the looks
-    only.
+    only. In a picture with alpha (of which `keep_visible` has made what is visible) what is painted
+    is opaque: alpha can show a face's outline as colours do.
+
+    Where the soft edge of one face lies on the core of another that is not painted yet, it mixes
+    with what is to be hidden; painting that core then replaces the mixture, and nobody reads it
+    before.
     """
     height, width = picture.shape[:2]
-    areas = [area(face, margin, width, height) for face in faces]
-    for hidden in areas:
-        covered = slice(hidden.top, hidden.bottom), slice(hidden.left, hidden.right)
-        picture[covered] = paint(picture, hidden, areas, strength)
+    covers = [SHAPES[shape](face, margin, width, height) for face in faces]
+    for cover in covers:
+        extent = cover.extent
+        covered = picture[extent.top : extent.bottom, extent.left : extent.right]
+        _put(covered, paint(picture, extent, covers, strength), cover.paint_share())
 
 
-def solid(_: Pixels, hidden: Area, __: Sequence[Area], ___: float) -> Pixels:
+def _put(covered: Pixels, painted: Pixels, share: Floats | None) -> None:
+    """Put paint over what is covered, in place: all of it, or at each pixel this share, 0 to 1."""
+    if share is None:
+        covered[:, :, :3] = painted
+        covered[:, :, 3:] = OPAQUE
+        return
+    if is_transparent(covered):
+        visible = covered[:, :, 3].astype(np.float32) / np.float32(OPAQUE)
+        opacity = share + visible * (1 - share)
+        covered[:, :, 3] = np.rint(opacity * OPAQUE)
+        share = np.asarray(share / np.maximum(opacity, 1e-6), np.float32)
+    under = np.ascontiguousarray(covered[:, :, :3])
+    covered[:, :, :3] = cv2.blendLinear(painted, under, share, 1 - share)
+
+
+def solid(_: Pixels, hidden: Area, __: Sequence[Cover], ___: float) -> Pixels:
     """Black."""
     return np.zeros((hidden.bottom - hidden.top, hidden.right - hidden.left, 3), np.uint8)
 
 
-def blurred(picture: Pixels, hidden: Area, areas: Sequence[Area], strength: float) -> Pixels:
+def blurred(picture: Pixels, hidden: Area, covers: Sequence[Cover], strength: float) -> Pixels:
     """The colours around it, continued into it."""
-    return _stretched(_surroundings(picture, hidden, areas, strength), hidden, smooth=True)
+    return _stretched(_surroundings(picture, hidden, covers, strength), hidden, smooth=True)
 
 
-def pixelated(picture: Pixels, hidden: Area, areas: Sequence[Area], strength: float) -> Pixels:
+def pixelated(picture: Pixels, hidden: Area, covers: Sequence[Cover], strength: float) -> Pixels:
     """A mosaic of the colours around it."""
-    mosaic = _mosaic(_surroundings(picture, hidden, areas, strength), strength)
+    mosaic = _mosaic(_surroundings(picture, hidden, covers, strength), strength)
     return _stretched(mosaic, hidden, smooth=False)
 
 
-def _surroundings(picture: Pixels, hidden: Area, areas: Sequence[Area], strength: float) -> Pixels:
+def _surroundings(
+    picture: Pixels, hidden: Area, covers: Sequence[Cover], strength: float
+) -> Pixels:
     """Colours that continue what lies round an area into it, as a small picture of the area.
 
-    A normalised convolution: samples inside any hidden area have no weight.
+    A normalised convolution: samples in the core of any cover have no weight, and those behind
+    alpha as much as they are visible.
     """
     reach = max(4, round(SURROUND * max(hidden.right - hidden.left, hidden.bottom - hidden.top)))
     height, width = picture.shape[:2]
     rows = _grid(max(0, hidden.top - reach), min(height, hidden.bottom + reach))
     columns = _grid(max(0, hidden.left - reach), min(width, hidden.right + reach))
-    seen = np.ones((len(rows), len(columns)), bool)
-    for other in areas:
-        seen[np.ix_(other.rows(rows), other.columns(columns))] = False
-    samples = picture[np.ix_(rows, columns)].astype(np.float32)
-    samples[~seen] = 0
+    seen: Floats = np.ones((len(rows), len(columns)), np.float32)
+    sampled = picture[np.ix_(rows, columns)]
+    if is_transparent(picture):
+        seen = sampled[:, :, 3].astype(np.float32) / np.float32(OPAQUE)
+    for other in covers:
+        if _crosses(other.extent, rows, columns):
+            seen[other.core(rows, columns)] = 0
+    samples = sampled[:, :, :3].astype(np.float32) * seen[..., None]
     sigma = SAMPLES * (0.1 + 0.25 * strength)
-    weight = _spread(seen.astype(np.float32), sigma)[..., None]
+    weight = _spread(seen, sigma)[..., None]
     colours = (_spread(samples, sigma) + GREY * 1e-6) / (weight + 1e-6)
     inside = np.ix_(hidden.rows(rows), hidden.columns(columns))
     within = np.clip(colours[inside], 0, 255).astype(np.uint8)
@@ -117,6 +123,16 @@ def _surroundings(picture: Pixels, hidden: Area, areas: Sequence[Area], strength
 def _grid(start: int, stop: int) -> NDArray[np.intp]:
     count = min(SAMPLES, stop - start)
     return np.linspace(start, stop - 1, count).astype(np.intp)
+
+
+def _crosses(extent: Area, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> bool:
+    """Whether it may lie on any of these; of thousands of faces few do."""
+    return bool(
+        extent.left <= columns[-1]
+        and columns[0] < extent.right
+        and extent.top <= rows[-1]
+        and rows[0] < extent.bottom
+    )
 
 
 def _spread(values: Floats, sigma: float) -> Floats:

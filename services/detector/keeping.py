@@ -36,7 +36,7 @@ class Keeping:
         """
         if not pictures:
             return
-        annotated = (keys.annotated,) if reply.annotated else ()
+        annotated = (keys.annotated_as(reply.suffix),) if reply.annotated else ()
         began = time.perf_counter()
         named = zip((*annotated, *keys.crops(reply.crops)), pictures, strict=True)
         for key, picture in named:

@@ -15,10 +15,9 @@ from shared.recipe import Mode, Recipe
 
 @dataclass(frozen=True)
 class Drawing:
-    """One mode: how it draws into a picture, and whether the faces are hidden then."""
+    """One mode: how it draws into a picture."""
 
     draw: Callable[[Pixels, Sequence[Face], Recipe], None]
-    hides: bool
 
 
 def _boxes(pixels: Pixels, faces: Sequence[Face], _: Recipe) -> None:
@@ -27,13 +26,13 @@ def _boxes(pixels: Pixels, faces: Sequence[Face], _: Recipe) -> None:
 
 def _hiding(paint: Paint) -> Drawing:
     def draw(pixels: Pixels, faces: Sequence[Face], recipe: Recipe) -> None:
-        hide(pixels, faces, paint, recipe.margin, recipe.strength)
+        hide(pixels, faces, paint, recipe.margin, recipe.strength, recipe.shape)
 
-    return Drawing(draw, hides=True)
+    return Drawing(draw)
 
 
 DRAWINGS: dict[Mode, Drawing | None] = {
-    Mode.BOX: Drawing(_boxes, hides=False),
+    Mode.BOX: Drawing(_boxes),
     Mode.BLUR: _hiding(blurred),
     Mode.PIXELATE: _hiding(pixelated),
     Mode.SOLID: _hiding(solid),
@@ -49,8 +48,7 @@ def draws(recipe: Recipe) -> bool:
 
 def hides(recipe: Recipe) -> bool:
     """Whether a recipe hides the faces."""
-    drawing = DRAWINGS[recipe.mode]
-    return drawing is not None and drawing.hides
+    return recipe.mode.hides
 
 
 def draw(pixels: Pixels, faces: Sequence[Face], recipe: Recipe) -> None:

@@ -19,8 +19,10 @@ from services.detector.header import judged
 from services.detector.models.model import Model
 from services.detector.orient import upright
 from services.detector.processed import Limits, Processed, Shelf, Steps, TooManyBytes
-from services.detector.showing import Shown, show, shows
+from services.detector.showing import Shown, copies, keeps_alpha, show, shows
+from services.detector.visible import flattened
 from shared.messages import FACES_LIMIT, PAGES_LIMIT, Face, Kind, Page
+from shared.picture_keys import JPEG
 from shared.reasons import Failure, Reason
 from shared.recipe import Recipe
 
@@ -39,6 +41,9 @@ class _Findings:
     faces: list[tuple[Face, bytes | None]] = field(default_factory=list)
     annotated: bytes | None = None
     annotated_page: int | None = None
+    suffix: str = JPEG
+    rest: tuple[Shown, int] | None = None
+    """The first page that was searched, and its number, where it has no faces and is wanted."""
     searched: list[Page] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     lacks_memory: bool = False
@@ -46,12 +51,13 @@ class _Findings:
 
     def add(self, number: int, faces: tuple[Face, ...], shown: Shown) -> None:
         """The faces of one page. The best of all pages are kept."""
-        crops = shown.crops or (None,) * len(faces)
-        self.faces += zip(faces, crops, strict=True)
+        kept = faces[:FACES_LIMIT]
+        self.faces += zip(kept, shown.crops or (None,) * len(kept), strict=True)
         self.faces.sort(key=lambda one: -one[0].score)
         del self.faces[FACES_LIMIT:]
         if shown.annotated is not None:
             self.annotated, self.annotated_page = shown.annotated, number
+            self.suffix = shown.suffix
 
 
 def search_pages(
@@ -59,7 +65,8 @@ def search_pages(
 ) -> Processed:
     """Find the faces of all pages; `first` is the header of the first.
 
-    The annotated picture is of the first page with faces; there is a crop of every face.
+    The annotated picture is of the first page with faces, and where none has any and the recipe
+    copies the rest, of the first page; there is a crop of every face.
 
     Raises:
         TooManyBytes: what shows the faces of all pages is too large together.
@@ -97,15 +104,19 @@ def _search_page(
 ) -> None:
     with steps.step("decode"):
         stored = page.decode()
+        seen = flattened(stored)
     with steps.step("detect"):
-        faces = find(stored, page.header, recipe, model, number)
+        faces = find(seen, page.header, recipe, model, number)
     if not faces:
+        if copies(recipe) and found.rest is None and found.annotated is None:
+            pixels = upright(stored if keeps_alpha(recipe) else seen, page.header.orientation)
+            found.rest = show(pixels, faces, page.header, recipe, steps, found.shelf), number
         return
     annotates = found.annotated is None
     shown = Shown()
     if recipe.crops or (annotates and shows(recipe)):
-        pixels = upright(stored, page.header.orientation)
-        del stored
+        pixels = upright(stored if keeps_alpha(recipe) else seen, page.header.orientation)
+        del stored, seen
         shown = show(pixels, faces, page.header, recipe, steps, found.shelf, annotates=annotates)
     found.add(number, faces, shown)
 
@@ -116,6 +127,9 @@ def _told(found: _Findings, count: int, first: Header, steps: Steps) -> Processe
             raise MemoryError("no page can be searched in the memory that there is")
         raise BadPicture(found.failures[0].reason, found.failures[0].sentence)
     width, height = told_size(first)
+    if not found.faces and found.rest is not None:
+        shown, number = found.rest
+        found.add(number, (), shown)
     return Processed(
         "faces" if found.faces else "no_faces",
         "",
@@ -130,4 +144,5 @@ def _told(found: _Findings, count: int, first: Header, steps: Steps) -> Processe
         pages=count,
         searched=tuple(found.searched),
         annotated_page=found.annotated_page,
+        suffix=found.suffix,
     )

@@ -27,6 +27,7 @@ from services.detector.cell import WHY_LIMIT, Layer
 from services.detector.taken import Taken
 from shared import fields
 from shared.messages import FACES_LIMIT, PAGES_LIMIT, Face, Kind, Page, Status
+from shared.picture_keys import CONTENT_TYPES, JPEG
 from shared.recipe import Recipe
 
 PREFIX = struct.Struct(">IQ")
@@ -128,8 +129,10 @@ class Reply(_Header):
     media: Kind = Kind.PICTURE
     pages: fields.Count = 1
     searched: Annotated[fields.Several[Page], Field(max_length=PAGES_LIMIT)] = ()
+    cut: bool = False
     faces: Annotated[fields.Several[Face], Field(max_length=FACES_LIMIT)] = ()
     annotated: bool = False
+    suffix: str = JPEG
     annotated_page: fields.PageNumber | None = None
     crops: Annotated[int, Field(ge=0, le=FACES_LIMIT)] = 0
     parts: Annotated[fields.Several[NonNegativeInt], Field(max_length=FACES_LIMIT + 1)] = ()
@@ -138,6 +141,8 @@ class Reply(_Header):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
+        if self.suffix not in CONTENT_TYPES:
+            raise ValueError("not the format of an annotated picture")
         if (self.status is Status.FACES) != bool(self.faces):
             raise ValueError("status and faces do not agree")
         if self.kind == "done" and (self.status is Status.FAILED) != bool(self.reason):

@@ -9,6 +9,7 @@ from typing import Literal
 from services.detector.failures import BadPicture
 from services.detector.taken import Taken
 from shared.messages import Face, Kind, Page
+from shared.picture_keys import JPEG
 from shared.reasons import Reason
 
 PICTURES_LIMIT_BYTES = 128 << 20
@@ -69,11 +70,13 @@ class Processed:
         width, height: in pixels, upright (0 where the header could not be read); of a document,
             those of its first page.
         faces: best first.
-        annotated: a JPEG where something was drawn; of page `annotated_page` in a document.
+        annotated: the picture where something was drawn; of page `annotated_page` in a document.
+        suffix: which format `annotated` has (`shared.picture_keys.CONTENT_TYPES`).
         crops: JPEGs, one a face, in the order of `faces`.
         steps_ms: wall time of each step that ran.
         pages: how many pages there are, counted up to `shared.messages.PAGES_COUNTED`.
         searched: the pages of a document that were looked at, in order.
+        cut: the file ends before its picture does, and was searched as far as it goes.
     """
 
     status: Literal["faces", "no_faces", "failed"]
@@ -91,6 +94,8 @@ class Processed:
     pages: int = 1
     searched: tuple[Page, ...] = ()
     annotated_page: int | None = None
+    suffix: str = JPEG
+    cut: bool = False
 
 
 class Steps:

@@ -29,12 +29,14 @@ class Taken(BaseModel):
         taken_at: by the camera's clock, `2019-06-01T12:00:00`, with the offset from UTC (`+02:00`)
             where the camera told one.
         camera: maker and model, as people say them.
+        orientation: how the file stores its pixels, as EXIF counts it; 1 is upright.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     taken_at: fields.TakenAt | None = None
     camera: fields.Camera = ""
+    orientation: fields.Orientation | None = None
 
 
 def taken(exif: Image.Exif) -> Taken:

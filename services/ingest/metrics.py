@@ -1,8 +1,6 @@
 """Metrics of ingest alone; those of every stage are in `shared.metrics`."""
 
-from typing import NamedTuple
-
-from prometheus_client import REGISTRY, Counter
+from prometheus_client import Counter
 
 LINKS_REFUSED = Counter(
     "faces_ingest_links_refused",
@@ -11,21 +9,9 @@ LINKS_REFUSED = Counter(
     ["to"],
 )
 
-
-class LinksRefused(NamedTuple):
-    """How many links were refused that lead to files, and to folders."""
-
-    files: int
-    folders: int
-
-    def __sub__(self, other: "LinksRefused") -> "LinksRefused":
-        return LinksRefused(self.files - other.files, self.folders - other.folders)
-
-
-def refused_so_far() -> LinksRefused:
-    """By this process."""
-
-    def value(to: str) -> int:
-        return int(REGISTRY.get_sample_value("faces_ingest_links_refused_total", {"to": to}) or 0)
-
-    return LinksRefused(value("file"), value("folder"))
+PASSED_OVER = Counter(
+    "faces_ingest_passed_over",
+    "What sources came by and did not take for an input, by kind: links to folders, what a pattern "
+    "excluded, folders passed over by rule.",
+    ["kind"],
+)

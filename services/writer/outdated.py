@@ -79,7 +79,7 @@ class Outdated:
         async def unnamed(result: ResultMessage) -> set[str]:
             found = await self._objects.keys_of(result.keys)
             pictures = {
-                key for key in found if key == result.keys.annotated or result.keys.is_crop(key)
+                key for key in found if key in result.keys.all_annotated or result.keys.is_crop(key)
             }
             return pictures - {result.annotated, *result.crops}
 

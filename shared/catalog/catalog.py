@@ -40,6 +40,14 @@ class Catalog:
         """
         await self._database.check()
 
+    async def leave_no_trace(self) -> None:
+        """See that the file of a SQLite catalog holds nothing of what was deleted in it.
+
+        Raises:
+            Unreachable: the disk is full, or others work with the catalog.
+        """
+        await self._database.leave_no_trace()
+
     async def close(self) -> None:
         """Close all connections."""
         await self._database.close()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.catalog import bulk, counters
+from shared.catalog import bulk, counters, current
 from shared.catalog.locks import Key, LockedRow, lock
 from shared.catalog.queueing import add_recipe, fail_part, key_of, submission_key
 from shared.catalog.requeueing import AS_TOLD, FIRST_DRAWING, delete_pages
@@ -60,11 +60,15 @@ async def _end_rows(
         rows |= await _restore(connection, list(lost.values()))
         lost = {}
     winners: dict[int, ResultMessage] = {}
+    next_: set[int] = set()
     for result in results:
         row = rows.get(_key(result))
         if row is not None and not row.ended and row.generation == result.generation:
             winners.setdefault(row.pk, result)
+            if row.current == current.Currency.NEXT:
+                next_.add(row.pk)
     await _write(connection, winners, uri_of)
+    await current.ended(connection, sorted(next_))
     return CommitReport(
         late=sum(_key(result) not in lost for result in results) - len(winners),
         orphans=_orphans(result for result in results if _key(result) in buried),
@@ -152,7 +156,24 @@ async def _restore(
     )
     named = Counter(member.submission for member in members)
     await counters.apply(connection, {key: counters.Change(named=n) for key, n in named.items()})
-    return rows
+    return await _made_current(connection, new, rows)
+
+
+async def _made_current(
+    connection: AsyncConnection, results: Sequence[ResultMessage], rows: Mapping[Key, LockedRow]
+) -> dict[Key, LockedRow]:
+    """Find the place of rows that were made anew among the other rows of their sources."""
+    restored = []
+    for result in results:
+        if row := rows.get(_key(result)):
+            uri = result.source_uri and safe(result.source_uri)
+            source = current.source_of(uri, result.id)
+            one = current.Named(row.pk, source, row.ended, row.current)
+            restored.append((one, result.queued_at))
+    changed = await current.restore(connection, restored)
+    return {
+        key: row._replace(current=changed.get(row.pk, row.current)) for key, row in rows.items()
+    }
 
 
 async def _write(connection: AsyncConnection, winners: Winners, uri_of: UriOf) -> None:

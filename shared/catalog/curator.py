@@ -6,9 +6,10 @@ from typing import Any
 from sqlalchemy import Row, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.catalog import bulk, counters, queueing
+from shared.catalog import bulk, counters, current, queueing
 from shared.catalog.filters import Filter, chosen
 from shared.catalog.locks import COLUMNS, Key, LockedRow
+from shared.catalog.naming import unname
 from shared.catalog.reader import read_recipe
 from shared.catalog.requeueing import requeue
 from shared.catalog.schema import forgotten, images, memberships, submissions
@@ -148,10 +149,18 @@ class Curator(Access):
         None are left when it answers none. Their objects are to be deleted after this: see
         `shared.verbs.forget`.
         """
-        query = (await chosen(connection, filter_)).with_only_columns(*COLUMNS, images.c.name)
+        named = (images.c.name, images.c.source_uri)
+        query = (await chosen(connection, filter_)).with_only_columns(*COLUMNS, *named)
         query = query.order_by(images.c.pk).limit(limit).with_for_update(of=images)
         rows = (await connection.execute(query)).all()
+        await unname(connection, rows)
         await _bury(connection, [_locked(row) for row in rows])
+        gone = [
+            current.source_of(row.source_uri, row.id)
+            for row in rows
+            if row.current == current.Currency.CURRENT
+        ]
+        await current.deleted(connection, gone)
         return [Forgotten(row.id, row.recipe, row.name) for row in rows]
 
     @reads

@@ -89,6 +89,22 @@ class Database:
         """Close all connections."""
         await self.engine.dispose()
 
+    async def leave_no_trace(self) -> None:
+        """Of SQLite, write the file anew, without what was deleted in it; who calls sees to it
+        that nobody works with it. PostgreSQL has its own ways, and a log for its replicas.
+
+        Raises:
+            Unreachable: the disk is full, or somebody works with it after all.
+        """
+        if self._server:
+            return
+        with self._plain_errors():
+            async with self._writer, self.engine.connect() as connection:
+                driver = (await connection.get_raw_connection()).driver_connection
+                assert driver is not None
+                for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                    await driver.execute(statement)
+
     async def check(self) -> None:
         """Whether work can be done now, said within CHECK_LIMIT_SECONDS.
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Select,
     exists,
@@ -22,6 +23,9 @@ from shared.catalog import globs, plans
 from shared.catalog.schema import found_faces, images, memberships, submissions
 from shared.catalog.texts import safe
 from shared.messages import Kind, Status
+
+is_cut: ColumnElement[bool] = literal_column("images.cut", Boolean)
+"""As its index says, by which such rows are found."""
 
 is_drawn = images.c.annotated_uri.is_not(None)
 """As the index of `drawing` says: only such rows are in it."""
@@ -41,6 +45,9 @@ class Filter:
         kind: a `shared.messages.Kind`.
         code: it failed for this `shared.reasons.Reason`.
         drawn_before: it has an annotated picture, made by a version of drawing below this.
+        current: only the row of each source that counts now; of `recipe`, if that is given, only
+            the one that was named last under it. Without this also all that came before.
+        cut: only files that end before their pictures do.
     """
 
     statuses: tuple[Status, ...] = ()
@@ -60,6 +67,8 @@ class Filter:
     kind: str | None = None
     code: str | None = None
     drawn_before: int | None = None
+    current: bool = False
+    cut: bool = False
 
     @property
     def few(self) -> int:
@@ -81,6 +90,8 @@ async def chosen(connection: AsyncConnection, filter_: Filter) -> Select[Any]:
     if filter_.camera is not None:
         cameras = await _cameras(connection, filter_.camera)
         query = query.where(images.c.camera.in_(cameras) if cameras else false())
+    if filter_.current and filter_.recipe is not None:
+        await plans.uncompiled(connection)
     if filter_.submission is not None:
         key = select(submissions.c.pk).where(submissions.c.id == filter_.submission)
         query = query.join(memberships, memberships.c.image == images.c.pk).where(
@@ -120,7 +131,22 @@ def _conditions(filter_: Filter, postgres: bool) -> list[ColumnElement[bool]]:
         conditions.append(row.status == Status.FAILED.value)
     if filter_.drawn_before is not None:
         conditions += [is_drawn, row.drawing < filter_.drawn_before]
+    if filter_.current:
+        conditions.append(_is_current(filter_.recipe))
+    if filter_.cut:
+        conditions.append(is_cut)
     return conditions + _scores(filter_)
+
+
+def _is_current(recipe: str | None) -> ColumnElement[bool]:
+    """Of a recipe only its own rows compete, by the order in which they were first named."""
+    row = images.c
+    if recipe is None:
+        return row.current == literal_column("1")  # as its index says
+    other = images.alias("other")
+    same = func.coalesce(other.c.source_uri, other.c.id) == func.coalesce(row.source_uri, row.id)
+    newest = select(func.max(other.c.pk + 0)).where(same, other.c.recipe == recipe)
+    return row.pk == newest.correlate(images).scalar_subquery()
 
 
 def _scores(filter_: Filter) -> list[ColumnElement[bool]]:

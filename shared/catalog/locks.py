@@ -26,6 +26,7 @@ class LockedRow(NamedTuple):
     face_count: int
     reason: str
     code: str | None
+    current: int
 
     @property
     def key(self) -> Key:

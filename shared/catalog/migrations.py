@@ -26,6 +26,8 @@ POSTGRES = {
     "bytewise": 'COLLATE "C"',
     "or_replace": "OR REPLACE",
     "drop_view": "",
+    "by_source": "USING hash (COALESCE(source_uri, id))",
+    "look_at_images": "ANALYZE images",
 }
 SQLITE = {
     "key": "INTEGER PRIMARY KEY",
@@ -36,6 +38,8 @@ SQLITE = {
     "bytewise": "",
     "or_replace": "",
     "drop_view": "DROP VIEW faces",
+    "by_source": "(COALESCE(source_uri, id))",
+    "look_at_images": "",
 }
 
 ADVISORY_LOCK = 0x66616365
@@ -194,7 +198,75 @@ undone with the step: a program that is killed then leaves an index that is kept
 Writers that wait for seconds lose nothing, since their results wait in Redis.
 """
 
-STEPS: tuple[tuple[str, ...], ...] = (TABLES, QUERIES, DETAILS, LOOKUPS)
+CURRENT = (
+    "ALTER TABLE images ADD COLUMN orientation INTEGER",
+    "ALTER TABLE images ADD COLUMN current INTEGER NOT NULL DEFAULT 1",
+)
+"""What the file says of its orientation; which row of a source counts (`shared.catalog.current`).
+
+No row is read or rewritten. An ingest of the last version inserts rows as current and does not take
+that from the row before: until the picture changes again, both count.
+"""
+
+SOURCES = (
+    "CREATE INDEX images_source ON images {by_source}",
+    "CREATE INDEX images_current ON images (pk) WHERE current = 1",
+    "{look_at_images}",
+)
+"""What finds the rows of a source, and in their order those that count.
+
+On PostgreSQL the first is a hash, since URIs may be longer than a row of a tree, and the planner
+looks at once how many rows a source has. Writers wait meanwhile, readers go on.
+"""
+
+
+class InRanges(str):
+    """A statement that is run for each range of `RANGE` keys, in a transaction each: it locks few
+    rows, and none for long. Who is killed begins anew, so it may be repeated."""
+
+    __slots__ = ()
+
+
+RANGE = 20_000
+
+OLDER = (
+    InRanges(
+        """UPDATE images SET current = 0 WHERE pk > {after} AND pk <= {last} AND current = 1
+            AND pk < (SELECT max(newer.pk + 0) FROM images AS newer
+                WHERE COALESCE(newer.source_uri, newer.id) = COALESCE(images.source_uri, images.id))
+        """
+    ),
+)
+"""The rows of before: of each source the one with the highest key counts, as it was named last."""
+
+PASSED_OVER = (
+    """CREATE TABLE passed_over (
+        submission BIGINT NOT NULL REFERENCES submissions (pk) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        count BIGINT NOT NULL,
+        example TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (submission, kind)) {no_rowid}""",
+)
+"""What submissions came by and did not take for an input, by kind. Reads no rows."""
+
+CUT = (
+    "ALTER TABLE images ADD COLUMN cut BOOLEAN NOT NULL DEFAULT FALSE",
+    "CREATE INDEX images_cut ON images (pk) WHERE cut",
+)
+"""Which files end before their pictures do. As in step 3, no row is read or rewritten; its
+index is empty at first, and is made as those of step 4 are."""
+
+STEPS: tuple[tuple[str, ...], ...] = (
+    TABLES,
+    QUERIES,
+    DETAILS,
+    LOOKUPS,
+    CURRENT,
+    SOURCES,
+    OLDER,
+    PASSED_OVER,
+    CUT,
+)
 
 Transacting = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 """Gives a connection inside a transaction."""
@@ -212,15 +284,32 @@ async def migrate(writing: Transacting) -> None:
     behind = True
     while behind:
         async with writing() as connection:
-            behind = await _next_step(connection)
+            found = await _version(connection)
+        for statement in (one for step in STEPS[found : found + 1] for one in step):
+            if isinstance(statement, InRanges):
+                await _each_range(writing, statement)
+        async with writing() as connection:
+            behind = await _next_step(connection, found)
             if not behind and connection.dialect.name == "postgresql":
                 await _index_parts_of_names(connection)
 
 
-async def _next_step(connection: AsyncConnection) -> bool:
-    """Apply the first step that is missing; False if there is none."""
-    postgres = connection.dialect.name == "postgresql"
-    if postgres:  # SQLite's transaction holds the write lock already
+async def _each_range(writing: Transacting, statement: str) -> None:
+    async with writing() as connection:
+        last = await connection.scalar(text("SELECT max(pk) FROM images")) or 0
+    for after in range(0, last, RANGE):
+        async with writing() as connection:
+            ranged = statement.format(after=after, last=after + RANGE)
+            await connection.exec_driver_sql(ranged)
+
+
+async def _version(connection: AsyncConnection) -> int:
+    """Which version the tables have; until the commit no other program changes it.
+
+    Raises:
+        SettingsError: the database was made by a newer program.
+    """
+    if connection.dialect.name == "postgresql":  # SQLite's transaction holds the write lock already
         await connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
     await connection.execute(
         text("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY)")
@@ -231,9 +320,19 @@ async def _next_step(connection: AsyncConnection) -> bool:
             f"FACES_DATABASE_URL: the catalog has schema version {found}, made by a newer program; "
             f"this one knows version {len(STEPS)}. Start the newer program, or name another catalog"
         )
-    if found == len(STEPS):
-        return False
+    return int(found)
+
+
+async def _next_step(connection: AsyncConnection, expected: int) -> bool:
+    """Apply the step behind version `expected`, but for what was run in ranges; whether a step may
+    still be missing."""
+    found = await _version(connection)
+    if found == len(STEPS) or found != expected:  # another program has just applied it
+        return found != len(STEPS)
+    postgres = connection.dialect.name == "postgresql"
     for statement in STEPS[found]:
+        if isinstance(statement, InRanges):
+            continue
         if ddl := statement.format(**(POSTGRES if postgres else SQLITE)):
             await connection.exec_driver_sql(ddl)
     insert = text("INSERT INTO schema_version (version) VALUES (:version)")

@@ -50,6 +50,13 @@ async def for_these_values(connection: AsyncConnection) -> None:
     await connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
 
 
+async def uncompiled(connection: AsyncConnection) -> None:
+    """Run each statement of this transaction as it is planned: compiling one takes a second, and
+    pays only where rows are as many as the planner fears before it has seen the table."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text("SET LOCAL jit = off"))
+
+
 async def estimate(connection: AsyncConnection, query: Select[Any]) -> int:
     """How many rows the planner expects of a query."""
     answer = await connection.scalar(_Explain(query))

@@ -1,19 +1,19 @@
 """Writing what submissions name: queued rows, memberships, and how far each part has come."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Insert, Integer, Table, bindparam, select, update
+from sqlalchemy import Column, Insert, Integer, Table, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningInsert
 
-from shared.catalog import bulk, counters
+from shared.catalog import bulk, counters, current
 from shared.catalog.counters import Change
-from shared.catalog.locks import LockedRow, lock
+from shared.catalog.locks import Key, LockedRow, lock
 from shared.catalog.requeueing import requeue
 from shared.catalog.schema import forgotten, images, memberships, parts, recipes, submissions
 from shared.catalog.texts import safe
@@ -34,6 +34,13 @@ _SEAL = (
 )
 _TOMBSTONES = select(forgotten.c.id, forgotten.c.generation, forgotten.c.forgotten_at).where(
     forgotten.c.recipe == bindparam("wanted"), forgotten.c.id.in_(bindparam("ids", expanding=True))
+)
+
+_PASSED_OVER = text(
+    "INSERT INTO passed_over (submission, kind, count, example) "
+    "VALUES (:key, :kind, :number, :example) ON CONFLICT (submission, kind) DO UPDATE SET "
+    "count = passed_over.count + excluded.count, example = CASE passed_over.example "
+    "WHEN '' THEN excluded.example ELSE passed_over.example END"
 )
 
 _LEFT = Decision(generation=1, send=False)
@@ -92,7 +99,8 @@ async def queue(connection: AsyncConnection, expansion: Expansion) -> list[Decis
         decisions, change = [_LEFT] * len(expansion.images), Change()
     else:
         decisions, change = await _queue_images(connection, expansion, key)
-    await _move_part(connection, expansion, key, change, ends=cancelled)
+    if await _move_part(connection, expansion, key, change, ends=cancelled):
+        await _count_passed_over(connection, expansion, key)
     await counters.apply(connection, {key: change})
     return decisions
 
@@ -161,6 +169,7 @@ async def _join(
         row.key: row._replace(generation=row.generation + 1, status=Status.QUEUED, face_count=0)
         for row in revived
     }
+    await current.name(connection, _named(expansion, rows))
     fresh = await _add_members(connection, key, rows.values())
     change = Change(named=len(fresh))
     for row in rows.values():
@@ -169,6 +178,16 @@ async def _join(
             change.add(row.state)
     by_id = {row.id: Decision(row.generation, send=not row.ended) for row in rows.values()}
     return [by_id.get(image.id, _LEFT) for image in expansion.images], change
+
+
+def _named(expansion: Expansion, rows: Mapping[Key, LockedRow]) -> Iterator[current.Named]:
+    """The rows of an expansion, in the order in which it names them."""
+    for image in expansion.images:
+        row = rows.get((image.id, expansion.recipe.id))
+        if row is not None:
+            uri = image.source_uri and safe(image.source_uri)
+            source = current.source_of(uri, image.id)
+            yield current.Named(row.pk, source, row.ended, row.current)
 
 
 class _Joined(NamedTuple):
@@ -193,8 +212,9 @@ async def _add_members(
 
 async def _move_part(
     connection: AsyncConnection, expansion: Expansion, key: int, change: Change, *, ends: bool
-) -> None:
-    """Move a part on to the next position, or close it; counted in `change`."""
+) -> bool:
+    """Move a part on to the next position, or close it; counted in `change`. False where that was
+    done before: the step is repeated."""
     ends = ends or expansion.next_position is None
     part, position = expansion.part, expansion.position
     change.parts_opened = await _open_part(
@@ -205,13 +225,23 @@ async def _move_part(
         change.parts_closed = change.parts_opened or await _close_part(
             connection, key, part, position, ""
         )
-        return
-    await connection.execute(
+        return change.parts_closed > 0
+    moved = await connection.execute(
         update(parts)
         .where(parts.c.submission == key, parts.c.part == part)
         .where(parts.c.position == position, parts.c.closed_at.is_(None))
         .values(position=expansion.next_position)
     )
+    return moved.rowcount > 0
+
+
+async def _count_passed_over(connection: AsyncConnection, expansion: Expansion, key: int) -> None:
+    """Add what one step passed over; the kinds in one order, so that no two lock each other."""
+    if rows := [
+        {"key": key, "kind": kind, "number": passed.count, "example": safe(passed.example)}
+        for kind, passed in sorted(expansion.passed_over.items())
+    ]:
+        await connection.execute(_PASSED_OVER, rows)
 
 
 async def _open_part(

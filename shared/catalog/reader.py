@@ -8,10 +8,11 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog import bulk, plans, submissions
-from shared.catalog.filters import Filter, chosen, is_drawn
+from shared.catalog.filters import Filter, chosen, is_cut, is_drawn
 from shared.catalog.locks import Key
 from shared.catalog.rows import Rows, as_images
 from shared.catalog.schema import images, memberships, recipes
+from shared.catalog.schema import submissions as submissions_table
 from shared.catalog.texts import safe
 from shared.catalog.transactions import Access, reads
 from shared.catalog.values import (
@@ -24,6 +25,7 @@ from shared.catalog.values import (
 )
 from shared.errors import FacesError
 from shared.messages import Status
+from shared.reasons import Reason
 from shared.recipe import DRAWING_VERSION, Recipe
 
 PAGE = 500
@@ -140,6 +142,18 @@ class Reader(Access):
         return await read_recipe(connection, id_)
 
     @reads
+    async def recipes(self, connection: AsyncConnection) -> list[Recipe]:
+        """All recipes that pictures were searched by; a newer program's with what is known here."""
+        found = (await connection.execute(select(recipes.c.json))).scalars()
+        return [Recipe.model_validate_json(text) for text in found]
+
+    @reads
+    async def number(self, connection: AsyncConnection, filter_: Filter) -> int:
+        """How many rows a filter has; looks at each of them."""
+        query = (await chosen(connection, filter_)).with_only_columns(func.count())
+        return await connection.scalar(query) or 0
+
+    @reads
     async def queued(
         self,
         connection: AsyncConnection,
@@ -179,7 +193,7 @@ class Reader(Access):
             images,
             {"id": [id_ for id_, _ in keys], "recipe": [recipe for _, recipe in keys]},
             "SELECT images.id, images.recipe, images.generation, images.status, "
-            "images.annotated_uri IS NOT NULL, images.face_count "
+            "images.annotated_uri, images.face_count "
             "FROM {given} JOIN images ON images.id = given.id AND images.recipe = given.recipe",
             _Objects,
         )
@@ -187,7 +201,7 @@ class Reader(Access):
             (row.id, row.recipe): ObjectsOfRow(
                 generation=row.generation,
                 awaited=row.status == Status.QUEUED,
-                annotated=bool(row.annotated),
+                annotated_uri=row.annotated_uri,
                 crops=row.face_count,
             )
             for row in found
@@ -221,8 +235,39 @@ class Reader(Access):
         oldest = await connection.scalar(select(func.min(images.c.drawing)).where(is_drawn))
         if oldest is None or oldest >= version:
             return 0
-        query = await chosen(connection, Filter(drawn_before=version, submission=submission))
+        filter_ = Filter(drawn_before=version, submission=submission, current=submission is None)
+        query = await chosen(connection, filter_)
         return await connection.scalar(query.with_only_columns(func.count())) or 0
+
+    @reads
+    async def not_read(self, connection: AsyncConnection, submission: str) -> dict[str, int]:
+        """How many files of a submission are of kinds that are not read, by the sentence of each;
+        found by the index of codes."""
+        query = (
+            select(images.c.reason, func.count().label("number"))
+            .join(memberships, memberships.c.image == images.c.pk)
+            .join(submissions_table, submissions_table.c.pk == memberships.c.submission)
+            .where(images.c.code == Reason.UNSUPPORTED.value)
+            .where(images.c.reason.startswith("not read: "), submissions_table.c.id == submission)
+            .group_by(images.c.reason)
+            .order_by(func.count().desc())
+            .limit(KINDS_NOT_READ)
+        )
+        found = (await connection.execute(query)).all()
+        return {row.reason: row.number for row in found}
+
+    @reads
+    async def cut(self, connection: AsyncConnection, submission: str) -> int:
+        """How many files of a submission end before their pictures do. If there are none, it costs
+        one look into an index."""
+        if await connection.scalar(select(images.c.pk).where(is_cut).limit(1)) is None:
+            return 0
+        query = await chosen(connection, Filter(cut=True, submission=submission))
+        return await connection.scalar(query.with_only_columns(func.count())) or 0
+
+
+KINDS_NOT_READ = 100
+"""Most sentences told of what was not read."""
 
 
 class _AskedFor(NamedTuple):
@@ -235,7 +280,7 @@ class _Objects(NamedTuple):
     recipe: str
     generation: int
     status: str
-    annotated: bool
+    annotated_uri: str | None
     face_count: int
 
 

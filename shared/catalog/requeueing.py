@@ -24,7 +24,7 @@ AS_TOLD = tuple(
 """Columns that hold just what the field of their name in a result says. A new column of this kind
 needs no line in this module or in `committing`."""
 
-_STAYS = ("bytes", "width", "height")
+_STAYS = ("bytes", "width", "height", "orientation")
 """Of the file, and true until a result says it again, as its format."""
 
 NOTHING_FOUND: dict[str, object] = {name: None for name in AS_TOLD if name not in _STAYS} | {
@@ -41,6 +41,7 @@ NOTHING_FOUND: dict[str, object] = {name: None for name in AS_TOLD if name not i
     "camera": None,
     "kind": Kind.PICTURE.value,
     "pages": 1,
+    "cut": False,
     "drawing": FIRST_DRAWING,
 }
 """What a queued row has in the columns that a result sets. `drawing` is what a writer of the last

@@ -10,6 +10,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog import bulk
+from shared.catalog.current import Currency
 from shared.catalog.schema import found_faces, pages
 from shared.catalog.texts import unpack
 from shared.catalog.values import ImageRow
@@ -19,7 +20,7 @@ Rows = Sequence[Row[Any]]
 """Of `images`. (Any: a row mixes the types of its columns.)"""
 
 
-_MADE_HERE = {"cursor", "status", "detect_ms", "drawing", "searched", "faces"}
+_MADE_HERE = {"cursor", "status", "detect_ms", "drawing", "current", "searched", "faces"}
 _AS_THEY_ARE = [field.name for field in fields(ImageRow) if field.name not in _MADE_HERE]
 """Fields of a value that are columns: a new column is one line in `ImageRow`."""
 
@@ -40,6 +41,7 @@ async def as_images(
             status=Status(row.status),
             detect_ms=None if row.detect_ms is None else round(row.detect_ms, 2),
             drawing=row.drawing if row.annotated_uri else None,
+            current=row.current == Currency.CURRENT,
             searched=pages_of.get(row.pk, ()),
             faces=faces_of.get(row.pk, ()),
             **dict(zip(_AS_THEY_ARE, _values(row), strict=True)),

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Dialect,
     Float,
@@ -86,6 +87,15 @@ parts = Table(
     Column("reason", Text, nullable=False, comment="why it failed, or empty"),
 )
 
+passed_over = Table(
+    "passed_over",
+    metadata,
+    Column("submission", BigInteger, primary_key=True),
+    Column("kind", Text, primary_key=True, comment="`link`, `excluded` or of a rule of folders"),
+    Column("count", BigInteger, nullable=False),
+    Column("example", Text, nullable=False, comment="the first such folder, or empty"),
+)
+
 recipes = Table(
     "recipes",
     metadata,
@@ -127,6 +137,9 @@ images = Table(
     Column("pages", Integer, nullable=False, comment="how many the file has"),
     Column("annotated_page", Integer),
     Column("drawing", Integer, comment="version of drawing that made the annotated picture"),
+    Column("orientation", Integer, comment="of the stored pixels, 1 to 8, as EXIF counts"),
+    Column("current", Integer, nullable=False, comment="a `shared.catalog.current.Currency`"),
+    Column("cut", Boolean, nullable=False, comment="searched as far as it goes: it lacks its end"),
 )
 
 memberships = Table(

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import Row, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.catalog.schema import images, memberships, parts, submissions
-from shared.catalog.values import FailedPart, Member, SubmissionStatus
+from shared.catalog.schema import images, memberships, parts, passed_over, submissions
+from shared.catalog.values import FailedPart, Member, PassedOver, SubmissionStatus
 from shared.errors import FacesError
 from shared.messages import Status, now
 
@@ -23,6 +23,11 @@ _FAILED_PARTS = (
     .where(parts.c.submission == bindparam("key"), parts.c.reason != "")
     .order_by(parts.c.part)
     .limit(FAILED_PARTS_SHOWN)
+)
+_PASSED_OVER = (
+    select(passed_over.c.kind, passed_over.c.count.label("number"), passed_over.c.example)
+    .where(passed_over.c.submission == bindparam("key"))
+    .order_by(passed_over.c.kind)
 )
 _STATUSES = {status.value: status for status in Status}
 
@@ -73,6 +78,7 @@ async def members(
             images.c.status,
             images.c.annotated_uri,
             images.c.recipe,
+            images.c.generation,
         )
         .join(images, images.c.pk == memberships.c.image)
         .join(submissions, submissions.c.pk == memberships.c.submission)
@@ -81,8 +87,8 @@ async def members(
         .limit(limit)
     )
     return [
-        Member(key, id_, source_uri, _STATUSES[status], annotated_uri, recipe)
-        for key, id_, source_uri, status, annotated_uri, recipe in found
+        Member(key, id_, source_uri, _STATUSES[status], annotated_uri, recipe, generation)
+        for key, id_, source_uri, status, annotated_uri, recipe, generation in found
     ]
 
 
@@ -110,6 +116,7 @@ async def _as_status(
     row: Row[Any],  # Any: a row mixes the types of its columns
 ) -> SubmissionStatus:
     failed_parts = (await connection.execute(_FAILED_PARTS, {"key": row.pk})).all()
+    passed = (await connection.execute(_PASSED_OVER, {"key": row.pk})).all()
     queued = row.named - row.with_faces - row.no_faces - row.failed
     return SubmissionStatus(
         id=row.id,
@@ -128,4 +135,5 @@ async def _as_status(
         cancelled=row.cancelled_at is not None,
         complete=queued == 0 and (row.closed_at is not None or row.cancelled_at is not None),
         refused=failed_parts[0][2] if failed_parts else 0,
+        passed_over={one.kind: PassedOver(one.number, one.example) for one in passed},
     )

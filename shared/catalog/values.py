@@ -29,6 +29,14 @@ class QueuedImage:
 
 
 @dataclass(frozen=True)
+class PassedOver:
+    """How much of one kind was not taken for an input; the first folder of it, where it is one."""
+
+    count: int
+    example: str = ""
+
+
+@dataclass(frozen=True)
 class Expansion:
     """One step of expanding a part: at most 500 images, and the positions before and after.
 
@@ -44,6 +52,7 @@ class Expansion:
     position: str
     next_position: str | None
     images: Sequence[QueuedImage]
+    passed_over: Mapping[str, PassedOver] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,7 @@ class SubmissionStatus:
     cancelled: bool
     complete: bool
     refused: int = 0
+    passed_over: Mapping[str, PassedOver] = field(default_factory=dict)
 
     @property
     def ended(self) -> int:
@@ -103,6 +113,7 @@ class Member:
     status: Status
     annotated_uri: str | None
     recipe: str
+    generation: int = 1
 
 
 @dataclass(frozen=True)
@@ -150,6 +161,11 @@ class ImageRow:
         pages: how many the file has; `searched`, those of a document that were looked at.
         annotated_page: the page of a document that the annotated picture shows.
         drawing: version of drawing that made the annotated picture.
+        orientation: how the file stores its pixels, 1 to 8 as EXIF counts; None where it is not
+            known. `width` and `height` are those of the upright picture.
+        current: whether this is the row of its source that counts (`shared.catalog.current`); the
+            others are of an older version of the file, or of an earlier recipe.
+        cut: the file ends before its picture does, and was searched as far as it goes.
     """
 
     cursor: int
@@ -181,6 +197,9 @@ class ImageRow:
     pages: int = 1
     annotated_page: int | None = None
     drawing: int | None = None
+    orientation: int | None = None
+    current: bool = True
+    cut: bool = False
     searched: tuple[Page, ...] = ()
     faces: tuple[Face, ...] = ()
 
@@ -192,13 +211,13 @@ class ObjectsOfRow:
     Attributes:
         generation: of the row.
         awaited: the row is queued; its result may bring any objects.
-        annotated: whether the row names an annotated picture.
+        annotated_uri: of the annotated picture; None where there is none.
         crops: how many there are at most: one a face.
     """
 
     generation: int
     awaited: bool
-    annotated: bool
+    annotated_uri: str | None
     crops: int
 
 

@@ -3,6 +3,9 @@
 Nothing below a `Folder` is named by its whole path: each folder on the way is opened from the one
 above it, and one that is a link is refused. New files begin under names that cannot be foretold,
 and only where nothing has that name. The folder itself may be a link: whoever named it said so.
+
+Names are UTF-8 on the disk, whatever the locale is; bytes that are none are as `os.fsdecode` has
+them.
 """
 
 import errno
@@ -15,6 +18,11 @@ from typing import Self
 
 from shared.folders.new_files import unfinished, unlink_quietly, write_new
 from shared.folders.steps import PASS_BY, Linked, enter, open_folder
+
+NOTHING_THERE = frozenset(
+    (errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ)
+)
+"""What systems say of a name that nothing has, or that their disk cannot have."""
 
 
 class Folder:
@@ -67,7 +75,8 @@ class Folder:
         parts = _parts(name)
         for n, part in enumerate(parts, 1):
             try:
-                within = enter(here, part, "/".join(parts[:n]), make=make, mode=mode)
+                told = "/".join(name.split("/")[:n])
+                within = enter(here, part, told, make=make, mode=mode)
             finally:
                 if here != self._descriptor:
                     os.close(here)
@@ -75,10 +84,10 @@ class Folder:
         return Folder(here)
 
     @contextmanager
-    def at(self, name: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+    def at(self, name: str, *, make: bool = False) -> Iterator[tuple[int, bytes]]:
         """The descriptor of the folder that a file is in, and the last part of its name."""
-        way, _, last = name.rpartition("/")
-        _parts(last)
+        way, _, name = name.rpartition("/")
+        (last,) = _parts(name)
         if not way:
             yield self._descriptor, last
             return
@@ -120,14 +129,17 @@ class Folder:
             return file.read()
 
     def status(self, name: str) -> os.stat_result | None:
-        """Of what has this name, itself and not what it leads to; None where nothing has."""
+        """Of what has this name, itself and not what it leads to; None where nothing has, also
+        since the disk has no such names."""
         try:
             with self.at(name) as (folder, last):
                 return os.stat(last, dir_fd=folder, follow_symlinks=False)
         except Linked:
             raise
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        except OSError as error:
+            if error.errno in NOTHING_THERE:
+                return None
+            raise
 
     def is_file(self, name: str) -> bool:
         """Whether a regular file has this name; never behind a link."""
@@ -144,8 +156,10 @@ class Folder:
                 os.unlink(last, dir_fd=folder)
         except Linked:
             raise
-        except (FileNotFoundError, NotADirectoryError):
-            return False
+        except OSError as error:
+            if error.errno in NOTHING_THERE:
+                return False
+            raise
         return True
 
     def remove_empty(self, name: str) -> bool:
@@ -176,11 +190,11 @@ class Folder:
                             yield f"{above}/{one}" if above else one, found
 
 
-def _parts(name: str) -> list[str]:
+def _parts(name: str) -> list[bytes]:
     parts = name.split("/")
     if any(part in ("", ".", "..") or "\0" in part for part in parts):
         raise ValueError(f"not a name below a folder: {name[:200]!r}")
-    return parts
+    return [part.encode("utf-8", "surrogateescape") for part in parts]
 
 
 def _unless_gone(error: OSError) -> None:

@@ -41,3 +41,11 @@ def led_to(name: bytes, at: int | None = None, folder: bytes = b"") -> tuple[byt
 def lies_below(path: bytes, folder: bytes) -> bool:
     """Whether a path is a folder itself, or lies below it; both without links and `..`."""
     return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
+
+
+def path_limit() -> int:
+    """Bytes of a whole path, with the zero that ends it, that programs can open."""
+    try:
+        return os.pathconf("/", "PC_PATH_MAX")
+    except (OSError, ValueError):
+        return 1024  # macOS, the least of those that matter

@@ -34,7 +34,7 @@ def open_folder(path: str | bytes | Path, *, at: int | None = None, follow: bool
     return os.open(path, _FOLDER if follow else _FOLDER | os.O_NOFOLLOW, dir_fd=at)
 
 
-def enter(above: int, name: str, told: str, *, make: bool, mode: int) -> int:
+def enter(above: int, name: bytes, told: str, *, make: bool, mode: int) -> int:
     """A descriptor of the folder `name` of an open one, made where it is missing if `make` is set.
 
     Raises:
@@ -56,7 +56,7 @@ def enter(above: int, name: str, told: str, *, make: bool, mode: int) -> int:
     raise NotADirectoryError(errno.ENOTDIR, f"{told!r} is taken away again and again")
 
 
-def _is_link(folder: int, name: str) -> bool:
+def _is_link(folder: int, name: bytes) -> bool:
     with suppress(OSError):
         return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
     return False

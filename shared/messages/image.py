@@ -190,6 +190,7 @@ class ResultMessage(_OfOneImage):
         reason, code: why it failed, as a sentence and as a `shared.reasons.Reason`.
         pages: how many pages the file has; `searched`, those that were looked at, in order. A
             picture has one page and no `searched`.
+        cut: the file ends before its picture does, and was searched as far as it goes.
         width, height: in pixels, upright; of a document, those of its first page.
         faces: best first. Many of them travel as an attachment instead: see `attachment`.
         annotated: key of the picture that shows the faces, of page `annotated_page`; its bytes
@@ -197,6 +198,8 @@ class ResultMessage(_OfOneImage):
         drawing: version of drawing (`shared.recipe.DRAWING_VERSION`) that made `annotated`.
         taken_at: when it was taken by the camera's clock: `2019-06-01T12:00:00`, with the offset
             from UTC (`+02:00`) where the camera told it.
+        orientation: how the file stores its pixels, as EXIF counts it (1 is upright); None where
+            the file was not read, or by a program that told none.
     """
 
     stream: ClassVar[str] = "results"
@@ -210,9 +213,11 @@ class ResultMessage(_OfOneImage):
     format: fields.FormatName = ""
     taken_at: fields.TakenAt | None = None
     camera: fields.Camera = ""
+    orientation: fields.Orientation | None = None
     kind: Kind = Kind.PICTURE
     pages: fields.Count = 1
     searched: Annotated[fields.Several[Page], Field(max_length=PAGES_LIMIT)] = ()
+    cut: bool = False
     faces: Annotated[fields.Several[Face], Field(max_length=FACES_LIMIT)] = ()
     annotated: fields.ObjectKey | None = None
     annotated_page: fields.PageNumber | None = None
@@ -269,7 +274,7 @@ class ResultMessage(_OfOneImage):
         if (self.status is Status.FAILED) != bool(self.reason):
             raise ValueError("a failed result, and only that, has a reason")
         # Its own objects and no other's: else one result could overwrite what another row names.
-        if self.annotated not in (None, self.keys.annotated):
+        if self.annotated is not None and self.annotated not in self.keys.all_annotated:
             raise ValueError("the annotated picture is not under the key of its image")
         if not all(self.keys.is_crop(key) for key in self.crops):
             raise ValueError("a crop is not under the key of its image")

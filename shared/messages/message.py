@@ -16,11 +16,12 @@ from shared import fields
 from shared.errors import InvalidMessage, LeftToOthers
 from shared.recipe import Recipe
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version written. Raised by whatever changes what a message means, what is found or what is drawn:
 a program that knows only the version before leaves such entries to those that know this one.
 
 1: the first. 2: the recipe's id, reasons as codes, pages, when and by which camera it was taken.
+3: annotated pictures in other formats than JPEG; erased parts of pictures stay erased.
 """
 
 OLDEST_READ = SCHEMA_VERSION - 1

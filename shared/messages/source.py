@@ -3,11 +3,23 @@
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AliasChoices, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, model_validator
 
 from shared import fields
+from shared.folders.patterns import LONGEST_PATTERN, MOST_PATTERNS, Pattern
 from shared.messages.message import Message, Part, Payload, now
 from shared.reasons import Reason
+
+
+def _pattern(text: str) -> str:
+    Pattern(text)  # ValueError where it is none
+    return text
+
+
+Patterns = Annotated[
+    fields.Several[Annotated[str, Field(max_length=LONGEST_PATTERN), AfterValidator(_pattern)]],
+    Field(max_length=MOST_PATTERNS),
+]
 
 
 class InlineImage(Part):
@@ -44,6 +56,10 @@ class SourceMessage(Message):
     follow_links: bool = False
     """Go through links to folders, where they lead to what may be read."""
     excluded: Annotated[fields.Several[fields.Uri], Field(max_length=16)] = ()
+    exclude: Patterns = ()
+    include: Patterns = ()
+    """What of a folder or bucket is left out, and what alone is taken: `shared.folders.patterns`,
+    on paths relative to `uri`."""
     submission_name: fields.ShortText = ""
     submitted_at: fields.Moment = Field(default_factory=now)
 

@@ -8,6 +8,8 @@ from typing import Protocol
 import obstore
 from obstore.store import MemoryStore, ObjectStore
 
+from shared.picture_keys import CONTENT_TYPES
+
 
 @dataclass(frozen=True)
 class StoredObject:
@@ -46,8 +48,9 @@ class Bucket:
 
     async def put(self, key: str, content: bytes) -> None:
         """In one request: of one that is cut off nothing stays. Browsers are told what it is."""
-        jpeg = {"Content-Type": "image/jpeg"} if self._types and key.endswith(".jpg") else None
-        await obstore.put_async(self._store, key, content, attributes=jpeg, use_multipart=False)
+        kind = CONTENT_TYPES.get(key.rpartition(".")[2]) if self._types else None
+        told = {"Content-Type": kind} if kind else None
+        await obstore.put_async(self._store, key, content, attributes=told, use_multipart=False)
 
     async def get(self, key: str) -> bytes:
         """Its content."""

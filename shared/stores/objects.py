@@ -175,7 +175,7 @@ class Objects:
 
     async def keys_of(self, picture: PictureKeys) -> set[str]:
         """The keys under which the store may hold anything of a picture, whatever made it."""
-        keys = {picture.annotated}
+        keys = set(picture.all_annotated)
         keys |= {found.key async for found in self.list(picture.folder)}
         for key in picture.old_crops():
             if not await self.exists(key):

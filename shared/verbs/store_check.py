@@ -26,7 +26,7 @@ class StoreCheck:
         place = keys.place_in(row.annotated_uri) or row.annotated_uri
         if place in self._known:
             return None
-        if not await self._objects.exists(keys.annotated):
+        if not await self._objects.exists(keys.annotated_in(row.annotated_uri)):
             return place
         self._known.add(place)
         return None

@@ -65,8 +65,8 @@ def _is_named(key: str, owner: PictureKeys, row: ObjectsOfRow | None) -> bool:
         return False
     if row.awaited:
         return True
-    if key == owner.annotated:
-        return row.annotated
+    if key in owner.all_annotated:
+        return row.annotated_uri is not None and key == owner.annotated_in(row.annotated_uri)
     number = owner.crop_number(key)
     return row.crops > 0 if number is None else number < row.crops
 

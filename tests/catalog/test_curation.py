@@ -7,15 +7,18 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from shared.catalog import Catalog, Filter, QueuedImage, Redo
 from shared.catalog.locks import LockedRow
+from shared.catalog.schema import parts
 from shared.errors import FacesError, Unreachable
 from shared.messages import Kind, Page, Status, now
 from shared.picture_keys import PictureKeys
-from shared.recipe import Recipe
+from shared.recipe import Mode, Recipe
 from shared.stores.objects import Objects
 from shared.verbs.forget import forget
+from shared.verbs.showing import showing
 from shared.verbs.sweep import sweep
 from tests.support.catalogs import RECIPE, failure, nothing_found, result_of, some_images, step_of
 
@@ -219,6 +222,38 @@ async def test_forgetting_deletes_rows_faces_and_objects_and_nothing_else(
     assert (progress.named, progress.faces, progress.complete) == (1, 2, True)
 
 
+async def test_a_submission_that_was_called_after_what_is_forgotten_does_not_name_it(
+    catalog: Catalog,
+) -> None:
+    gone, stays = some_images(2)
+    step = replace(
+        step_of([gone, stays], ONE, before="behind this one"),
+        submission_name=f"{gone.name}, {stays.name}",
+        uri=gone.source_uri,
+    )
+    await catalog.ledger.queue(step)
+    other = replace(step_of([stays], TWO), submission_name=f"not {gone.name}")
+    await catalog.ledger.queue(other)
+    await catalog.curator.forget_some(Filter(image=gone.id))
+    assert (await catalog.reader.submission(ONE)).name == f"(forgotten), {stays.name}"
+    assert (await catalog.reader.submission(TWO)).name == f"not {gone.name}", "it never had it"
+    async with catalog._database.reading() as connection:
+        told = await connection.execute(select(parts.c.uri, parts.c.position).order_by(parts.c.uri))
+        assert {tuple(row) for row in told} == {(None, ""), (other.uri, "")}
+
+
+async def test_entries_are_counted_by_recipe(catalog: Catalog) -> None:
+    images = some_images(3)
+    blurred = RECIPE.model_copy(update={"mode": Mode.BLUR})
+    await catalog.ledger.queue(step_of(images, ONE))
+    await catalog.ledger.queue(step_of(images[:1], TWO, recipe=blurred))
+    await catalog.ledger.commit([result_of(images[0]), nothing_found(images[1])])
+    assert {one.id for one in await catalog.reader.recipes()} == {RECIPE.id, blurred.id}
+    assert await catalog.reader.number(Filter(recipe=RECIPE.id)) == 3
+    assert await showing(catalog) == {RECIPE.id: 1}
+    assert await showing(catalog, but=RECIPE.id) == {}
+
+
 async def test_what_is_forgotten_stays_so_for_what_was_under_way(catalog: Catalog) -> None:
     (image,) = some_images(1)
     submitted = now()
@@ -252,7 +287,7 @@ async def test_crops_alone_of_a_forgotten_picture_are_named_to_be_deleted(catalo
 def test_a_cancelled_row_is_revived_whichever_version_cancelled_it(
     code: str | None, reason: str
 ) -> None:
-    row = LockedRow(1, "a" * 32, RECIPE.id, 1, Status.FAILED, 0, reason, code)
+    row = LockedRow(1, "a" * 32, RECIPE.id, 1, Status.FAILED, 0, reason, code, 1)
     assert row.to_be_revived
     assert not row._replace(reason="the file is gone", code="gone").to_be_revived
 

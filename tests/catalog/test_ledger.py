@@ -1,11 +1,12 @@
 """The ledger: what is queued ends once, by its own result, and is counted once."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from shared.catalog import Catalog, Decision, Filter, Refused
+from shared.catalog import Catalog, Decision, Filter, PassedOver, Refused
 from shared.errors import FacesError
 from shared.messages import Kind, Page, SourceFailedMessage, now
 from shared.reasons import Reason
@@ -43,6 +44,33 @@ async def test_a_repeated_step_hands_on_the_same_images_and_counts_nothing_twice
 
     progress = await catalog.reader.submission(ONE)
     assert (progress.named, progress.queued, progress.parts_open) == (4, 4, 0)
+
+
+async def test_what_steps_passed_over_is_counted_once_however_often_they_are_repeated(
+    catalog: Catalog,
+) -> None:
+    images = some_images(2)
+    passed = {"link": PassedOver(2, "album/"), "excluded": PassedOver(1)}
+    first = replace(step_of(images[:1], ONE, after="1"), passed_over=passed)
+    last = replace(step_of(images[1:], ONE, before="1"), passed_over={"link": PassedOver(1, "z/")})
+
+    for step in (first, first, last, first, last):
+        await catalog.ledger.queue(step)
+
+    assert (await catalog.reader.submission(ONE)).passed_over == {
+        "link": PassedOver(3, "album/"),
+        "excluded": PassedOver(1),
+    }
+
+
+async def test_what_was_not_read_is_counted_by_its_sentence(catalog: Catalog) -> None:
+    images = some_images(3)
+    await catalog.ledger.queue(step_of(images, ONE))
+    sentence = "not read: a video (.mp4)"
+    await catalog.ledger.commit(
+        [failure(image, reason=sentence, code=Reason.UNSUPPORTED) for image in images[:2]]
+    )
+    assert await catalog.reader.not_read(ONE) == {sentence: 2}
 
 
 async def test_a_step_of_before_does_not_move_its_part_back(catalog: Catalog) -> None:

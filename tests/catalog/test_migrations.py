@@ -13,11 +13,12 @@ from sqlalchemy import inspect
 from shared.catalog import Catalog, Filter, migrations
 from shared.catalog.database import Database
 from shared.catalog.schema import metadata
+from shared.errors import SettingsError
 from shared.messages import Kind, Page, Status
 from shared.reasons import REVIVED, Reason
 from tests.support.catalogs import RECIPE, result_of, some_images, step_of
 
-TABLES, QUERIES, DETAILS = 1, 2, 3
+TABLES, QUERIES, DETAILS, LOOKUPS = 1, 2, 3, 4
 """Versions of the schema, by what their last step brought."""
 
 MOMENT = "2026-01-02T03:04:05.000006Z"
@@ -113,6 +114,21 @@ async def test_rows_of_before_are_pictures_of_one_page_by_the_first_version_of_d
     assert (row.code, row.taken_at, row.camera, row.drawing) == (None, None, None, 1)
     assert [(face.score, face.page) for face in row.faces] == [(0.75, None)]
     assert row.annotated_uri == "file:///old.jpg"
+    await catalog.close()
+
+
+async def test_rows_of_before_are_not_said_to_be_cut_and_new_ones_are_found_by_it(
+    catalog_url: str,
+) -> None:
+    await make_schema(
+        catalog_url, LOOKUPS, *RECIPE_AND_SUBMISSION, old_row("old.jpg", "no_faces", pk=7)
+    )
+
+    catalog = await Catalog.open(catalog_url)
+
+    (row,) = await catalog.reader.page(Filter())
+    assert (row.name, row.cut) == ("old.jpg", False)
+    assert await catalog.reader.page(Filter(cut=True)) == []
     await catalog.close()
 
 
@@ -288,4 +304,55 @@ async def test_what_a_writer_of_the_last_version_commits_is_of_the_first_drawing
     (row,) = await catalog.reader.show(image.id)
     assert row.drawing == 1
     assert await catalog.reader.drawn_before(2) == 1
+    await catalog.close()
+
+
+async def test_of_the_versions_of_before_the_newest_counts(
+    catalog_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "RANGE", 2)
+    sources = {1: "a", 2: "b", 3: "a", 4: "a", 5: "c"}
+    await make_schema(
+        catalog_url,
+        LOOKUPS,
+        *RECIPE_AND_SUBMISSION,
+        *(
+            old_row(f"{source}{pk}.jpg", "no_faces", pk=pk, source_uri=f"file:///{source}.jpg")
+            for pk, source in sources.items()
+        ),
+        old_row("sent.jpg", "no_faces", pk=6),
+    )
+
+    catalog = await Catalog.open(catalog_url)
+
+    found = {row.cursor async for row in catalog.reader.results(Filter(current=True))}
+    assert found == {2, 4, 5, 6}
+    assert [row.orientation async for row in catalog.reader.results(Filter())] == [None] * 6
+    await catalog.close()
+
+
+async def test_a_step_in_ranges_that_was_cut_off_is_done_by_the_next_start(
+    catalog_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "RANGE", 2)
+    rows = [old_row(f"{n}.jpg", "no_faces", pk=n, source_uri="file:///a.jpg") for n in range(1, 7)]
+    await make_schema(catalog_url, LOOKUPS, *RECIPE_AND_SUBMISSION, *rows)
+    whole, ranges = migrations._each_range, []
+
+    async def cut_off(writing: migrations.Transacting, statement: str) -> None:
+        ranges.append(statement)
+        async with writing() as connection:
+            await connection.exec_driver_sql(statement.format(after=0, last=2))
+        raise SettingsError("killed")
+
+    monkeypatch.setattr(migrations, "_each_range", cut_off)
+    with pytest.raises(SettingsError):
+        await Catalog.open(catalog_url)
+    monkeypatch.setattr(migrations, "_each_range", whole)
+
+    catalog = await Catalog.open(catalog_url)
+
+    assert len(ranges) == 1
+    found = [row.cursor async for row in catalog.reader.results(Filter(current=True))]
+    assert found == [6]
     await catalog.close()

@@ -252,6 +252,20 @@ async def test_what_is_queued_can_be_handed_on_again(catalog: Catalog) -> None:
     assert await catalog.reader.queued(after=everything[-1].cursor) == []
 
 
+async def test_files_that_are_cut_are_found_and_counted(
+    catalog: Catalog,
+) -> None:
+    short, whole = images = some_images(2)
+    await catalog.ledger.queue(step_of(images, ONE))
+    await catalog.ledger.commit([result_of(short, cut=True), result_of(whole)])
+
+    (row,) = await catalog.reader.page(Filter(cut=True))
+
+    assert (row.name, row.cut) == (short.name, True)
+    assert await catalog.reader.cut(ONE) == 1
+    assert await catalog.reader.cut(TWO) == 0
+
+
 async def test_submissions_are_listed_newest_first_with_their_progress(catalog: Catalog) -> None:
     moment = now()
     await catalog.ledger.queue(step_of(some_images(2), ONE, at=moment - timedelta(hours=1)))

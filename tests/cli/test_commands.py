@@ -17,9 +17,10 @@ from services.cli.sending.largest import Largest
 from services.cli.sending.reading import BATCH_BYTES, BATCH_PICTURES, in_batches, pictures
 from shared.catalog import Catalog, Filter
 from shared.errors import SettingsError
+from shared.folders.patterns import EVERYTHING
 from shared.messages import SourceKind, SourceMessage
 from shared.model_table import MODELS
-from shared.recipe import Recipe
+from shared.recipe import Recipe, Shape
 from tests.support.entries import entries_in
 from tests.support.faces_command import Faces
 from tests.support.servers import RedisServer
@@ -111,6 +112,23 @@ def test_options_that_are_not_given_leave_the_recipe_as_it_was() -> None:
     assert make_recipe("haar", {"min_score": 0.9}).min_score == 0.9
     with pytest.raises(SettingsError, match="--jpeg-quality 101"):
         make_recipe("haar", {"jpeg_quality": 101})
+
+
+@pytest.mark.parametrize("mode", ["blur", "pixelate", "solid"])
+def test_where_faces_are_hidden_the_score_is_lower_and_the_shape_an_ellipse(mode: str) -> None:
+    made = make_recipe("yunet", {"mode": mode})
+    assert made.min_score == MODELS["yunet"].hiding_score < MODELS["yunet"].min_score
+    assert made.shape == Shape.ELLIPSE
+    assert not made.copy_rest
+
+    own = make_recipe("yunet", {"mode": mode, "min_score": 0.9, "shape": "box"})
+    assert (own.min_score, own.shape) == (0.9, Shape.BOX)
+
+
+@pytest.mark.parametrize("mode", ["box", "none"])
+def test_where_faces_are_shown_nothing_changes(mode: str) -> None:
+    made = make_recipe("yunet", {"mode": mode})
+    assert (made.min_score, made.shape) == (MODELS["yunet"].min_score, Shape.BOX)
 
 
 def test_a_wrong_setting_ends_the_program_with_one_line(tmp_path: Path) -> None:
@@ -215,7 +233,12 @@ def test_reading_goes_on_behind_what_cannot_be_read(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg", "c.jpg")
     (tmp_path / "b.jpg").symlink_to("nowhere")
     refused: list[str] = []
-    found = [name for name, _ in pictures([str(tmp_path).encode()], Largest(1000), refused.append)]
+    found = [
+        name
+        for name, _ in pictures(
+            [str(tmp_path).encode()], Largest(1000), refused.append, EVERYTHING, refused.append
+        )
+    ]
     assert found == ["a.jpg", "c.jpg"]
     assert refused == ["b.jpg: cannot be read: No such file or directory"]
 
@@ -225,7 +248,9 @@ def test_what_a_link_in_a_folder_leads_to_is_not_sent(tmp_path: Path) -> None:
     put(tmp_path, "private.jpg")
     (tmp_path / "in" / "b.jpg").symlink_to(tmp_path / "private.jpg")
     refused: list[str] = []
-    found = pictures([bytes(tmp_path / "in")], Largest(1000), refused.append)
+    found = pictures(
+        [bytes(tmp_path / "in")], Largest(1000), refused.append, EVERYTHING, refused.append
+    )
     assert next(found)[0] == "a.jpg"
     (tmp_path / "in" / "c.jpg").unlink()  # it was walked already
     (tmp_path / "in" / "c.jpg").symlink_to(tmp_path / "private.jpg")
@@ -233,7 +258,13 @@ def test_what_a_link_in_a_folder_leads_to_is_not_sent(tmp_path: Path) -> None:
     assert [line.partition(": a link that leads outside")[0] for line in refused] == [
         "b.jpg", "c.jpg",
     ]  # fmt: skip
-    given = pictures([bytes(tmp_path / "in" / "b.jpg")], Largest(1000), refused.append)
+    given = pictures(
+        [bytes(tmp_path / "in" / "b.jpg")],
+        Largest(1000),
+        refused.append,
+        EVERYTHING,
+        refused.append,
+    )
     assert [name for name, _ in given] == ["b.jpg"], "what was named itself is sent"
 
 
@@ -241,7 +272,12 @@ def test_a_pipe_named_like_a_picture_is_not_waited_for(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg", "c.jpg")
     os.mkfifo(tmp_path / "b.jpg")
     refused: list[str] = []
-    found = [name for name, _ in pictures([bytes(tmp_path)], Largest(1000), refused.append)]
+    found = [
+        name
+        for name, _ in pictures(
+            [bytes(tmp_path)], Largest(1000), refused.append, EVERYTHING, refused.append
+        )
+    ]
     assert found == ["a.jpg", "c.jpg"]
     assert refused == ["b.jpg: it is not a file (a folder, a device or a pipe)"]
 
@@ -256,7 +292,10 @@ def test_what_grows_beyond_the_limit_while_it_is_read_is_told(tmp_path: Path) ->
             return told
 
     refused: list[str] = []
-    assert list(pictures([bytes(tmp_path)], Grows(1000), refused.append)) == []
+    assert (
+        list(pictures([bytes(tmp_path)], Grows(1000), refused.append, EVERYTHING, refused.append))
+        == []
+    )
     assert len(refused) == 1 and "it grew while it was read: 1,001 bytes" in refused[0]
 
 

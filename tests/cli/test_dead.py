@@ -204,3 +204,21 @@ def test_a_wrong_age_is_explained(suite: Suite) -> None:
     done = suite.faces("dead", "drop", "--older-than", "yesterday")
     assert done.returncode == 2
     assert "write a number and s, m, h or d" in done.stderr
+
+
+async def test_forgetting_a_picture_drops_its_dead_letter_with_its_bytes_and_no_other(
+    suite: Suite, tmp_path: Path
+) -> None:
+    await suite.record_failure()
+    own = {"id": new_token(), "name": "other.jpg", "payload": Payload.of(b"other")}
+    other = suite.message.model_copy(update=own)
+    suite.die(other.encode(), "no end after 60 s", Reason.TIMEOUT)
+    (tmp_path / "objects").mkdir()
+    place = ("--objects", (tmp_path / "objects").as_uri())
+    done = suite.faces("forget", "slow.jpg", "--yes", *place)
+    assert done.returncode == 0, done.stderr
+    assert "1 dead letter dropped" in done.stderr
+    assert done.stdout == "1 entry forgotten\n"
+    assert not suite.client.exists(f"{{faces}}:body:{suite.payload.id}")
+    told = suite.faces("dead", "list").stdout
+    assert ("slow.jpg" in told, "other.jpg" in told) == (False, True)

@@ -55,8 +55,9 @@ def test_links_that_lead_out_of_what_was_given_are_refused_and_told(
     done = faces("run", album, "-o", "out")
     assert done.returncode == 3, done.stderr
     assert reasons(faces) == {"a.jpg": None, "again.jpg": None, "b.jpg": Reason.NOT_ALLOWED}
-    told = "1 link to pictures (failed: not_allowed) and 1 link to folders, out of what was given"
-    assert f"not followed: {told}; --follow-links searches" in done.stdout
+    told = "1 link to pictures (failed: not_allowed) and 1 link to folders"
+    assert f"not followed: {told} (" in done.stdout
+    assert "out of what was given; --follow-links searches" in done.stdout
     assert set(annotated(tmp_path / "out")) == {"a.jpg", "again.jpg"}
 
 

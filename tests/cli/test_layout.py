@@ -206,6 +206,21 @@ def test_awkward_names_become_safe_ones(name: bytes) -> None:
     assert path.name.isprintable() and path.suffix == ".jpg"
 
 
+@pytest.mark.parametrize(
+    ("name", "suffix", "result"),
+    [
+        (b"a.png", "png", "a.png"),
+        (b"a.png", "jpg", "a.png.jpg"),
+        (b"a.GIF", "png", "a.GIF.png"),
+        (b"a.TIFF", "tif", "a.TIFF"),
+        (b"a.webp", "webp", "a.webp"),
+        (b"a.avif", "png", "a.avif.png"),
+    ],
+)
+def test_a_name_that_fits_its_format_is_kept(name: bytes, suffix: str, result: str) -> None:
+    assert str(result_path(name, "0123456789abcdef", suffix)) == result
+
+
 @given(st.binary(max_size=600), st.binary(min_size=16, max_size=16))
 def test_any_name_gives_a_path_below_the_results(name: bytes, identity: bytes) -> None:
     path = result_path(name, identity.hex())

@@ -31,14 +31,26 @@ JSON_KEYS = {
     "seconds",
     "images_per_second",
     "skipped",
+    "searched_again",
+    "not_placed",
+    "renamed",
+    "changed_by_others",
+    "uncovered",
+    "still_showing",
     "drawn_before_mend",
+    "cut",
     "links_refused",
+    "excluded",
+    "passed_over",
+    "not_read",
+    "not_copied",
 }
 
 SAMPLES = dict(samples())
 FACE = SAMPLES["portrait/as it is.jpg"]
 NO_FACE = SAMPLES["no face/moon.jpg"]
 BROKEN = SAMPLES["broken/half a file.jpg"]
+BROKEN = BROKEN[: BROKEN.index(b"\xff\xda")]  # nothing of its pixels
 
 MANY = 90
 """Enough pictures for a few seconds of work."""
@@ -131,6 +143,22 @@ def test_json_is_one_object_with_the_fixed_keys(faces: Faces, photos: Path) -> N
     counts = ("images", "faces_images", "no_faces", "failed", "faces", "skipped")
     assert [told[key] for key in counts] == [3, 1, 1, 1, 1, 0]
     assert told["images_per_second"] > 0 and told["seconds"] > 0
+
+
+def test_a_hiding_run_says_which_pictures_are_not_in_out_and_copies_them_where_it_is_asked_to(
+    faces: Faces, photos: Path, tmp_path: Path
+) -> None:
+    without = faces("run", photos, "-o", "out", "--mode", "blur")
+    told = "not in OUT/annotated: 1 picture without faces; --copy-rest puts them there too"
+    assert told in without.stdout + without.stderr
+    before = {path.name for path in (tmp_path / "out/annotated").rglob("*") if path.is_file()}
+    assert not any("moon" in name for name in before), "it is not there yet"
+
+    copied = faces("run", photos, "-o", "out", "--mode", "blur", "--copy-rest")
+    assert told not in copied.stdout + copied.stderr
+    after = {path.name for path in (tmp_path / "out/annotated").rglob("*") if path.is_file()}
+    assert any("moon" in name for name in after)
+    assert not any("half" in name for name in after), "what failed is never there"
 
 
 def test_all_well_is_status_0_without_a_word_about_failures(faces: Faces, photos: Path) -> None:

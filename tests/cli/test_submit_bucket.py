@@ -10,6 +10,7 @@ from services.cli.sending.buckets import READ_AHEAD, bucket_pictures
 from services.cli.sending.largest import Largest
 from services.cli.sending.reading import pictures
 from shared.errors import SettingsError, Unreachable
+from shared.folders.patterns import EVERYTHING
 from shared.urls import is_bucket
 from tests.support.s3_stub import s3_stub
 
@@ -112,7 +113,10 @@ def test_buckets_and_folders_can_be_mixed(s3: Any, bucket: str, tmp_path: Any) -
     put(s3, bucket, "b.jpg")
     (tmp_path / "f.jpg").write_bytes(b"here")
     sources = [os.fsencode(tmp_path), f"s3://{bucket}".encode()]
-    assert [name for name, _ in pictures(sources, LIMIT, refuse_none)] == ["f.jpg", "b.jpg"]
+    assert [name for name, _ in pictures(sources, LIMIT, refuse_none, EVERYTHING, refuse_none)] == [
+        "f.jpg",
+        "b.jpg",
+    ]
 
 
 def test_only_urls_of_object_stores_are_buckets() -> None:

@@ -33,6 +33,9 @@ from tests.support.pictures import (
     recipe,
     stored_as,
 )
+from tests.support.psd_pictures import psd
+from tests.support.raw_pictures import dng
+from tests.support.transparent import TRANSPARENT
 
 
 def three(kind: str) -> bytes:
@@ -60,9 +63,18 @@ def damaged(kind: str) -> bytes:
 PICTURES: dict[str, Callable[[], bytes]] = {
     **FILES,
     **{f"{kind} of three": partial(three, kind) for kind in ("TIFF", "GIF", "WEBP", "AVIF", "PNG")},
+    **{f"{kind}, transparent": make for kind, make in TRANSPARENT.items()},
     "JPEG that tells much": told_much,
     "TIFF of JPEG": lambda: encoded(astronaut(), "TIFF", compression="jpeg"),
     "TIFF deflated": lambda: encoded(astronaut(), "TIFF", compression="tiff_adobe_deflate"),
+    "TIFF of floats": lambda: encoded(
+        Image.fromarray(np.asarray(astronaut().convert("F")) / 255), "TIFF"
+    ),
+    "PSD": lambda: psd(astronaut()),
+    "PSB of inks": lambda: psd(astronaut().convert("CMYK"), wide=True, bits=16),
+    "camera raw": lambda: dng(astronaut()),
+    "camera raw with a preview": lambda: dng(astronaut(), preview=astronaut()),
+    "camera raw halved": lambda: dng(astronaut().resize((3328, 2600))),
     **{
         f"{kind} cut off": partial(damaged, kind)
         for kind in ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "JPEG2000", "PPM")
@@ -128,6 +140,20 @@ async def test_faces_are_hidden_in_every_way_in_a_cell(tmp_path: Path) -> None:
             reply, pictures = await asked(slots, wanted, content)
             assert reply.faces
             assert agrees(reply, pictures, process(content, wanted, haar, LIMITS)), mode
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WebP", "TIFF", "GIF", "BMP"])
+async def test_pictures_are_written_in_their_own_format_in_a_cell(
+    kind: str, tmp_path: Path
+) -> None:
+    haar = load("haar", tmp_path)
+    content = TRANSPARENT[kind]()
+    wanted = recipe(format="same", mode=Mode.BLUR)
+    async with confined("haar", tmp_path) as slots:
+        reply, pictures = await asked(slots, wanted, content)
+    done = process(content, wanted, haar, LIMITS)
+    assert reply.suffix == done.suffix != "jpg"
+    assert agrees(reply, pictures, done)
 
 
 async def test_another_model_than_the_first_is_loaded_in_a_closed_cell(

@@ -14,11 +14,12 @@ from services.detector.decode import decode
 from services.detector.draw import line_width
 from services.detector.encode import encode_jpeg
 from services.detector.header import BadPicture, Header, read_header
-from services.detector.hide import Area, Paint, area, blurred, hide, pixelated, solid
+from services.detector.hide import Paint, blurred, hide, pixelated, solid
 from services.detector.metadata import LARGEST_PROFILE, kept_exif, kept_icc
 from services.detector.models import Detections, Model, Pixels, load
 from services.detector.modes import DRAWINGS, draw
 from services.detector.picture import process
+from services.detector.shapes import Area, area
 from shared.messages import Face
 from shared.reasons import Reason
 from shared.recipe import Mode

@@ -13,6 +13,7 @@ from services.detector.fetching import Fetching
 from services.detector.room import Room
 from services.ingest.sources.bucket import BucketSource
 from services.ingest.sources.source import SourceRefused
+from shared.folders.patterns import EVERYTHING
 from shared.identity import inline_id
 from shared.messages import InlineImage, Payload, SourceKind, SourceMessage
 from shared.references import BUCKETS
@@ -61,7 +62,9 @@ async def test_a_path_too_long_to_be_written_out_stops_no_other_picture(
 def test_such_a_picture_can_be_sent_along(tmp_path: Path) -> None:
     make_deep_folder(tmp_path)
     refused: list[str] = []
-    for name, content in pictures([os.fsencode(tmp_path)], Largest(1000), refused.append):
+    for name, content in pictures(
+        [os.fsencode(tmp_path)], Largest(1000), refused.append, EVERYTHING, refused.append
+    ):
         assert InlineImage(id=inline_id(name, content), name=name, payload=Payload.of(content)).name
     assert refused == []
 

@@ -155,6 +155,42 @@ def test_whatever_was_fused_no_face_of_the_plain_search_is_lost_nor_scores_less(
     assert list(together.scores) == sorted(together.scores, reverse=True)
 
 
+class SeesAt:
+    """A model that finds a face at one size of picture only, the same part of it each time."""
+
+    name, overlap = "sees", 0.45
+
+    def __init__(self, width: int, part: float) -> None:
+        self._width, self._part = width, part
+
+    def detect(self, picture: Pixels, min_score: float) -> Detections:
+        if picture.shape[1] != self._width:
+            return detections()
+        side = self._part * self._width
+        return detections((10, 10, side, side, 0.8))
+
+
+@pytest.mark.parametrize(("detect_size", "seen_at", "part"), [(640, 640, 0.2), (1280, 320, 0.8)])
+def test_what_only_the_plain_search_sees_an_accurate_one_tells_too(
+    detect_size: int, seen_at: int, part: float
+) -> None:
+    model = SeesAt(seen_at, part)
+    grey = np.full((2000, 4000, 3), 99, np.uint8)
+    found = [
+        search(
+            model,
+            lambda longest: scaled_down(grey, longest),
+            (4000, 2000),
+            looks(detect_size, accurate, 4000),
+            0.75,
+        )
+        for accurate in (False, True)
+    ]
+    assert len(found[0]) == 1
+    assert found[1].boxes.tolist() == found[0].boxes.tolist()
+    assert found[1].scores.tolist() == found[0].scores.tolist()
+
+
 def test_of_an_overview_only_large_faces_count_that_were_not_found() -> None:
     found = detections((0, 0, 500, 500, 0.9))
     overview = detections((10, 0, 500, 500, 0.8), (700, 0, 450, 300, 0.7), (700, 400, 90, 90, 0.9))

@@ -27,12 +27,13 @@ def exif(
 
 CANON = exif("Canon\0", "Canon EOS 5D", "2019:06:01 12:00:00", "+02:00")
 TAKEN = Taken(taken_at="2019-06-01T12:00:00+02:00", camera="Canon EOS 5D")
+UPRIGHT = TAKEN.model_copy(update={"orientation": 1})
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 def test_formats_with_exif_tell_when_and_by_which_camera(kind: str) -> None:
     done = process(encoded(astronaut(), kind, exif=CANON), recipe(), NoFaces(), LIMITS)
-    assert (done.status, done.taken) == ("no_faces", TAKEN)
+    assert (done.status, done.taken) == ("no_faces", UPRIGHT)
 
 
 def test_a_tiff_tells_so_too_and_a_document_by_its_first_page() -> None:
@@ -44,13 +45,13 @@ def test_a_tiff_tells_so_too_and_a_document_by_its_first_page() -> None:
         encoded(blank, "TIFF", tiffinfo=tags),
         animated("TIFF", [blank, blank], tiffinfo=tags),
     ):
-        assert process(content, recipe(), NoFaces(), LIMITS).taken == TAKEN
+        assert process(content, recipe(), NoFaces(), LIMITS).taken == UPRIGHT
 
 
 def test_a_picture_that_cannot_be_decoded_tells_it_all_the_same() -> None:
     content = encoded(astronaut(), "JPEG", exif=CANON)
-    done = process(content[: len(content) // 2], recipe(), NoFaces(), LIMITS)
-    assert (done.status, done.taken) == ("failed", TAKEN)
+    done = process(content[: content.index(b"\xff\xda")], recipe(), NoFaces(), LIMITS)
+    assert (done.status, done.taken) == ("failed", UPRIGHT)
 
 
 @pytest.mark.parametrize(
@@ -100,3 +101,14 @@ def test_an_exif_block_that_points_outside_of_the_file_costs_no_camera() -> None
     broken.load(block.tobytes())
     broken[EXIF_BLOCK] = 0xFFFFFFF0
     assert taken(broken) == Taken(camera="Canon EOS")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_tells_how_its_file_stores_it(kind: str, orientation: int) -> None:
+    block = Image.Exif()
+    block[0x0112] = orientation
+    done = process(encoded(astronaut(), kind, exif=block), recipe(), NoFaces(), LIMITS)
+    width, height = astronaut().size
+    upright = (height, width) if orientation >= 5 else (width, height)
+    assert (done.taken.orientation, (done.width, done.height)) == (orientation, upright)

@@ -10,6 +10,7 @@ from services.ingest.sources import files
 from services.ingest.sources.files import FileSource
 from services.ingest.sources.source import SourceAway
 from services.ingest.sources.walk import Walk
+from shared.reasons import Reason
 from shared.stores.mounts import MountedFolder
 from shared.urls import file_uri
 from tests.support.stages import source_at
@@ -86,3 +87,28 @@ async def test_a_folder_that_hangs_keeps_one_thread_however_often_it_is_tried(
             await source.step(source_at(root))
     assert len(hung) == 1
     hang.set()
+
+
+async def test_a_video_is_refused_by_its_name_and_a_picture_beside_it_is_not(
+    tmp_path: Path,
+) -> None:
+    for name in ("a.jpg", "b.MOV", "c.svg", "d.cr2", "notes.txt"):
+        (tmp_path / name).touch()
+    root = file_uri(os.fsencode(tmp_path))
+    listing = await FileSource([root]).step(source_at(root))
+    told = {image.name: image.problem and image.problem.sentence for image in listing.images}
+    assert told == {
+        "a.jpg": None,
+        "b.MOV": "not read: a video (.mov)",
+        "c.svg": "not read: a drawing (.svg)",
+        "d.cr2": None,
+    }
+
+
+async def test_a_video_that_was_given_by_itself_is_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    uri = file_uri(os.fsencode(tmp_path / "a.mp4"))
+    listing = await FileSource([uri]).step(source_at(uri))
+    assert [image.problem and image.problem.reason for image in listing.images] == [
+        Reason.UNSUPPORTED
+    ]

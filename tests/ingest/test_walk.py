@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.ingest.sources.walk import Visited, Walk, is_picture
+from services.ingest.sources.walk import Visited, Walk, is_input
+from shared.folders.patterns import Choice
 from shared.reasons import Failure, Reason
 
 NAMES = st.sampled_from([b"a", b"b", b"a-b", b"a.b", b"z", b"\xff", b"with space", b"A"])
@@ -70,8 +71,8 @@ def test_only_pictures_are_taken_and_hidden_things_are_passed_over(tmp_path: Pat
         tmp_path, b"a.JPG", b"b.txt", b"c.png", b".hidden.jpg", b".git/x.jpg", b"._c.png", b"noext"
     )
     assert whole(tmp_path) == [b"a.JPG", b"c.png"]
-    assert is_picture(b"a.webp")
-    assert not is_picture(b".jpg")
+    assert is_input(b"a.webp")
+    assert not is_input(b".jpg")
 
 
 def test_links_to_folders_are_not_followed_and_excluded_folders_not_entered(tmp_path: Path) -> None:
@@ -104,3 +105,56 @@ def test_a_root_that_cannot_be_listed_is_one_problem(tmp_path: Path) -> None:
     assert Walk(os.fsencode(tmp_path / "gone")).take(9) == [
         Visited(b"./", Failure(Reason.GONE, "folder cannot be read: No such file or directory"))
     ]
+
+
+def test_thumbnails_recycle_bins_and_other_outputs_are_passed_over_and_counted(
+    tmp_path: Path,
+) -> None:
+    touch(tmp_path, b"a.jpg", b"@eaDir/a.jpg", b"x/@eaDir/b.jpg", b"#recycle/c.jpg")
+    touch(tmp_path, b"out/.faces/x", b"out/annotated/d.jpg", b".hidden/e.jpg")
+    walk = Walk(os.fsencode(tmp_path))
+    assert [visit.path for visit in walk.take(99)] == [b"a.jpg"]
+    assert walk.passed_over == {"thumbnails": 2, "recycle_bin": 1, "output": 1, "hidden": 1}
+    assert walk.examples["output"] == "out/"
+
+
+def test_what_is_passed_over_by_rule_is_searched_where_it_is_included_by_name(
+    tmp_path: Path,
+) -> None:
+    touch(tmp_path, b"a.jpg", b"@eaDir/a.jpg", b"out/.faces/x", b"out/annotated/d.jpg")
+    walk = Walk(os.fsencode(tmp_path), choice=Choice(include=["@eaDir/", "out/"]))
+    assert [visit.path for visit in walk.take(99)] == [b"@eaDir/a.jpg", b"out/annotated/d.jpg"]
+    assert walk.passed_over == {"excluded": 1}
+
+
+def test_an_excluded_folder_is_never_entered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, b"a.jpg", b"b.png", b"raw/c.jpg")
+    listed: list[bytes] = []
+    real = Walk._list
+
+    def told(walk: Walk, at: bytes) -> list[bytes]:
+        listed.append(at)
+        return real(walk, at)
+
+    monkeypatch.setattr(Walk, "_list", told)
+    walk = Walk(os.fsencode(tmp_path), choice=Choice(["raw/", "*.png"]))
+    assert [visit.path for visit in walk.take(99)] == [b"a.jpg"]
+    assert listed == [b""]
+    assert walk.passed_over == {"excluded": 2}
+
+
+@pytest.mark.parametrize("cut", range(1, 5))
+def test_what_is_passed_over_is_counted_once_wherever_the_walk_goes_on_elsewhere(
+    tmp_path: Path, cut: int
+) -> None:
+    touch(tmp_path, b"@eaDir/0.jpg", b"a.jpg", b"b/1.jpg", b"b/2.png", b"b/3.jpg", b"c/.faces/x")
+    touch(tmp_path, b"d.jpg", b"lost+found/4.jpg")
+    choice = Choice(["*.png"])
+    before = Walk(os.fsencode(tmp_path), choice=choice)
+    before.take(cut)
+    after = Walk(os.fsencode(tmp_path), before.position, choice=choice)
+    after.take(99)
+    counted = before.passed_over + after.passed_over
+    assert counted == {"thumbnails": 1, "excluded": 1, "output": 1, "system": 1}

@@ -53,12 +53,12 @@ def test_links_to_folders_outside_are_counted_and_those_to_what_is_walked_anyway
         (tmp_path / "in" / name).symlink_to(target)
     walk = walk_of(tmp_path / "in", excluded=frozenset({b"out"}))
     assert paths(walk) == [b"a/1.jpg"]
-    assert walk.passed_over == 2
+    assert walk.passed_over["link"] == 2
     following = walk_of(
         tmp_path / "in", excluded=frozenset({b"out"}), may_read=everywhere, follow_links=True
     )
     assert paths(following) == [b"a/1.jpg", b"l1/4.jpg", b"l2/2.jpg"]
-    assert following.passed_over == 0
+    assert following.passed_over["link"] == 0
 
 
 def test_followed_links_lead_to_each_folder_once_and_circles_end(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_links_are_followed_only_to_what_may_be_read(tmp_path: Path) -> None:
     assert walk.take(9) == [
         Visited(b"a.jpg"), Visited(b"allowed/b.jpg"), Visited(b"d.jpg", LEADS_OUTSIDE),
     ]  # fmt: skip
-    assert walk.passed_over == 1
+    assert walk.passed_over["link"] == 1
 
 
 @contextmanager
@@ -204,14 +204,14 @@ def test_a_link_to_a_folder_is_counted_once_wherever_the_walk_goes_on_elsewhere(
     for link in ("a", "c", "d/0", "d/2", "d/4", "e", "g"):
         (tmp_path / "in" / link).symlink_to(tmp_path / "out")
     walk = walk_of(tmp_path / "in", follow_links=follow_links)
-    walked, counted = paths(walk), walk.passed_over
+    walked, counted = paths(walk), walk.passed_over["link"]
     assert (len(walked), counted) == (4, 7)
     for position in walked:
         before = walk_of(tmp_path / "in", follow_links=follow_links)
         before.take(walked.index(position) + 1)
         after = walk_of(tmp_path / "in", position, follow_links=follow_links)
         assert paths(after) == walked[walked.index(position) + 1 :]
-        assert before.passed_over + after.passed_over == counted
+        assert before.passed_over["link"] + after.passed_over["link"] == counted
 
 
 @pytest.mark.parametrize("follow_links", [False, True])

@@ -118,9 +118,9 @@ async def test_an_object_that_is_not_whole_has_no_name_and_none_that_could_be_fo
     names: set[str] = set()
     rename = os.rename
 
-    def look(now: str, then: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+    def look(now: str, then: bytes, *, src_dir_fd: int, dst_dir_fd: int) -> None:
         names.add(now)
-        assert not os.path.exists(folder / "r" / then)
+        assert not os.path.exists(folder / "r" / os.fsdecode(then))
         rename(now, then, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
     monkeypatch.setattr(os, "rename", look)

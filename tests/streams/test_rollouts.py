@@ -124,7 +124,7 @@ def test_a_new_reader_still_refuses_what_is_no_message_of_either_version() -> No
     with pytest.raises(InvalidMessage):
         decode_new(renewed(image()).encode().replace(b'"name":"a.jpg"', b'"name":""'))
     with pytest.raises(LeftToOthers):
-        decode_new(image().encode().replace(b'"v":2', b'"v":4'))
+        decode_new(image().encode().replace(b'"v":%d' % OLD, b'"v":%d' % (NEW + 1)))
 
 
 def of_a_newer_recipe(message: Message) -> bytes:

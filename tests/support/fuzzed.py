@@ -12,6 +12,8 @@ from tifffile import imwrite  # of scikit-image
 
 from services.detector.models import Detections, Pixels
 from tests.support.pictures import animated, astronaut, encoded
+from tests.support.psd_pictures import psd
+from tests.support.raw_pictures import dng
 
 
 def _small() -> Image.Image:
@@ -57,6 +59,14 @@ _MAKE: dict[str, Callable[[], bytes]] = {
     "cmyk": lambda: encoded(_small().convert("CMYK"), "JPEG"),
     "bigtiff": lambda: encoded(_small(), "TIFF", big_tiff=True),
     "tiff-tiles": _tiled,
+    "tiff-floats": lambda: encoded(
+        Image.fromarray(np.asarray(_small().convert("F")) / 255), "TIFF"
+    ),
+    "psd": lambda: psd(_small()),
+    "psb": lambda: psd(_small().convert("CMYK"), wide=True, bits=16),
+    "dng": lambda: dng(_small().resize((96, 76))),
+    "dng-preview": lambda: dng(_small().resize((96, 76)), preview=_small()),
+    "mpo": lambda: animated("MPO", [_small(), _small()]),
     "tiff-pages": lambda: animated("TIFF", _pages(), compression="tiff_lzw"),
     "gif-frames": lambda: animated("GIF", _pages()),
     "webp-frames": lambda: animated("WEBP", _pages()),

@@ -78,6 +78,8 @@ def command(
     to the running deployment, by reference: those that were sent along with their bytes cannot be
     searched again, and are counted. Prints the id of the new submission.
 
+    A picture is done in its current version; what is older only by its id or with `--submission`.
+
     Example: `faces redo --failed -o out`
 
     Example: `faces redo '*beach*' --database postgresql://faces@10.0.0.6/faces
@@ -146,9 +148,10 @@ def _filter(
     from shared.recipe import DRAWING_VERSION
 
     since, until = taken_range(taken)
+    named = by_name_or_id(pattern)
     ended = (Status.FACES, Status.NO_FACES, Status.FAILED)
     return replace(
-        by_name_or_id(pattern),
+        named,
         statuses=(Status.FAILED,) if failed else ended,
         submission=submission,
         taken_since=since,
@@ -157,6 +160,7 @@ def _filter(
         kind=kind,
         code=reason_code(reason),
         drawn_before=DRAWING_VERSION if drawn_before_mend else None,
+        current=submission is None and named.image is None,
     )
 
 

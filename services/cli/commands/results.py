@@ -10,11 +10,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.deployment import Deployment, Place, deployment, whole_id
-from services.cli.formats.registry import FORMATS
-from services.cli.options.common import DatabaseUrl, Out, Sidecars, Submission, one_of
+from services.cli.formats.registry import FORMATS, RAW, Format, Writer
+from services.cli.options.common import (
+    Beside,
+    DatabaseUrl,
+    History,
+    Out,
+    Sidecars,
+    Submission,
+    Where,
+    check_beside,
+    one_of,
+)
 from services.cli.options.filters import (
     Because,
     Camera,
+    Cut,
     KindOf,
     Taken,
     number_range,
@@ -22,7 +33,7 @@ from services.cli.options.filters import (
     taken_range,
 )
 from services.cli.talk import say
-from shared.errors import FacesError
+from shared.errors import Exit, FacesError
 from shared.messages import Status
 
 if TYPE_CHECKING:
@@ -58,6 +69,7 @@ def command(
     camera: Camera = None,
     kind: KindOf = None,
     reason: Because = None,
+    cut: Cut = False,
     since: Annotated[datetime | None, typer.Option(help="Committed then or later (UTC).")] = None,
     until: Annotated[datetime | None, typer.Option(help="Committed before then (UTC).")] = None,
     submission: Submission = None,
@@ -80,9 +92,22 @@ def command(
             help="How to print them.",
         ),
     ] = "table",
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw",
+            help="CSV: names as they are, also those that a spreadsheet takes for a formula.",
+        ),
+    ] = False,
+    history: History = False,
     sidecar: Sidecars = None,
+    beside: Beside = Where.ANNOTATED,
 ) -> None:
     """Read the catalog: which pictures there are, what was found, what failed and why.
+
+    A picture is shown once: in the version that was named last, under the recipe that was used
+    last. `--history` shows all its entries, `--recipe` those of one recipe, and `--submission` what
+    that submission named, then or now.
 
     Example: `faces results -o out --status failed`
 
@@ -114,17 +139,27 @@ def command(
         camera=camera,
         kind=kind,
         code=reason_code(reason),
+        current=not history and submission is None,
+        cut=cut,
     )
+    if raw and form not in RAW:
+        raise FacesError(f"--raw is for --format {' or '.join(RAW)}")
     place = Place(out=out, database=database)
+    check_beside(beside, sidecar)
     if sidecar:
         if out is None:
-            raise FacesError("--sidecar writes beside the pictures in OUT/annotated: give -o OUT")
-        asyncio.run(_write_sidecars(place, filter_, sidecar))
+            raise FacesError("--sidecar writes beside pictures of a `faces run`: give -o OUT")
+        if not asyncio.run(_write_sidecars(place, filter_, sidecar, beside)):
+            raise typer.Exit(Exit.SOME_FAILED)
         return
-    asyncio.run(_print(place, filter_, limit, after, form))
+    asyncio.run(_print(place, filter_, limit, after, (RAW if raw else FORMATS)[form]))
 
 
-async def _print(place: Place, filter_: "Filter", limit: int | None, after: int, form: str) -> None:
+async def _print(
+    place: Place, filter_: "Filter", limit: int | None, after: int, form: "Format[Writer]"
+) -> None:
+    from services.cli.formats.within import within
+
     async with deployment(place) as opened:
         catalog = await opened.catalog()
         filter_ = await _of_whole_submission(opened, filter_)
@@ -134,15 +169,19 @@ async def _print(place: Place, filter_: "Filter", limit: int | None, after: int,
             nonlocal last
             async for row in catalog.reader.results(filter_, limit, faces, after):
                 last = row.cursor
-                yield row
+                yield opened.here(row)
 
-        await FORMATS[form].load()(rows, sys.stdout)
+        await form.load()(within(rows), sys.stdout)
         if limit is not None and await catalog.reader.page(filter_, last, 1, faces=False):
             sys.stdout.flush()
             say(f"there are more: the same with --after {last}")
 
 
-async def _write_sidecars(place: Place, filter_: "Filter", forms: Sequence[str]) -> None:
+async def _write_sidecars(
+    place: Place, filter_: "Filter", forms: Sequence[str], where: Where
+) -> bool:
+    """Whether all could be written."""
+    from services.cli.outdir.beside import write_beside
     from services.cli.outdir.sidecars import check_tree, write_sidecars
 
     assert place.out is not None
@@ -150,7 +189,12 @@ async def _write_sidecars(place: Place, filter_: "Filter", forms: Sequence[str])
     async with deployment(place) as opened:
         opened.hold()
         filter_ = await _of_whole_submission(opened, filter_)
-        await write_sidecars(place.out, await opened.catalog(), filter_, forms)
+        catalog = await opened.catalog()
+        if where is Where.ANNOTATED:
+            return await write_sidecars(place.out, catalog, filter_, forms)
+        for line in (await write_beside(place.out, catalog, filter_)).lines():
+            say(line)
+        return True
 
 
 async def _of_whole_submission(opened: Deployment, filter_: "Filter") -> "Filter":

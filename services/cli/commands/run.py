@@ -3,14 +3,25 @@
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.options.common import AsJson, DatabaseUrl, Model, Quiet, RedisUrl, Sidecars
+from services.cli.options.common import (
+    AsJson,
+    Beside,
+    DatabaseUrl,
+    Model,
+    Quiet,
+    RedisUrl,
+    Sidecars,
+    Where,
+    check_beside,
+)
+from services.cli.options.patterns import Exclude, Include, patterns
 from services.cli.options.recipe import make_recipe, takes_recipe
 from services.cli.talk import say
 from shared.errors import Exit, SettingsError
@@ -32,9 +43,18 @@ Example, hiding faces: `faces run ~/Pictures -o out --mode blur --margin 0.3`
 
 Example, with the faces in a file beside each picture: `faces run ~/Pictures -o out --sidecar xmp`
 
-Exit status: 0 done, 3 done but some pictures failed, 2 usage, 4 a server or the disk fails,
-130 interrupted.
+Exit status: 0 done, 3 done but some pictures failed or have no place in OUT, 2 usage, 4 a server
+fails, or the disk is full or cannot be written, 130 interrupted.
 """
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which sidecars are written: the forms beside annotated pictures, and those of originals."""
+
+    forms: tuple[str, ...] = ()
+    originals: bool = False
+
 
 RESUMES = "interrupted; the same command goes on where it stopped"
 REDO_RESUMES = "interrupted; the same `faces run` as before does the rest"
@@ -65,6 +85,8 @@ def command(
             "PATH itself is read.",
         ),
     ] = False,
+    exclude: Exclude = None,
+    include: Include = None,
     name: Annotated[str, typer.Option(help="What to call this submission.")] = "",
     redis: RedisUrl = None,
     database: DatabaseUrl = None,
@@ -73,6 +95,7 @@ def command(
         typer.Option(metavar="URL", help="Object store. [env: FACES_OBJECTS_URL]"),
     ] = None,
     sidecar: Sidecars = None,
+    beside: Beside = Where.ANNOTATED,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show services' logs.")] = False,
@@ -84,6 +107,7 @@ def command(
     from services.cli.outdir.lock import hold
 
     check_paths(paths, out, done_dir)
+    chosen_files = patterns(exclude, include)
     make_recipe(model or "yunet", recipe)  # a wrong parameter is said before a model is fetched
     settings, embedded = run_settings(
         paths=paths,
@@ -95,8 +119,13 @@ def command(
         verbose=verbose,
         follow_links=follow_links,
     )
-    if sidecar and not settings.objects_url.startswith("file:"):
-        raise SettingsError("--sidecar writes beside OUT/annotated: keep --objects in a folder")
+    check_beside(beside, sidecar)
+    annotated = beside is Where.ANNOTATED
+    if sidecar and annotated and not settings.objects_url.startswith("file:"):
+        raise SettingsError(
+            "--sidecar writes beside OUT/annotated: keep --objects in a folder, or give "
+            "--beside originals"
+        )
     with hold(out, say):
         chosen = choose(model, settings.models_dir, say)
         remember(out, [path.absolute() for path in paths], follow_links=follow_links)
@@ -109,8 +138,10 @@ def command(
             name=name or _name(paths),
             done_dir=done_dir.absolute() if done_dir else None,
             follow_links=follow_links,
+            patterns=chosen_files,
         )
-        status = carry_out(plan, out, quiet=quiet, as_json=as_json, sidecar=sidecar or ())
+        wanted = Wanted(tuple(sidecar or ()) if annotated else (), originals=not annotated)
+        status = carry_out(plan, out, quiet=quiet, as_json=as_json, sidecars=wanted)
     raise typer.Exit(status)
 
 
@@ -118,7 +149,7 @@ command.__doc__ = HELP
 
 
 def carry_out(
-    plan: "Plan", out: Path, *, quiet: bool, as_json: bool, sidecar: Sequence[str] = ()
+    plan: "Plan", out: Path, *, quiet: bool, as_json: bool, sidecars: Wanted = Wanted()
 ) -> Exit:
     """Run a plan whose OUT (as it was typed) is held, and tell how it ended; the exit status.
 
@@ -138,20 +169,30 @@ def carry_out(
         return Exit.INTERRUPTED
     finally:
         shown.close()
-    from services.cli.outdir.sidecars import asked_before
-
-    if forms := {*sidecar, *asked_before(plan.out)}:
-        asyncio.run(_write_sidecars(plan, ending, sorted(forms)))
-    return _tell(plan, ending, out, as_json=as_json)
+    all_written = asyncio.run(_write_sidecars(plan, ending, sidecars))
+    status = _tell(plan, ending, out, as_json=as_json)
+    return status if all_written else status or Exit.SOME_FAILED
 
 
-async def _write_sidecars(plan: "Plan", ending: "Ending", forms: Sequence[str]) -> None:
-    from services.cli.outdir.sidecars import write_sidecars
+async def _write_sidecars(plan: "Plan", ending: "Ending", wanted: Wanted) -> bool:
+    """Write those that are wanted now, and those that earlier commands wrote; whether all could
+    be placed."""
+    from services.cli.outdir.beside import beside_before, write_beside
+    from services.cli.outdir.sidecars import asked_before, write_sidecars
     from shared.catalog import Catalog, Filter
 
+    forms = sorted({*wanted.forms, *asked_before(plan.out)})
+    originals = wanted.originals or beside_before(plan.out)
+    if not forms and not originals:
+        return True
     catalog = await Catalog.open(plan.settings.database_url.get_secret_value())
+    filter_ = Filter(submission=ending.standing.id)
     try:
-        await write_sidecars(plan.out, catalog, Filter(submission=ending.standing.id), forms)
+        all_written = not forms or await write_sidecars(plan.out, catalog, filter_, forms)
+        if originals:
+            for line in (await write_beside(plan.out, catalog, filter_)).lines():
+                say(line)
+        return all_written
     finally:
         await catalog.close()
 
@@ -219,7 +260,8 @@ def _tell(plan: "Plan", ending: "Ending", out: Path, *, as_json: bool) -> Exit:
         left = f"{standing.queued:,} images are left; " if known else ""
         say(_resumes(plan).replace("; ", f"; {left}"))
         return Exit.INTERRUPTED
-    return Exit.SOME_FAILED if standing.failed or standing.failed_parts else Exit.DONE
+    some_failed = standing.failed or standing.failed_parts or ending.placed.refused
+    return Exit.SOME_FAILED if some_failed else Exit.DONE
 
 
 def _resumes(plan: "Plan") -> str:

@@ -38,10 +38,11 @@ def command(
 
 async def _show(name: str, place: Place, recipe: str | None, *, as_json: bool) -> None:
     from services.cli.formats.columns import as_dict
+    from services.cli.formats.within import row_within
 
     async with deployment(place) as opened:
         catalog = await opened.catalog()
-        rows = await catalog.reader.show(name, recipe)
+        rows = [row_within(opened.here(row)) for row in await catalog.reader.show(name, recipe)]
         recipes = {id_: await catalog.reader.recipe(id_) for id_ in {row.recipe for row in rows}}
     if not rows:
         pattern = name if any(letter in name for letter in "*?[") else f"*{name}*"
@@ -98,19 +99,22 @@ def _course(row: "ImageRow") -> list[tuple[str, str]]:
             ("committed", _time(row.committed_at)),
             ("attempts", str(row.attempts)),
         ]
-    facts.append(("status", row.status.value))
+    older = "" if row.current else " (older: not in results without --history)"
+    facts.append(("status", row.status.value + older))
     if row.reason:
         facts.append(("reason", row.reason + (f" ({row.code})" if row.code else "")))
     return facts
 
 
 def _content(row: "ImageRow") -> list[tuple[str, str]]:
-    from services.cli.formats.columns import page_of, pages_told
+    from services.cli.formats.columns import cut_told, page_of, pages_told
 
     facts = []
     if row.width and row.height:
         size = f", {count(row.bytes, 'byte')}" if row.bytes is not None else ""
         facts.append(("picture", f"{row.format} {row.width} x {row.height}{size}"))
+    if cut := cut_told(row):
+        facts.append(("searched", f"as far as it goes; {cut}"))
     if pages := pages_told(row):
         facts.append(("pages", pages))
     facts += [(f"page {page.n}", page.reason) for page in row.searched if page.reason]

@@ -149,6 +149,8 @@ def _table(outlooks: Sequence[Outlook]) -> str:
 
 
 def _one(outlook: Outlook) -> str:
+    from services.cli.passed_over import passed_over_line
+
     one = outlook.progress
     skipped = f", {one.skipped:,} of them before they were submitted" if one.skipped else ""
     sources = f", {count(one.parts_open, 'source')} still to be read" if one.parts_open else ""
@@ -157,6 +159,7 @@ def _one(outlook: Outlook) -> str:
         ("name", one.name),
         ("submitted", f"{one.created_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("state", outlook.told),
+        *([("not taken", told)] if (told := passed_over_line(one.passed_over)) else []),
         ("named", f"{one.named:,} images{sources}"),
         ("ended", f"{one.ended:,}{skipped}"),
         ("queued", f"{one.queued:,}"),

@@ -10,6 +10,7 @@ import typer
 
 from services.cli.deployment import Place, deployment, load_settings
 from services.cli.options.common import AsJson, DatabaseUrl, Model, Quiet, RedisUrl
+from services.cli.options.patterns import Exclude, Include, patterns
 from services.cli.options.recipe import make_recipe, takes_recipe
 from services.cli.talk import say
 from shared.errors import Exit, FacesError, SettingsError
@@ -35,6 +36,16 @@ def command(
             help="Send only names: paths as the ingest service sees them.",
         ),
     ] = False,
+    follow_links: Annotated[
+        bool,
+        typer.Option(
+            "--follow-links",
+            help="With --by-reference: go through links to folders, where they lead to what "
+            "ingest may read.",
+        ),
+    ] = False,
+    exclude: Exclude = None,
+    include: Include = None,
     missing: Annotated[
         bool,
         typer.Option(
@@ -74,10 +85,22 @@ def command(
         for source in sources:
             if not is_bucket(source) and not os.path.lexists(source):
                 raise FacesError(f"there is no file or folder {source!r}; nothing was sent")
+    if follow_links and not by_reference:
+        raise FacesError(
+            "--follow-links is for --by-reference: what is read here is what lies in the folder"
+        )
+    chosen = patterns(exclude, include)
     made = make_recipe(model or settings.model, recipe)
     from services.cli.sending.sender import Sender
 
-    sender = Sender(settings, sources, by_reference=by_reference, quiet=quiet)
+    sender = Sender(
+        settings,
+        sources,
+        by_reference=by_reference,
+        quiet=quiet,
+        follow_links=follow_links,
+        patterns=chosen,
+    )
     raise typer.Exit(asyncio.run(sender.run(made, name, wait=wait, as_json=as_json)))
 
 

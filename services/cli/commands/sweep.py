@@ -21,6 +21,14 @@ def command(
     older_than: Annotated[
         float, typer.Option(min=0, metavar="HOURS", help="Leave what is younger than this.")
     ] = 1.0,
+    showing_faces: Annotated[
+        bool,
+        typer.Option(
+            "--showing-faces",
+            help="Forget instead what was made by recipes whose pictures or crops show faces; "
+            "their entries go, too.",
+        ),
+    ] = False,
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -31,8 +39,13 @@ def command(
     pictures are elsewhere, or that names none, nothing is deleted.
 
     Example: `faces sweep -o out --dry-run`
+
+    Example, where faces are hidden by now: `faces sweep -o out --showing-faces --dry-run`
     """
     place = Place(out=out, database=database, objects=objects)
+    if showing_faces:
+        asyncio.run(_sweep_showing(place, yes=yes, dry_run=dry_run))
+        return
     asyncio.run(_sweep(place, timedelta(hours=older_than), yes=yes, dry_run=dry_run))
 
 
@@ -58,6 +71,29 @@ async def _sweep(place: Place, age: timedelta, *, yes: bool, dry_run: bool) -> N
         async for _ in sweep(catalog, objects, age):
             done += 1
     print(f"{count(done, 'object')} deleted")
+
+
+async def _sweep_showing(place: Place, *, yes: bool, dry_run: bool) -> None:
+    """Forget the entries of all recipes whose pictures show faces, and all that was made of them.
+
+    An entry without its picture would keep a later run of its recipe from making it.
+    """
+    from services.cli.commands.forget import forget_entries
+    from shared.verbs.showing import pictures_of, showing
+
+    async with deployment(place) as opened:
+        recipes = await showing(await opened.catalog())
+        for recipe, number in recipes.items():
+            print(f"{count(number, 'picture')} by {recipe}")
+        if dry_run or not recipes:
+            print(f"{count(sum(recipes.values()), 'picture')} that show faces")
+            return
+        confirm(f"Delete {count(sum(recipes.values()), 'picture')} that show faces?", yes=yes)
+        opened.hold()
+        done = 0
+        for recipe in recipes:
+            done += (await forget_entries(opened, pictures_of(recipe))).entries
+    print(f"{count(done, 'entry', 'entries')} forgotten")
 
 
 async def _sweep_tree(out: Path | None, keys: AsyncIterator[str]) -> None:

@@ -1,4 +1,8 @@
-"""COCO's object detection format: images, annotations, categories. Two passes, no list in memory.
+"""COCO's object detection format: images, annotations, categories. Three passes, no list in memory.
+
+`info.root` is the folder that holds all pictures of the file, and `file_name` the path below it: no
+two images have the same (see `locations`). Boxes lie inside their pictures; a face outside of its
+picture altogether has no annotation, and a landmark outside is one that is not labelled.
 
 A document has one image a page that was searched: its `file_name` ends in `#page=N`, and it has a
 field `page`. Images that were not searched (queued, failed) are left out: they have no size, and
@@ -10,6 +14,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from services.cli.formats.columns import LANDMARKS
+from services.cli.formats.locations import common_root, file_name
 from services.cli.formats.registry import Rows
 from shared.catalog import ImageRow
 from shared.messages import Face, Status
@@ -25,9 +30,11 @@ which every reader of JSON is exact. A row has at most `shared.messages.PAGES_LI
 async def write(rows: Rows, out: TextIO) -> int:
     """Write all rows; how many of COCO's images there were."""
     count, annotations = 0, 0
-    out.write('{"info": {"description": "faces in the cloud"}, "licenses": [], "images": [')
+    root = await common_root(rows)
+    info = {"description": "faces in the cloud", "root": root}
+    out.write(f'{{"info": {json.dumps(info)}, "licenses": [], "images": [')
     async for row in rows(False):
-        for image in _images(row):
+        for image in _images(row, file_name(row, root)):
             out.write(("\n" if count == 0 else ",\n") + json.dumps(image))
             count += 1
     out.write('],\n"annotations": [')
@@ -35,6 +42,8 @@ async def write(rows: Rows, out: TextIO) -> int:
         if not _searched(row):
             continue
         for face in row.faces:
+            if not (face.w and face.h):
+                continue
             annotations += 1
             told = _annotation(annotations, row, face)
             out.write(("\n" if annotations == 1 else ",\n") + json.dumps(told))
@@ -43,17 +52,17 @@ async def write(rows: Rows, out: TextIO) -> int:
     return count
 
 
-def _images(row: ImageRow) -> Iterator[dict[str, object]]:
+def _images(row: ImageRow, name: str) -> Iterator[dict[str, object]]:
     if not _searched(row):
         return
     if not row.searched:
         size = {"width": row.width, "height": row.height}
-        yield {"id": _image_id(row, None), "file_name": row.name, **size}
+        yield {"id": _image_id(row, None), "file_name": name, **size}
     for page in row.searched:
         if page.width and page.height:
             yield {
                 "id": _image_id(row, page.n),
-                "file_name": f"{row.name}#page={page.n}",
+                "file_name": f"{name}#page={page.n}",
                 "width": page.width,
                 "height": page.height,
                 "page": page.n,
@@ -72,9 +81,25 @@ def _annotation(number: int, row: ImageRow, face: Face) -> dict[str, object]:
     }
     if face.landmarks:
         pairs = zip(face.landmarks[::2], face.landmarks[1::2], strict=True)
-        points = [number for x, y in pairs for number in (x, y, KEYPOINT_VISIBLE)]
-        annotation |= {"keypoints": points, "num_keypoints": len(points) // 3}
+        width, height = _size(row, face)
+        inside = [0 <= x <= width and 0 <= y <= height for x, y in pairs]
+        points = [
+            value
+            for n, labelled in enumerate(inside)
+            for value in (
+                (*face.landmarks[2 * n : 2 * n + 2], KEYPOINT_VISIBLE) if labelled else (0, 0, 0)
+            )
+        ]
+        annotation |= {"keypoints": points, "num_keypoints": sum(inside)}
     return annotation
+
+
+def _size(row: ImageRow, face: Face) -> tuple[int, int]:
+    """Width and height of the picture, or of the page, that a face is in."""
+    for page in row.searched:
+        if page.n == face.page:
+            return page.width or 0, page.height or 0
+    return row.width or 0, row.height or 0
 
 
 def _image_id(row: ImageRow, page: int | None) -> int:

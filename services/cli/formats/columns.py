@@ -41,6 +41,11 @@ def pages_told(row: ImageRow) -> str:
     return f"{searched:,} of {row.pages:,} pages searched"
 
 
+def cut_told(row: ImageRow) -> str:
+    """That a file ends before its picture does; '' of any other."""
+    return "cut: the file ends before its picture does" if row.cut else ""
+
+
 def page_of(row: ImageRow, number: int | None) -> str:
     """Which page of a document: `page 3 of 12`; '' of a picture."""
     return "" if number is None else f"page {number:,} of {row.pages:,}"

@@ -5,6 +5,7 @@ from typing import TextIO
 
 from services.cli.formats.columns import as_dict
 from services.cli.formats.registry import Rows
+from services.cli.formats.within import row_within
 from shared.catalog import ImageRow
 
 
@@ -30,4 +31,4 @@ async def write_lines(rows: Rows, out: TextIO) -> int:
 
 def sidecar(row: ImageRow) -> bytes:
     """One image, as an array has it. UTF-8."""
-    return (json.dumps(as_dict(row), indent=2) + "\n").encode()
+    return (json.dumps(as_dict(row_within(row)), indent=2) + "\n").encode()

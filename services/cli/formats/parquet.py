@@ -76,8 +76,12 @@ def _schema(arrow: ModuleType) -> Any:  # Any: pyarrow has no types
 def _type(arrow: ModuleType, name: str, hint: object) -> Any:  # Any: as above
     """Of a column of images, by its type in `ImageRow`."""
     kinds = {kind for kind in get_args(hint) or (hint,) if kind is not NoneType}
+    if kinds == {bool}:
+        return arrow.bool_()
     if kinds == {int}:
         return arrow.int64() if name == "bytes" else arrow.int32()
+    if kinds == {bool}:
+        return arrow.bool_()
     if kinds == {float}:
         return arrow.float64()
     return arrow.timestamp("us", tz="UTC") if kinds == {datetime} else arrow.string()

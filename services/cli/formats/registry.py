@@ -49,6 +49,9 @@ FORMATS: dict[str, Format[Writer]] = {
 }
 """What `faces results --format` prints."""
 
+RAW: dict[str, Format[Writer]] = {"csv": Format[Writer]("csv", "csv_text:write_raw")}
+"""What `--raw` prints instead: texts as they are, also what spreadsheets take for a formula."""
+
 SIDECARS: dict[str, Format[Sidecar]] = {
     one.name: one
     for one in (

@@ -2,7 +2,7 @@
 
 from typing import TextIO
 
-from services.cli.formats.columns import pages_told
+from services.cli.formats.columns import cut_told, pages_told
 from services.cli.formats.registry import Rows
 from shared.printing import printable
 
@@ -15,7 +15,7 @@ async def write(rows: Rows, out: TextIO) -> int:
         count += 1
         size = f"{row.width} x {row.height}" if row.width and row.height else ""
         took = "" if row.detect_ms is None else f"{row.detect_ms:.0f}"
-        notes = [note for note in (pages_told(row), printable(row.reason)) if note]
+        notes = [note for note in (pages_told(row), cut_told(row), printable(row.reason)) if note]
         print(
             f"{row.status:<9}{row.face_count or '':>6}{size:>15}{took:>8}  {printable(row.name)}"
             + f"  ({'; '.join(notes)})" * bool(notes),

@@ -9,8 +9,9 @@ import shutil
 import signal
 import sqlite3
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -19,11 +20,10 @@ from services.cli.local.embedded import EmbeddedValkey
 from services.cli.local.plan import Plan
 from services.cli.local.progress import Reporter
 from services.cli.local.stages import Stages
-from services.cli.outdir.filling import Filling
+from services.cli.outdir.filling import Filling, Placed
 from services.cli.sending.parts import Submission
 from services.cli.talk import notes_on
 from services.detector.slots import Slots
-from services.ingest.metrics import LinksRefused, refused_so_far
 from shared.catalog import Catalog, Redo, SubmissionStatus
 from shared.errors import Exit, FacesError, Unreachable
 from shared.printing import printable
@@ -33,7 +33,9 @@ from shared.streams.keys import RESULTS, Keys
 from shared.streams.producer import Producer
 from shared.streams.refusals import as_unreachable
 from shared.streams.repairs import clear_leftovers
+from shared.verbs.again import again
 from shared.verbs.redo import redo
+from shared.verbs.showing import hides, showing
 
 SHOW_SECONDS = 1.0
 SHOW_SOON_SECONDS = 0.1
@@ -73,7 +75,12 @@ class Ending:
         seconds: all that it took; `working_seconds`, since every service was ready.
         drawn_before_mend: how many of its annotated pictures an earlier run drew with a version of
             drawing that was mended since.
+        not_read: how many files of kinds that are not read, by the sentence of each.
+        cut: how many of its files end before their pictures do.
         not_moved: a line on each reason for which originals that are done were not moved.
+        placed: what became of the results in OUT/annotated.
+        searched_again: how many results of earlier runs were gone or empty, and were made anew.
+        still_showing: how many pictures other recipes made that show faces, where this one hides.
     """
 
     standing: SubmissionStatus
@@ -81,13 +88,17 @@ class Ending:
     working_seconds: float
     interrupted: bool
     drawn_before_mend: int
-    links_refused: LinksRefused
+    cut: int
     not_moved: tuple[str, ...]
+    not_read: Mapping[str, int] = field(default_factory=dict)
+    placed: Placed = field(default_factory=Placed)
+    searched_again: int = 0
+    still_showing: int = 0
 
     @property
     def rate(self) -> float:
         """Images a second that this run brought to their end."""
-        done = self.standing.ended - self.standing.skipped
+        done = self.standing.ended - self.standing.skipped + self.searched_again
         return done / self.working_seconds if self.working_seconds > 0 else 0.0
 
 
@@ -149,6 +160,7 @@ class _Course:
         self._producer = Producer(client, plan.settings)
         self._submission = Submission(self._producer, plan.recipe, plan.name)
         self._working_since = time.monotonic()
+        self._searched_again = 0
 
     async def run(
         self, tasks: asyncio.TaskGroup, began: float, slots: asyncio.Task[Slots]
@@ -160,8 +172,12 @@ class _Course:
         stages = Stages(self._plan.settings, tasks, slots)
         submitting = tasks.create_task(self._submit())
         timing = tasks.create_task(self._note_start(stages))
-        filling = Filling(self._plan, self._catalog, submission.id)
-        refused = refused_so_far()
+        filling = Filling(
+            self._plan,
+            self._catalog,
+            submission.id,
+            hiding={one.id for one in await self._catalog.reader.recipes() if hides(one)},
+        )
         try:
             await self._until_end(stages, filling)
             ended = time.monotonic()
@@ -170,6 +186,8 @@ class _Course:
             await stages.drain(self._no_results)
             standing = await self._catalog.reader.submission(submission.id)
             outdated = await self._catalog.reader.drawn_before(DRAWING_VERSION, submission.id)
+            not_read = await self._catalog.reader.not_read(submission.id)
+            cut = await self._catalog.reader.cut(submission.id)
             await self._follow(filling)
             self._reporter.show(standing)
         finally:
@@ -180,8 +198,12 @@ class _Course:
             working_seconds=ended - self._working_since,
             interrupted=self._interrupted.is_set() and not standing.complete,
             drawn_before_mend=outdated,
-            links_refused=refused_so_far() - refused,
+            cut=cut,
             not_moved=tuple(filling.not_moved),
+            placed=filling.placed,
+            searched_again=self._searched_again,
+            still_showing=await self._still_showing(),
+            not_read=not_read,
         )
 
     async def _submit(self) -> None:
@@ -194,7 +216,10 @@ class _Course:
             return
         for path in self._plan.paths:
             await self._submission.add_path(
-                path, self._plan.excluded, follow_links=self._plan.follow_links
+                path,
+                self._plan.excluded,
+                follow_links=self._plan.follow_links,
+                patterns=self._plan.patterns,
             )
         await self._submission.close()
 
@@ -212,7 +237,9 @@ class _Course:
                 standing = await self._catalog.reader.submission(self._submission.id)
                 self._reporter.show(standing)
                 if standing.complete:
-                    return
+                    await self._follow(filling)
+                    if not await self._search_again(filling):
+                        return
                 pause = pause_before_next_look(standing)
                 if clock() >= follow_at:
                     await self._follow(filling)
@@ -232,9 +259,27 @@ class _Course:
             await filling.follow()
         except (OSError, sqlite3.Error) as error:
             self._refuse_full_disk()
-            raise ResultsRefused(f"cannot write below {self._plan.out}: {error}") from None
+            why = getattr(error, "strerror", None) or error
+            raise ResultsRefused(f"cannot write below {self._plan.out}: {why}") from None
         for note in filling.notes():
             self._reporter.note(printable(note))
+
+    async def _search_again(self, filling: Filling) -> int:
+        """Search again what has no object any more; how many."""
+        number = 0
+        for member in filling.damaged():
+            number += await again(
+                self._catalog, self._producer, self._submission.id, member.id, member.recipe
+            )
+        self._searched_again += number
+        return number
+
+    async def _still_showing(self) -> int:
+        """How many pictures of other recipes show faces, where all of this run's hide them."""
+        own = self._plan.again is not None and self._plan.again.recipe is None
+        if own or not hides(self._plan.recipe):
+            return 0
+        return sum((await showing(self._catalog, but=self._plan.recipe.id)).values())
 
     def _refuse_full_disk(self) -> None:
         if shutil.disk_usage(self._plan.out).free < LEAST_FREE_BYTES:

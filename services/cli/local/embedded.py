@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,7 +27,7 @@ from typing import IO, NoReturn
 from urllib.parse import quote
 
 from services.cli.local.note import HOST, NAME, Note, read_note
-from services.cli.outdir.private import PRIVATE, check_private, make_private
+from services.cli.outdir.private import ONLY_OURS, PRIVATE, check_private, make_private
 from services.cli.talk import say
 from shared.errors import Exit, FacesError
 from shared.folders.folder import Folder
@@ -36,6 +37,9 @@ MAXMEMORY = "512mb"
 
 SOCKET_PATH_LIMIT = 100
 """Bytes; `sockaddr_un` holds 108 on Linux and 104 on macOS, with the closing zero."""
+
+KEPT = "appendonlydir"
+"""Where the server keeps its append-only files, below its folder."""
 
 LOAD_SECONDS = 120
 """Time allowed for reading a large append-only file back; an empty one takes milliseconds."""
@@ -108,6 +112,27 @@ class EmbeddedValkey:
         self._process.stdin.close()
         Note.of(self.url, self._process.pid, private).write(private)
 
+    def begin_anew(self) -> None:
+        """Delete all that the server keeps, which must not run: its next start finds nothing.
+
+        What a run had left in its streams is searched again by the next one, since the catalog
+        knows it; dead letters are gone.
+
+        Raises:
+            ServerFailed: another server holds the folder.
+            OSError: the folder cannot be written.
+        """
+        with ExitStack() as opened:
+            above = opened.enter_context(Folder.open(self.folder.parent))
+            private = opened.enter_context(make_private(above, self.folder.name, self.folder, say))
+            opened.enter_context(self._lock(private))
+            kept = private.status(KEPT)
+            if kept is not None:
+                shutil.rmtree(KEPT, dir_fd=private.fileno())
+                private.below(KEPT, make=True, mode=ONLY_OURS).close()  # a run was made here
+            with _own_file(private, self._log.name, os.O_TRUNC):
+                pass
+
     async def ready(self) -> str:
         """Wait until the server answers, also while it reads its append-only file; its URL.
 
@@ -175,7 +200,7 @@ class EmbeddedValkey:
         said = "; it said last: " + " | ".join(lines[-3:]) if lines else ""
         return ServerFailed(
             f"the private Valkey {what}{said}. Its log: {self._log}. Where the queue itself is "
-            f"damaged, remove {self.folder / 'appendonlydir'} and run the same command again: "
+            f"damaged, remove {self.folder / KEPT} and run the same command again: "
             "what is finished is kept in the catalog"
         )
 
@@ -270,9 +295,11 @@ def _can_bind(path: bytes) -> bool:
     try:
         Path(os.fsdecode(path)).unlink(missing_ok=True)
         path.decode("ascii")  # redis-py reads its URLs as UTF-8; odd bytes go the short way
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.bind(path)
-        Path(os.fsdecode(path)).unlink()
+        try:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.bind(path)
+        finally:  # a disk without sockets may leave a file of that name
+            Path(os.fsdecode(path)).unlink(missing_ok=True)
     except (OSError, UnicodeDecodeError):
         return False
     return True

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr
 
 from services.cli.deployment import load_settings
+from services.cli.options.patterns import Patterns
 from shared.errors import FacesError
 from shared.recipe import Recipe
 from shared.settings import PicturesBy, Settings
@@ -18,6 +19,8 @@ from shared.urls import sqlite_url
 
 if TYPE_CHECKING:
     from shared.catalog import Filter
+
+EVERYTHING = Patterns()
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Plan:
     name: str
     done_dir: Path | None = None
     follow_links: bool = False
+    patterns: Patterns = EVERYTHING
     again: Again | None = None
     """Instead of expanding paths: images of earlier runs that are searched again."""
 

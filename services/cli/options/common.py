@@ -1,12 +1,22 @@
 """The options that say where a deployment is, and those that many commands have."""
 
 from collections.abc import Callable, Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
 from services.cli.formats.registry import SIDECARS
+from shared.errors import FacesError
+
+
+class Where(StrEnum):
+    """Where `--sidecar` writes."""
+
+    ANNOTATED = "annotated"
+    ORIGINALS = "originals"
+
 
 Given = TypeVar("Given", str, list[str] | None)
 
@@ -55,6 +65,12 @@ Submission = Annotated[
         metavar="ID", help="Only pictures of this submission; the start of its id will do."
     ),
 ]
+History = Annotated[
+    bool,
+    typer.Option(
+        "--history", help="Also older versions of pictures, and what earlier recipes made of them."
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -71,3 +87,20 @@ Sidecars = Annotated[
         "date from then on; xmp is for photo managers.",
     ),
 ]
+Beside = Annotated[
+    Where,
+    typer.Option(
+        help="Where --sidecar writes. Beside originals (xmp only) regions are added to what other "
+        "programs wrote, turned as the file stores its pixels.",
+    ),
+]
+
+
+def check_beside(where: Where, forms: Iterable[str] | None) -> None:
+    """See that what is asked for goes together.
+
+    Raises:
+        FacesError: it does not.
+    """
+    if where is Where.ORIGINALS and list(forms or ()) != ["xmp"]:
+        raise FacesError("--beside originals goes with --sidecar xmp, and with no other form")

@@ -36,6 +36,10 @@ Because = Annotated[
         "--reason", metavar="CODE", help="Failed with this code, such as `damaged` or `timeout`."
     ),
 ]
+Cut = Annotated[
+    bool,
+    typer.Option("--cut", help="Only files that end before their pictures do."),
+]
 
 _MOMENT = re.compile(r"(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?")
 

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
 from shared.errors import SettingsError
-from shared.recipe import Recipe
+from shared.model_table import MODELS, ModelEntry
+from shared.recipe import Mode, Recipe, Shape
 
 PANEL = "What is searched and drawn"
 
@@ -45,7 +46,9 @@ def _option(name: str) -> inspect.Parameter:
     default = field.default
     shown = default.value if isinstance(default, StrEnum) else str(default)
     if name == "min_score":
-        shown = "the model's own, see `faces models list`"
+        shown = "the model's own, see `faces models list`; a lower one where faces are hidden"
+    if name == "shape":
+        shown = "ellipse"
     if kind is bool:
         shown = "on" if default else "off"
     option = typer.Option(
@@ -62,21 +65,28 @@ def _option(name: str) -> inspect.Parameter:
     )
 
 
+def _of_hiding(entry: ModelEntry, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What else is chosen where faces are hidden (Any: as of `make_recipe`): a face that stays
+    visible costs more than a place that is painted over for nothing."""
+    if given.get("mode") not in [mode.value for mode in Mode if mode.hides]:
+        return {}
+    return {"min_score": entry.hiding_score, "shape": Shape.ELLIPSE}
+
+
 def make_recipe(model: str, given: Mapping[str, Any]) -> Recipe:
     """The recipe of a model and the parameters that were given (Any: of their own types).
 
-    Scores of different models mean different things, so each has a least score of its own.
+    Scores of different models mean different things, so each has a least score of its own, and a
+    lower one for hiding.
 
     Raises:
         SettingsError: there is no such model, or a parameter is out of its range.
     """
-    from shared.model_table import MODELS
-
     entry = MODELS.get(model)
     if entry is None:
         raise SettingsError(f"there is no model {model!r}; choose one of {', '.join(MODELS)}")
     try:
-        parameters = {"min_score": entry.min_score, **given}
+        parameters = {"min_score": entry.min_score, **_of_hiding(entry, given), **given}
         return Recipe(model=entry.name, model_version=entry.version, **parameters)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

@@ -9,10 +9,14 @@ from pathlib import Path
 
 from services.cli.outdir.private import ONLY_OUR_FILE, PRIVATE, open_out
 from shared.errors import FacesError
+from shared.folders.paths import path_limit
 
 LOCK = "run.lock"
 _OPENED = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 POLL_SECONDS = 0.2
+
+BELOW_OUT = 200
+"""Bytes that the paths of our own files take below OUT, at most."""
 
 
 @contextmanager
@@ -24,6 +28,12 @@ def hold(out: Path, say: Callable[[str], None]) -> Iterator[Path]:
     Raises:
         FacesError: the folder cannot be made or written, or is not ours (see `open_out`).
     """
+    length = len(os.fsencode(out.absolute()))
+    if length > path_limit() - BELOW_OUT:
+        raise FacesError(
+            f"the path of the output folder has {length:,} bytes, and {path_limit() - BELOW_OUT:,} "
+            "are the most with which programs can open what is in it; choose another with -o"
+        )
     try:
         with open_out(out, say) as folder:
             file = os.fdopen(os.open(LOCK, _OPENED, ONLY_OUR_FILE, dir_fd=folder.fileno()), "a+")

@@ -42,7 +42,7 @@ def place(source: Folder, source_name: str, folder: Folder, name: str, *, replac
             unlink_quietly(into, beside)  # also where both names were of one file already
 
 
-def _link(from_: int, first: str, into: int, name: str, opened: int) -> bool:
+def _link(from_: int, first: bytes, into: int, name: str | bytes, opened: int) -> bool:
     """Link to the very file that was opened; False where that cannot be done.
 
     Raises:

@@ -17,7 +17,7 @@ from services.cli.outdir.record import Record
 from services.cli.talk import say
 from shared.catalog import Catalog, Filter, ImageRow
 from shared.errors import FacesError, Unreachable
-from shared.folders.folder import Folder
+from shared.folders.folder import NOTHING_THERE, Folder
 from shared.picture_keys import PictureKeys
 from shared.printing import count
 
@@ -28,6 +28,7 @@ class Written(Enum):
     NEW = "new"
     SAME = "same"
     KEPT = "kept"
+    REFUSED = "refused"
 
 
 def asked_before(out: Path) -> set[str]:
@@ -51,8 +52,10 @@ def check_tree(out: Path) -> None:
 
 async def write_sidecars(
     out: Path, catalog: Catalog, filter_: Filter, forms: Sequence[str]
-) -> None:
+) -> bool:
     """Write the sidecars of a filter's pictures, and say how many; who calls holds OUT's lock.
+
+    Whether all are written: a name that the disk refuses stops nothing but itself.
 
     Raises:
         Unreachable: the disk is full or does not let us write.
@@ -60,22 +63,37 @@ async def write_sidecars(
     annotated = out / "annotated"
     contents = {form: SIDECARS[form].load() for form in forms}
     done: Counter[Written] = Counter()
+    bare = 0
     with Record.open(Record.file(out)) as record:
         try:
             with Folder.open(annotated, make=True, link=False) as tree:
                 async for row in catalog.reader.results(filter_):
+                    bare += bool(row.faces) and row.annotated_uri is None
                     target = _target(tree, record, row)
                     if target is None:
                         continue
                     for form, content_of in contents.items():
                         content = content_of(row)
-                        done[write_sidecar(tree, record, target, f".{form}", content)] += 1
+                        try:
+                            written = write_sidecar(tree, record, target, f".{form}", content)
+                        except OSError as error:
+                            if error.errno not in NOTHING_THERE:
+                                raise
+                            written = Written.REFUSED
+                        done[written] += 1
                 drop_stale_sidecars(tree, record)
         except OSError as error:
             raise Unreachable(f"sidecars in {annotated}: {error.strerror}") from None
     kept = f"; {done[Written.KEPT]:,} that others made or changed were left alone"
     number = f"{count(done[Written.NEW], 'sidecar')} written, {done[Written.SAME]:,} up to date"
-    say(number + kept * bool(done[Written.KEPT]))
+    refused = f"; {done[Written.REFUSED]:,} not written, since the disk refuses their names"
+    say(number + kept * bool(done[Written.KEPT]) + refused * bool(done[Written.REFUSED]))
+    if bare:
+        say(
+            f"{count(bare, 'picture')} with faces, but no annotated picture to lie beside "
+            "(--mode none): --sidecar xmp --beside originals writes beside the originals"
+        )
+    return not done[Written.REFUSED]
 
 
 def _target(tree: Folder, record: Record, row: ImageRow) -> str | None:
@@ -83,7 +101,9 @@ def _target(tree: Folder, record: Record, row: ImageRow) -> str | None:
     if row.annotated_uri is None or row.source_uri is None or not row.faces:
         return None
     place = record.place(row.source_uri)
-    if place is None or place.object != PictureKeys(row.recipe, row.id).annotated:
+    if place is None or place.object != PictureKeys(row.recipe, row.id).annotated_in(
+        row.annotated_uri
+    ):
         return None
     sized = row.width and row.height
     return place.target if sized and tree.is_file(place.target) else None

@@ -3,39 +3,79 @@
 A result is a hard link to its object (a reflink or a copy where that is not possible). The record
 says what lies where, so that placing is idempotent, a newer result replaces its older one, and two
 different pictures never share a name. No link below `annotated` or `objects` is followed: pictures
-whose folder is one lie beside it, and `links` says so.
+whose folder is one lie beside it, and `links` says so. One that no name can be found for stops
+nothing but itself.
 """
 
+import errno
 import os
+import stat
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 import structlog
 
-from services.cli.outdir.names import result_path, with_id
+from services.cli.outdir.names import fits, other_names, result_path
 from services.cli.outdir.placing import place
 from services.cli.outdir.record import Place, Record
 from services.cli.outdir.roots import Roots
 from shared.catalog import Member
 from shared.folders.folder import Folder
+from shared.folders.new_files import unfinished
+from shared.folders.paths import path_limit
 from shared.folders.steps import Linked
 from shared.picture_keys import PictureKeys
 
 log = structlog.get_logger()
 
+REFUSES_ALL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))
+"""What a disk says of any file alike."""
+
+SIDECAR_ROOM = len(".json")
+
+OBJECT_GONE = "their objects are gone or empty, also after they were searched again"
+NO_FREE_NAME = "other files have all names that they could have"
+
 
 class Tree:
-    """The mirrored tree in `annotated`, of objects in a folder `objects`; for one run at a time."""
+    """The mirrored tree in `annotated`, of objects in a folder `objects`; for one run at a time.
 
-    def __init__(self, annotated: Path, objects: Path, record: Record, roots: Roots) -> None:
+    Attributes:
+        links: links that were met where a folder should be; nothing was read or written behind
+            them.
+        damaged: ended pictures whose object is gone, empty or cut short since it was placed, by
+            their ids. Only searching again makes it anew; see `again`.
+        renamed: ids of those that got another name in this run, since the system refuses theirs.
+        not_placed: why there is no result of an id.
+        changed: ids of those whose result somebody added to since; these are left alone.
+        uncovered: ids of those whose result hid the faces, and was replaced by one that shows them.
+    """
+
+    def __init__(
+        self,
+        annotated: Path,
+        objects: Path,
+        record: Record,
+        roots: Roots,
+        hiding: frozenset[str] = frozenset(),
+    ) -> None:
+        """`hiding`: the ids of recipes whose pictures show no face."""
         self.annotated = annotated
         self.objects = Path(os.path.realpath(objects))  # which may be a link; but not from now on
         self.roots = roots
+        self.hiding = hiding
         self._record = record
         self.own_recipe = False
         self.links: set[Path] = set()
-        """Links that were met where a folder should be; nothing was read or written behind them."""
+        self.damaged: dict[str, Member] = {}
+        self.renamed: set[str] = set()
+        self.not_placed: dict[str, str] = {}
+        self.changed: set[str] = set()
+        self.uncovered: set[str] = set()
+        self._again: set[str] = set()
 
     def remember_roots(self) -> None:
         """Note this run's paths, for whoever does some of its pictures again."""
@@ -49,6 +89,30 @@ class Tree:
         self.own_recipe = own_recipe
         self.roots.recall(self._record.roots())
 
+    @property
+    def refusals(self) -> Counter[str]:
+        """How many have no result in the tree, by the reason."""
+        return Counter(self.not_placed.values())
+
+    def again(self) -> list[Member]:
+        """Take those that are damaged, to be searched again: each once in a run."""
+        taken = list(self.damaged.values())
+        self._again.update(self.damaged)
+        self.damaged.clear()
+        return taken
+
+    def is_damaged(self, member: Member) -> None:
+        """Note that a picture's object is gone."""
+        if member.id in self._again:
+            self.refuse(member, OBJECT_GONE)
+        else:
+            self.damaged[member.id] = member
+
+    def refuse(self, member: Member, reason: str) -> None:
+        """Note that there is no result of a picture in the tree, and why."""
+        log.warning("result not placed", image=member.id, reason=reason)
+        self.not_placed[member.id] = reason
+
     def place(self, members: Iterable[Member]) -> int:
         """Give the result of each ended picture its name; how many changed.
 
@@ -56,7 +120,7 @@ class Tree:
         along with their bytes) have no name here. Doing it again costs a look-up each.
 
         Raises:
-            OSError: the disk is full or the folder cannot be written.
+            OSError: the disk is full, or nothing at all can be written in the folder.
         """
         with (
             self._record.one_commit(),
@@ -71,6 +135,16 @@ class Tree:
             )
 
 
+def key_of(member: Member) -> str:
+    """The key of a picture's object that is its result."""
+    keys = PictureKeys(member.recipe, member.id)
+    return keys.annotated_in(member.annotated_uri or "")
+
+
+class _NotPlaced(Exception):
+    """Why one has no result in the tree."""
+
+
 class _Placing:
     """The tree while its folders are open."""
 
@@ -79,6 +153,7 @@ class _Placing:
         self._record = record
         self._annotated = annotated
         self._objects = objects
+        self._room = path_limit() - len(os.fsencode(tree.annotated)) - len("/") - SIDECAR_ROOM
 
     def place(self, member: Member, source: str) -> bool:
         """Give one result its name; whether anything changed."""
@@ -87,33 +162,108 @@ class _Placing:
             return False
         if member.annotated_uri is None:
             return known is not None and self._remove(known)
-        key = PictureKeys(member.recipe, member.id).annotated
-        if not self._objects.is_file(key):
-            log.warning("an annotated picture is gone", image=member.id, object=key)
+        key = key_of(member)
+        is_known = (
+            known is not None
+            and known.object == key
+            and known.generation in (None, member.generation)
+        )
+        size = self._size_of_object(key, known.size if known and is_known else None)
+        if size is None:
+            self._tree.is_damaged(member)
             return False
-        if known is not None:
-            if known.object == key and self._annotated.is_file(known.target):
-                return False
-            if self._replaced(key, known.target):
-                self._record.keep(Place(source, known.target, key))
-                return True
-            self._record.drop(source)
-        self._record.keep(Place(source, self._link_new(key, source, member.id), key))
+        if known is not None and is_known and self._is_whole(member, known, size):
+            return False
+        try:
+            target = self._renew(key, known) or self._link_new(key, source, member.id)
+        except _NotPlaced as reason:
+            self._tree.refuse(member, str(reason))
+            return False
+        self._tree.not_placed.pop(member.id, None)
+        self._note_uncovered(member, known)
+        self._record.keep(Place(source, target, key, member.generation, size))
         return True
 
+    def _size_of_object(self, key: str, placed: int | None) -> int | None:
+        """How large an object is; None where it is gone, or lost something since it was placed."""
+        try:
+            found = self._objects.status(key)
+        except Linked:
+            return None
+        is_file = found is not None and stat.S_ISREG(found.st_mode)
+        if found is None or not is_file or found.st_size < max(placed or 0, 1):
+            return None
+        return found.st_size
+
+    def _is_whole(self, member: Member, known: Place, size: int) -> bool:
+        """Whether a result lies where it was placed, with all that was in it. What an earlier
+        version placed is as large as its object, and is noted now."""
+        with suppress(Linked):
+            found = self._annotated.status(known.target)
+            if found is None or not stat.S_ISREG(found.st_mode):
+                return False
+            if known.size is None:
+                if found.st_size != size:
+                    return False
+                self._record.keep(
+                    Place(known.source, known.target, known.object, member.generation, size)
+                )
+                return True
+            if found.st_size > known.size:
+                self._tree.changed.add(member.id)
+            return found.st_size >= known.size
+        return False
+
+    def _renew(self, key: str, known: Place | None) -> str | None:
+        """Replace an older result under its name; None where there is none, or it cannot be."""
+        if known is None:
+            return None
+        if not fits(known.target, key):  # drawn in another format now
+            self._remove(known)
+            return None
+        if self._replaced(key, known.target):
+            return known.target
+        self._record.drop(known.source)
+        return None
+
+    def _note_uncovered(self, member: Member, known: Place | None) -> None:
+        before = known.object.partition("/")[0] if known else ""
+        if before in self._tree.hiding and member.recipe not in self._tree.hiding:
+            self._tree.uncovered.add(member.id)
+
     def _link_new(self, key: str, source: str, image_id: str) -> str:
-        """Link under the first fitting name that nobody has; that name."""
-        relative = result_path(self._tree.roots.relative(source), image_id)
-        flat = PurePosixPath(relative.name)  # where a folder's name is taken by a file or a link
-        for candidate in (
-            relative,
-            with_id(relative, image_id),
-            with_id(flat, image_id),
-            with_id(flat, image_id + image_id[8:]),
-        ):
-            if self._linked(key, str(candidate)):
-                return str(candidate)
-        raise FileExistsError(f"{self._tree.annotated / relative}: another file has this name")
+        """Link under the first fitting name that nobody has, and that the disk can have; that name.
+
+        Raises:
+            _NotPlaced: there is none.
+            OSError: nothing at all can be written.
+        """
+        relative = result_path(self._tree.roots.relative(source), image_id, key.rpartition(".")[2])
+        refused: OSError | None = None
+        for candidate in chain((relative,), other_names(relative, image_id)):
+            name = str(candidate)
+            if len(name.encode()) >= self._room:
+                refused = OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+                continue
+            try:
+                if self._linked(key, name):
+                    if refused is not None:
+                        self._tree.renamed.add(image_id)
+                    return name
+            except OSError as error:
+                if error.errno in REFUSES_ALL:
+                    raise
+                refused = error
+        if refused is None:
+            raise _NotPlaced(NO_FREE_NAME)
+        self._see_that_others_can_be_placed()
+        raise _NotPlaced(refused.strerror or str(refused))
+
+    def _see_that_others_can_be_placed(self) -> None:
+        """Write a file: where that cannot be done, it is not one picture that is at fault."""
+        probe = unfinished()
+        self._annotated.write(probe, b"1")
+        self._annotated.unlink(probe)
 
     def _linked(self, key: str, name: str) -> bool:
         """Link under a name; False where somebody has it."""
@@ -133,13 +283,16 @@ class _Placing:
         return True
 
     def _replaced(self, key: str, name: str) -> bool:
-        """Replace an older result; False where a link, or something else, has its place now."""
+        """Replace an older result; False where a link, or something else, has its place now, or
+        the disk that OUT lies on by now refuses its name."""
         try:
             place(self._objects, key, self._annotated, name, replace=True)
         except Linked as refused:
             self._tree.links.add(self._tree.annotated / refused.link)
             return False
-        except (NotADirectoryError, IsADirectoryError):
+        except OSError as error:
+            if error.errno in REFUSES_ALL:
+                raise
             return False
         return True
 

@@ -10,15 +10,18 @@ from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from services.cli.sending.largest import Largest
-from services.ingest.sources.walk import is_picture
+from services.ingest.sources.walk import is_input
 from shared.errors import FacesError, Unreachable
+from shared.folders.patterns import EVERYTHING, Choice
 from shared.identity import display_name
+from shared.media import why_not_read
 from shared.stores.bad_keys import BadKey
 from shared.stores.buckets import Bucket, Buckets, Gone
 from shared.stores.opening import ObjectRefused
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
+
 
 READ_AHEAD = 8
 """Objects fetched at once: a bucket answers one request in the time of many."""
@@ -29,7 +32,9 @@ Picture = tuple[str, bytes]
 T = TypeVar("T")
 
 
-def bucket_pictures(url: str, largest: Largest, refuse: Callable[[str], None]) -> Iterator[Picture]:
+def bucket_pictures(
+    url: str, largest: Largest, refuse: Callable[[str], None], choice: Choice = EVERYTHING
+) -> Iterator[Picture]:
     """The pictures below a URL such as `s3://BUCKET/FOLDER`, or the one that it names.
 
     Taken are objects with the extension of a picture, in the store's own order. Calls `refuse`
@@ -46,8 +51,12 @@ def bucket_pictures(url: str, largest: Largest, refuse: Callable[[str], None]) -
         found = _found(bucket, folder)
         while one := asyncio.run_coroutine_threadsafe(_next(found), loop).result():
             name, meta = one
+            if not choice.takes_key(os.fsencode(name)):
+                continue
             if isinstance(meta, BadKey):
                 refuse(meta.sentence)
+            elif problem := why_not_read(os.fsencode(meta["path"].rpartition("/")[2])):
+                refuse(f"{name}: {problem.sentence}")
             elif told := largest.refuses(meta["size"]):
                 refuse(f"{name}: {told}")
             else:
@@ -63,14 +72,14 @@ async def _found(bucket: Bucket, folder: str) -> AsyncIterator[tuple[str, "Objec
     """Names, and what is known of the objects, of the pictures in a folder; or of the one picture
     that it is."""
     try:
-        if folder and is_picture(os.fsencode(folder.rpartition("/")[2])):
+        if folder and is_input(os.fsencode(folder.rpartition("/")[2])):
             yield folder.rpartition("/")[2], await bucket.head(folder)
             return
         root = f"{folder}/" if folder else ""
         async with aclosing(bucket.list(folder, "")) as listing:
             async for found in listing:
                 key = found.key if isinstance(found, BadKey) else found["path"]
-                if isinstance(found, BadKey) or is_picture(os.fsencode(key.rpartition("/")[2])):
+                if isinstance(found, BadKey) or is_input(os.fsencode(key.rpartition("/")[2])):
                     yield display_name(key.removeprefix(root).encode()), found
     except (Gone, ObjectRefused) as error:
         raise Unreachable(str(error)) from None

@@ -4,11 +4,14 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from services.cli.options.patterns import Patterns
 from shared.identity import display_name, inline_id
 from shared.messages import InlineImage, Payload, SourceKind, SourceMessage, new_token, now
 from shared.recipe import Recipe
 from shared.streams.producer import Producer
 from shared.urls import file_uri
+
+NO_PATTERNS = Patterns()
 
 
 class Submission:
@@ -23,17 +26,34 @@ class Submission:
         self._recipe = recipe
 
     async def add_path(
-        self, path: Path, excluded: Sequence[Path] = (), *, follow_links: bool = False
+        self,
+        path: Path,
+        excluded: Sequence[Path] = (),
+        *,
+        follow_links: bool = False,
+        patterns: Patterns = NO_PATTERNS,
     ) -> None:
         """A file or folder, by reference."""
         uris = tuple(file_uri(_bytes(folder)) for folder in excluded)
-        await self.add_uri(file_uri(_bytes(path)), uris, follow_links=follow_links)
+        await self.add_uri(
+            file_uri(_bytes(path)), uris, follow_links=follow_links, patterns=patterns
+        )
 
     async def add_uri(
-        self, uri: str, excluded: Sequence[str] = (), *, follow_links: bool = False
+        self,
+        uri: str,
+        excluded: Sequence[str] = (),
+        *,
+        follow_links: bool = False,
+        patterns: Patterns = NO_PATTERNS,
     ) -> None:
         """What ingest will open by itself."""
-        fields = {"uri": uri, "excluded": tuple(excluded), "follow_links": follow_links}
+        fields: dict[str, object] = {
+            "uri": uri,
+            "excluded": tuple(excluded),
+            "follow_links": follow_links,
+        }
+        fields |= {"exclude": patterns.exclude, "include": patterns.include}
         await self._producer.add(self._message(SourceKind.FILES, fields))
         self.parts += 1
 

@@ -4,11 +4,15 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from services.cli.passed_over import passed_over_line
 from services.cli.sending.buckets import Picture, bucket_pictures
 from services.cli.sending.largest import Largest
 from services.ingest.sources.walk import LEADS_OUTSIDE, Walk
+from shared.catalog import PassedOver
 from shared.folders.paths import lies_below, real_path
+from shared.folders.patterns import Choice
 from shared.identity import display_name
+from shared.media import why_not_read
 from shared.portions import in_portions
 from shared.urls import is_bucket
 
@@ -20,19 +24,27 @@ STEP = 500
 
 
 def pictures(
-    sources: Sequence[bytes], largest: Largest, refuse: Callable[[str], None]
+    sources: Sequence[bytes],
+    largest: Largest,
+    refuse: Callable[[str], None],
+    choice: Choice,
+    tell: Callable[[str], None],
 ) -> Iterator[Picture]:
-    """The pictures in files, folders and buckets, each read when it is asked for.
+    """The pictures in files, folders and buckets that `choice` takes, each read when it is asked
+    for.
 
     Calls `refuse` with a line for people about each that is unreadable or larger than `largest`
-    allows, and goes on.
+    allows, and `tell` about what of a folder was passed over, and goes on.
     """
     for source in sources:
         if is_bucket(os.fsdecode(source)):
-            yield from bucket_pictures(os.fsdecode(source), largest, refuse)
+            yield from bucket_pictures(os.fsdecode(source), largest, refuse, choice)
             continue
-        for path, relative, root in _files(source, refuse):
+        for path, relative, root in _files(source, refuse, choice, tell):
             name = display_name(relative)
+            if problem := why_not_read(os.path.basename(path)):  # noqa: PTH119 - bytes
+                refuse(f"{name}: {problem.sentence}")
+                continue
             try:
                 content = _read(path, root, largest)
             except _NotSent as reason:
@@ -73,17 +85,28 @@ def in_batches(found: Iterable[Picture]) -> Iterator[list[Picture]]:
     return in_portions(found, lambda picture: len(picture[1]), BATCH_BYTES, BATCH_PICTURES)
 
 
-def _files(source: bytes, refuse: Callable[[str], None]) -> Iterator[tuple[bytes, bytes, bytes]]:
+def _files(
+    source: bytes, refuse: Callable[[str], None], choice: Choice, tell: Callable[[str], None]
+) -> Iterator[tuple[bytes, bytes, bytes]]:
     """Paths to open, their names relative to the source, and the folder that they must lie in:
     b"" for a file that was named itself."""
     if not os.path.isdir(source):  # noqa: PTH112 - a path of bytes
-        yield source, source.rpartition(b"/")[2], b""
+        name = source.rpartition(b"/")[2]
+        if choice.takes(name):
+            yield source, name, b""
         return
     root = os.path.realpath(source)
-    walk = Walk(root)
+    walk = Walk(root, choice=choice)
     while visits := walk.take(STEP):
         for visit in visits:
             if visit.problem:
                 refuse(f"{display_name(visit.path)}: {visit.problem.sentence}")
             else:
                 yield os.path.join(root, visit.path), visit.path, root  # noqa: PTH118 - bytes
+    if told := passed_over_line(
+        {
+            kind: PassedOver(number, walk.examples.get(kind, ""))
+            for kind, number in walk.passed_over.items()
+        }
+    ):
+        tell(f"{display_name(source)}: {told}")

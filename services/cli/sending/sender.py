@@ -10,8 +10,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from services.cli.deployment import Place, deployment
+from services.cli.options.patterns import Patterns
 from services.cli.sending.largest import Largest
-from services.cli.sending.parts import Submission
+from services.cli.sending.parts import NO_PATTERNS, Submission
 from services.cli.sending.reading import in_batches, pictures
 from services.cli.talk import say
 from shared.errors import Exit, FacesError, Unreachable
@@ -33,12 +34,21 @@ class Sender:
     """Sends batch after batch, closes the submission, and waits for its end where that is asked."""
 
     def __init__(
-        self, settings: Settings, sources: Sequence[str], *, by_reference: bool, quiet: bool
+        self,
+        settings: Settings,
+        sources: Sequence[str],
+        *,
+        by_reference: bool,
+        quiet: bool,
+        follow_links: bool = False,
+        patterns: Patterns = NO_PATTERNS,
     ) -> None:
         self._settings = settings
         self._sources = sources
         self._by_reference = by_reference
         self._quiet = quiet
+        self._follow_links = follow_links
+        self._patterns = patterns
         self._stop = asyncio.Event()
         self.sent = 0
         self.refused = 0
@@ -108,14 +118,18 @@ class Sender:
         for source in self._sources:
             if self._stop.is_set():
                 return
-            await submission.add_uri(reference_to(source))
+            await submission.add_uri(
+                reference_to(source), follow_links=self._follow_links, patterns=self._patterns
+            )
             self.sent += 1
 
     async def _send_all(self, submission: Submission) -> None:
         """Names and bytes, a few pictures a message; waits where the stream is full."""
         sources = [os.fsencode(source) for source in self._sources]
         largest = Largest.of(self._settings, await submission.most_at_once())
-        found = pictures(sources, largest, self._refuse)
+        found = pictures(
+            sources, largest, self._refuse, self._patterns.choice, self._tell_passed_over
+        )
         batches = in_batches(found)
         while not self._stop.is_set():
             batch = await asyncio.to_thread(next, batches, None)
@@ -127,6 +141,10 @@ class Sender:
     def _refuse(self, what: str) -> None:
         self.refused += 1
         say(f"faces: not sent: {what}")
+
+    def _tell_passed_over(self, told: str) -> None:
+        if not self._quiet:
+            say(told)
 
     async def _show(self) -> None:
         """How many were sent, on standard error, until cancelled."""

@@ -9,11 +9,12 @@ import warnings
 from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
 from PIL import Image
 
 from services.detector.failures import BadPicture
 from services.detector.formats.format import Header, StoredPage
+from services.detector.formats.pillow import bgra_of
+from services.detector.formats.tolerant import tolerant
 from services.detector.models.model import Pixels
 from shared.reasons import Reason
 
@@ -22,11 +23,12 @@ DAMAGED_IN_A_ROW = 3
 
 
 def frames(
-    content: bytes, header: Header, plugin: str, count: int
+    content: bytes, header: Header, plugin: str, count: int, *, cut: bool = False
 ) -> Iterator[StoredPage | BadPicture]:
     """The first `count` frames of a file that Pillow's `plugin` reads.
 
-    Only one frame is held at a time, and each is composed on the one before.
+    Only one frame is held at a time, and each is composed on the one before. Of a file that is
+    `cut` the frame that it ends in is given as far as it goes.
     """
     try:
         opened = Image.open(io.BytesIO(content), formats=[plugin])
@@ -41,7 +43,7 @@ def frames(
         def pixels_of(number: int) -> Pixels:
             nonlocal failed
             try:
-                pixels = _frame(opened, header, number)
+                pixels = _frame(opened, header, number, cut)
             except BadPicture:
                 failed += 1
                 raise
@@ -54,12 +56,12 @@ def frames(
                 return
 
 
-def _frame(opened: Image.Image, header: Header, number: int) -> Pixels:
+def _frame(opened: Image.Image, header: Header, number: int, cut: bool) -> Pixels:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), tolerant(cut):
             warnings.simplefilter("ignore")
             opened.seek(number - 1)
-            frame = np.asarray(opened.convert("RGB"), np.uint8)
+            frame = bgra_of(opened)
     except MemoryError:
         raise
     except EOFError:
@@ -72,7 +74,7 @@ def _frame(opened: Image.Image, header: Header, number: int) -> Pixels:
         raise BadPicture(
             Reason.DAMAGED, f"frame {number} of the {header.format} is larger than the first"
         )
-    return np.ascontiguousarray(frame[:, :, ::-1])
+    return frame
 
 
 def _damaged(header: Header, number: int) -> BadPicture:

@@ -17,12 +17,24 @@ from services.detector.formats.format import (
     brands,
 )
 from services.detector.formats.opencv import decoder
-from services.detector.formats.pillow import header_by_pillow
+from services.detector.formats.pillow import decode_transparent, header_by_pillow
+from services.detector.models.model import Pixels
 
 LARGER_CODED = 512
 """Pixels by which a side may be longer as coded than as told: a tile at the edge is cut."""
 
-_decode = decoder()
+_ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
+"""What names the item of alpha (ISO/IEC 23000-22, 7.3.5.2; MIAF)."""
+
+_by_opencv = decoder()
+
+
+def _decode(content: bytes, header: Header, reduced: int) -> Pixels:
+    if any(name in content for name in _ALPHA):
+        return decode_transparent(io.BytesIO(content), header, "AVIF")
+    return _by_opencv(content, header, reduced)
+
+
 _by_pillow = header_by_pillow("AVIF", "AVIF")
 
 

@@ -25,6 +25,12 @@ EXIF_BYTES = 1 << 20
 ICC_BYTES = 1 << 20
 """A colour profile that is unpacked; the largest of printers have 4 MB, and are of CMYK."""
 
+RAW_PROFILE_BYTES = 4 << 20
+"""A text that holds EXIF, unpacked: two digits a byte of it, and lines."""
+
+_RAW_PROFILES = (b"Raw profile type exif", b"Raw profile type APP1")
+_EXIF_BEGINS = (b"Exif\0\0", b"II*\0", b"MM\0*")
+
 
 def png_is_whole(content: bytes) -> bool:
     """Whether every chunk of a PNG fits into the file, and the last one is its end.
@@ -60,24 +66,57 @@ def png_costs(content: bytes) -> None:
 
 def png_metadata(content: bytes) -> tuple[bytes, bytes]:
     """EXIF and colour profile of a PNG, the first of each; b"" for what is absent or damaged."""
-    exif = icc = b""
+    exif = icc = written = b""
     for kind, at in _png_kinds(content):
         size = int.from_bytes(content[at - 8 : at - 4], "big")
         if kind == b"eXIf" and not exif and size <= EXIF_BYTES:
             exif = content[at : at + size]
         elif kind == b"iCCP" and not icc and size <= ICC_BYTES:
             icc = _unpacked(content[at : at + size])
+        elif kind in (b"zTXt", b"tEXt") and not written and size <= RAW_PROFILE_BYTES:
+            written = _raw_profile(kind, content[at : at + size])
         elif kind == b"IEND":
             break
-    return exif, icc
+    return exif or written, icc
 
 
-def _unpacked(profile: bytes) -> bytes:
+def png_transparency(content: bytes | bytearray) -> bytes | None:
+    """What a PNG's chunk `tRNS` holds (11.3.1.1); None where there is none before its pixels."""
+    for kind, at in _png_kinds(content):
+        if kind == b"tRNS":
+            return bytes(
+                content[at : at + min(256, int.from_bytes(content[at - 8 : at - 4], "big"))]
+            )
+        if kind == b"IDAT":
+            return None
+    return None
+
+
+def _raw_profile(kind: bytes, text: bytes) -> bytes:
+    """EXIF that ImageMagick and others wrote as a text before PNG had a chunk for it: a line with
+    its kind, one with its length, and lines of hexadecimal digits (ImageMagick's coders/png.c,
+    ExifTool's tag names of PNG TextualData). b"" where the text is another."""
+    keyword, _, told = text.partition(b"\0")
+    if keyword not in _RAW_PROFILES:
+        return b""
+    if kind == b"zTXt":
+        told = _unpacked(text, RAW_PROFILE_BYTES)
+    lines = told.split(b"\n", 3)
+    if len(lines) < 4:
+        return b""
+    try:
+        block = bytes.fromhex(lines[3].decode("ascii"))
+    except ValueError:
+        return b""
+    return block if len(block) <= EXIF_BYTES and block.startswith(_EXIF_BEGINS) else b""
+
+
+def _unpacked(profile: bytes, limit: int = ICC_BYTES) -> bytes:
     """A profile behind its name and the byte of its packing (PNG specification, 11.3.2.3)."""
     packed = profile.partition(b"\0")[2][1:]
     unpacking = zlib.decompressobj()
     try:
-        unpacked = unpacking.decompress(packed, ICC_BYTES)
+        unpacked = unpacking.decompress(packed, limit)
     except zlib.error:
         return b""
     return unpacked if unpacking.eof else b""
@@ -120,11 +159,11 @@ def apng_frames(content: bytes) -> int:
     return 1
 
 
-def _png_kinds(content: bytes) -> Iterator[tuple[bytes, int]]:
+def _png_kinds(content: bytes | bytearray) -> Iterator[tuple[bytes, int]]:
     """The kind of each chunk of a PNG, and where its data begins."""
     at = _PNG_START
     while at + 12 <= len(content):
-        yield content[at + 4 : at + 8], at + 8
+        yield bytes(content[at + 4 : at + 8]), at + 8
         at += 12 + int.from_bytes(content[at : at + 4], "big")
 
 
@@ -140,6 +179,23 @@ def webp_frames(content: bytes) -> int:
         size = int.from_bytes(content[at + 4 : at + 8], "little")
         at += 8 + size + size % 2
     return max(1, frames)
+
+
+def webp_is_cut(content: bytes | bytearray) -> bool:
+    """Whether a WebP says that it is longer than it is."""
+    return int.from_bytes(content[4:8], "little") + 8 > len(content)
+
+
+def webp_whole_frames(content: bytes) -> bytes:
+    """A WebP that is cut, without the chunk that it ends in."""
+    at = 12
+    for _ in range(CHUNKS):
+        size = int.from_bytes(content[at + 4 : at + 8], "little")
+        following = at + 8 + size + size % 2
+        if at + 8 > len(content) or following > len(content):
+            break
+        at = following
+    return content[:4] + (at - 8).to_bytes(4, "little") + content[8:at]
 
 
 def riff_chunks(content: bytes) -> dict[bytes, memoryview]:

@@ -2,7 +2,7 @@
 as in libtiff)."""
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -13,6 +13,8 @@ _TYPE_BYTES = {
     **dict.fromkeys((5, 10, 12, 16, 17, 18), 8),
 }
 """Bytes of one value of each type; of an unknown type nothing is read."""
+
+_WHOLE_NUMBERS = (3, 4, 13, 16)
 
 ENTRIES = 4_096
 """Entries of one directory that are looked at. Those of maps and raw files have some 200."""
@@ -56,12 +58,23 @@ class Directory:
         value_bytes: of its values that lie elsewhere, as far as the file goes; each time that
             they are named.
         fields: tag to type, count and the bytes that hold the value or its place.
+        places: tag to where its entry is in the file.
     """
 
     layout: Layout
     entries: int
     value_bytes: int
     fields: dict[int, tuple[int, int, bytes]]
+    places: dict[int, int] = field(default_factory=dict)
+
+    def place(self, tag: int) -> tuple[int, int] | None:
+        """Where the value of a tag of one whole number is in the file, and how many bytes it has;
+        None where there is no such tag."""
+        kind, count, _ = self.fields.get(tag, (0, 0, b""))
+        size = _TYPE_BYTES.get(kind, 0)
+        if count != 1 or not 0 < size <= self.layout.offset or kind not in _WHOLE_NUMBERS:
+            return None
+        return self.places[tag] + self.layout.entry - self.layout.offset, size
 
     def count(self, tag: int) -> int:
         """How many values a tag has; 0 without it."""
@@ -89,10 +102,12 @@ def read_directory(content: bytes | bytearray, layout: Layout, offset: int) -> D
     fields: dict[int, tuple[int, int, bytes]] = {}
     elsewhere = 0
     view = memoryview(content)[start : start + read * layout.entry]
-    for tag, kind, count, held in layout.packed.iter_unpack(view):
+    places: dict[int, int] = {}
+    for number, (tag, kind, count, held) in enumerate(layout.packed.iter_unpack(view)):
         size = _TYPE_BYTES.get(kind, 0) * count
         if size > layout.offset:
             at = int.from_bytes(held, layout.order)
             elsewhere += min(size, max(0, len(content) - at))
+        places.setdefault(tag, start + number * layout.entry)
         fields.setdefault(tag, (kind, count, held))  # libtiff takes the first, too
-    return Directory(layout, entries, elsewhere, fields)
+    return Directory(layout, entries, elsewhere, fields, places)

@@ -18,7 +18,8 @@ class Header:
     """What a file, or one page of it, says before any pixel is decoded.
 
     `width` and `height` are in pixels of the stored picture, before `orientation` (EXIF, 1 to 8)
-    turns it upright. `format` is the name of an entry of `FORMATS`.
+    turns it upright. `format` is the name of an entry of `FORMATS`. `turned` is the orientation
+    that `decode` undoes itself, and that the size has no part in; `orientation` is 1 then.
     """
 
     format: str
@@ -27,6 +28,7 @@ class Header:
     orientation: int = 1
     icc: bytes = b""
     exif: Image.Exif = field(default_factory=Image.Exif)
+    turned: int = 1
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ class Pages:
     own_sizes: bool = False
 
 
+def never_cut(_: bytes) -> bool:
+    """For formats of which nothing is read where the end is missing."""
+    return False
+
+
 def one_page(_: bytes, __: Header) -> None:
     """For formats whose files are single pictures."""
     return
@@ -76,6 +83,9 @@ class Format:
             header's, or it fails: sizes are read where the decoder reads them.
         reductions: what `decode` may be asked to reduce by; largest last.
         pages: a file's pages; None where it has one.
+        is_cut: whether a file ends before its picture does, by its structure alone. `decode` then
+            gives as much of the picture as there is; what is missing is of one colour, so that no
+            face is found in it.
 
     Raises (costs, read_header, decode, pages):
         BadPicture: the file cannot be searched, and why.
@@ -89,6 +99,7 @@ class Format:
     decode: Callable[[bytes, Header, int], Pixels]
     reductions: tuple[int, ...] = (1,)
     pages: Callable[[bytes, Header], Pages | None] = one_page
+    is_cut: Callable[[bytes], bool] = never_cut
 
 
 @dataclass(frozen=True)

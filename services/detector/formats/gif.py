@@ -17,6 +17,8 @@ from services.detector.formats.format import (
     damaged,
 )
 from services.detector.formats.opencv import decoder
+from services.detector.formats.tolerant import decode_cut
+from services.detector.models.model import Pixels
 from shared.messages import PAGES_COUNTED
 from shared.reasons import Reason
 
@@ -37,10 +39,24 @@ def frame_corners(content: bytes) -> Iterator[tuple[int, int]]:
     Raises:
         BadPicture: there are more than `BLOCKS` blocks, or `BETWEEN_BYTES` between them.
     """
+    for corner in _walk(content):
+        if corner is not None:
+            yield corner
+
+
+def is_cut(content: bytes) -> bool:
+    """Whether a GIF lacks the byte that ends it, and a block of it is not whole."""
+    return None in _walk(content)
+
+
+def _walk(content: bytes) -> Iterator[tuple[int, int] | None]:
+    """What `frame_corners` gives, and None where the file ends within a block."""
     at = 13 + _table_bytes(content[10:11])
     blocks = between = 0
+    inside = False
     try:
         while (kind := content[at]) != _END:
+            inside = True
             at += 1
             if kind == _FRAME:
                 x, y, width, height = (
@@ -56,6 +72,7 @@ def frame_corners(content: bytes) -> Iterator[tuple[int, int]]:
                 if between > BETWEEN_BYTES:
                     raise too_complex("GIF", "bytes between blocks", between, BETWEEN_BYTES)
                 at = following
+                inside = False
                 continue
             size = 1
             while size:
@@ -64,8 +81,11 @@ def frame_corners(content: bytes) -> Iterator[tuple[int, int]]:
                 blocks += 1
                 if blocks > BLOCKS:
                     raise too_complex("GIF", "blocks", blocks, BLOCKS)
+            inside = False
     except IndexError:
-        return
+        # Some programs leave out the last byte: all blocks are whole then.
+        if at > len(content) or inside:
+            yield None
 
 
 def _next_block(content: bytes, at: int) -> int:
@@ -90,7 +110,13 @@ def _table_bytes(flags: bytes) -> int:
     return 3 << ((flags[0] & 7) + 1) if flags and flags[0] & 0x80 else 0
 
 
-_decode = decoder()
+_by_opencv = decoder(may_be_transparent=lambda _: True)
+
+
+def _decode(content: bytes, header: Header, reduced: int) -> Pixels:
+    if is_cut(content):
+        return decode_cut(content, header, "GIF")
+    return _by_opencv(content, header, reduced)
 
 
 def _read_header(content: bytes) -> Header:
@@ -119,7 +145,9 @@ def _each(
     content: bytes, header: Header, count: int, outside: int | None
 ) -> Iterator[StoredPage | BadPicture]:
     """The frames; up to one that lies outside, for which Pillow would make the picture larger."""
-    yield from frames(content, header, "GIF", outside - 1 if outside else count)
+    yield from frames(
+        content, header, "GIF", outside - 1 if outside else count, cut=is_cut(content)
+    )
     if outside:
         yield BadPicture(Reason.DAMAGED, f"frame {outside} of the GIF lies outside of the picture")
 
@@ -131,4 +159,5 @@ GIF = Format(
     read_header=_read_header,
     decode=_decode,
     pages=_pages,
+    is_cut=is_cut,
 )

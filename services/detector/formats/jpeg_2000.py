@@ -4,6 +4,7 @@ OpenJPEG, which decodes, sets up every tile, precinct and code-block before it s
 theirs, and the sizes of all three are the file's choice: 40 kB of them took 8.8 GB.
 """
 
+import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from services.detector.formats.boxes import boxes
 from services.detector.formats.costs import larger_than_told, too_complex
 from services.detector.formats.format import Format, Header, begins, damaged
 from services.detector.formats.opencv import decoder
+from services.detector.formats.pillow import decode_transparent
+from services.detector.models.model import Pixels
 
 _NAME = "JPEG 2000"
 
@@ -21,6 +24,9 @@ TILES = 4_096
 
 COMPONENTS = 4
 """Components that decoders here read: grey or three colours, and alpha."""
+
+_WITH_ALPHA = (2, 4)
+"""Grey and alpha, or three colours and alpha (or four inks)."""
 
 CODE_BLOCKS = 500_000
 """Code-blocks of a picture, 465 bytes each in the decoder. Encoders make them 64 x 64 or 32 x 32
@@ -170,10 +176,21 @@ def _read_header(content: bytes) -> Header:
     return Header(_NAME, *held)
 
 
+_by_opencv = decoder()
+
+
+def _decode(content: bytes, header: Header, reduced: int) -> Pixels:
+    """OpenCV gives no alpha of grey pictures, and takes the inks of CMYK for it."""
+    at, _ = _code_stream(content)
+    if _size(content, at).components in _WITH_ALPHA:
+        return decode_transparent(io.BytesIO(content), header, "JPEG2000")
+    return _by_opencv(content, header, reduced)
+
+
 JPEG_2000 = Format(
     name=_NAME,
     recognises=begins(b"\0\0\0\x0cjP  \r\n\x87\n", _BEGIN),
     costs=_costs,
     read_header=_read_header,
-    decode=decoder(),
+    decode=_decode,
 )

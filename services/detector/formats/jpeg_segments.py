@@ -27,8 +27,14 @@ EXIF_BYTES = 1 << 20
 """EXIF that is read, of several segments together. A camera's fits one segment of 64 KiB."""
 
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
+_END_OF_IMAGE = bytes((0xFF, _END))
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_UNREAD = {
+    **dict.fromkeys((0xC3, 0xCB), "lossless JPEG"),
+    **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical JPEG"),
+}
+_JPEG_LS = 0xF7
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers without a segment: TEM, restarts, start of image."""
 
@@ -119,6 +125,26 @@ def _judge_scans(content: bytes, at: int) -> None:
             at += int.from_bytes(content[at : at + 2], "big")
 
 
+def is_cut(content: bytes) -> bool:
+    """Whether a JPEG lacks the marker of its end. Nothing that follows behind that matters, such as
+    the video of a moving photo, or further pictures."""
+    if content.endswith(_END_OF_IMAGE):
+        return False
+    at = next((segment.end for segment in head(content) if segment.marker == _SCAN), None)
+    if at is None:
+        return True
+    for _ in range(SEGMENTS):
+        found = _BETWEEN_SCANS.search(content, at)
+        if found is None:
+            return True
+        marker, at = content[found.end() - 1], found.end()
+        if marker == _END:
+            return False
+        if marker not in _ALONE:
+            at += int.from_bytes(content[at : at + 2], "big")
+    return False
+
+
 def _scan_markers(content: bytes, at: int) -> int:
     """How often the two bytes of a scan's marker stand side by side, from `at` on.
 
@@ -153,9 +179,20 @@ def told_by(content: bytes) -> Told:
             profile.append(body[len(_ICC) :])
         elif segment.marker in _FRAMES and size is None:
             size = _size(body)
+            if kind := _UNREAD.get(segment.marker):
+                raise _unread(kind)
+        elif segment.marker == _JPEG_LS and size is None:
+            raise _unread("JPEG-LS")
     if size is None:
         raise damaged("JPEG", "it ends before its picture")
     return Told(size, exif, _joined(profile))
+
+
+def _unread(kind: str) -> BadPicture:
+    return BadPicture(
+        Reason.UNSUPPORTED,
+        f"a {kind}, which this build does not read; convert it to a usual JPEG or to PNG",
+    )
 
 
 def _size(frame: bytes) -> tuple[int, int]:

@@ -17,9 +17,12 @@ from PIL import Image
 from services.detector.failures import BadPicture
 from services.detector.formats.costs import too_complex
 from services.detector.formats.directories import ENTRIES, Directory, layout_of, read_directory
+from services.detector.formats.exif import ORIENTATION, orientation_of
 from services.detector.formats.format import Format, Header, Pages, StoredPage, begins, damaged
-from services.detector.formats.opencv import decoder
-from services.detector.formats.pillow import words
+from services.detector.formats.pillow import decode_transparent, words
+from services.detector.formats.tiff_pixels import decode, first_directory, is_cut
+from services.detector.formats.tiff_variants import judge, variant_of
+from services.detector.formats.tolerant import truncated
 from services.detector.models.model import Pixels
 from shared.messages import PAGES_COUNTED, PAGES_LIMIT
 
@@ -60,7 +63,9 @@ _WIDTH, _HEIGHT, _STRIPS, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT, _TILES = (
 _METADATA = (34665, 34853)
 """Tags that name the directories of EXIF and of the place."""
 
-_by_opencv = decoder()
+_EXTRA_SAMPLES = 338
+_ALPHA = (1, 2)
+"""What an extra sample is: associated alpha (colours are multiplied by it), or unassociated."""
 
 _NO_PAGE = 0b101
 """Bits of NewSubfileType: a reduced version of another page, a mask of another page."""
@@ -196,6 +201,14 @@ def _opened(content: bytes | bytearray) -> Header:
         BadPicture: it is damaged, or costs more than a page does.
     """
     _judge_first(content)
+    page = first_directory(content)
+    if not page.fields:
+        raise truncated("TIFF") if _names_beyond(content) else damaged("TIFF", "it holds no page")
+    variant = variant_of(content, page)
+    judge(variant)
+    if variant.is_float:  # of which Pillow reads few
+        width, height, turn = (page.number(content, tag) for tag in (_WIDTH, _HEIGHT, ORIENTATION))
+        return Header("TIFF", *((height, width) if 5 <= turn <= 8 else (width, height)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -207,7 +220,20 @@ def _opened(content: bytes | bytearray) -> Header:
             raise
         except Exception as error:  # noqa: BLE001 - parsers of damaged files raise anything
             raise damaged("TIFF", words(error)) from None
-    return Header("TIFF", width, height, 1, icc, exif)
+    return Header("TIFF", width, height, 1, icc, exif, orientation_of(exif))
+
+
+def _names_beyond(content: bytes | bytearray) -> bool:
+    """Whether the first page's directory would lie behind the end of the file, where many programs
+    write it."""
+    layout = layout_of(content)
+    return layout.number(content, layout.first, layout.offset) >= len(content) - layout.count
+
+
+def _is_cut(content: bytes) -> bool:
+    layout = layout_of(content)
+    pages = islice(_directories(content), PAGES_LIMIT)
+    return any(is_cut(content, read_directory(content, layout, offset)) for offset, _ in pages)
 
 
 def _read_header(content: bytes) -> Header:
@@ -215,7 +241,17 @@ def _read_header(content: bytes) -> Header:
 
 
 def _decode(content: bytes, header: Header, reduced: int) -> Pixels:
-    return _by_opencv(_first_page(content), header, reduced)
+    return _decode_first(_first_page(content), header)
+
+
+def _decode_first(content: bytes | bytearray, header: Header) -> Pixels:
+    """The first page of a file, as it is pointed at. libtiff's colours behind alpha are multiplied
+    or not, as the page has it; and grey with alpha loses it."""
+    layout = layout_of(content)
+    page = read_directory(content, layout, layout.number(content, layout.first, layout.offset))
+    if page.count(_EXTRA_SAMPLES) and page.number(content, _EXTRA_SAMPLES) in _ALPHA:
+        return decode_transparent(io.BufferedReader(_File(content)), header, "TIFF")
+    return decode(content, header, 1)
 
 
 def _pages(content: bytes, _: Header) -> Pages | None:
@@ -234,7 +270,7 @@ def _each(content: bytes, offsets: list[int]) -> Iterator[StoredPage | BadPictur
         except BadPicture as bad:
             yield bad
         else:
-            yield StoredPage(header, partial(_by_opencv, pointed, header, 1))
+            yield StoredPage(header, partial(_decode_first, pointed, header))
 
 
 TIFF = Format(
@@ -244,4 +280,5 @@ TIFF = Format(
     read_header=_read_header,
     decode=_decode,
     pages=_pages,
+    is_cut=_is_cut,
 )

@@ -4,15 +4,43 @@ from functools import partial
 
 from services.detector.failures import BadPicture
 from services.detector.formats.animation import frames
-from services.detector.formats.chunks import riff_chunks, webp_costs, webp_frames, webp_size
+from services.detector.formats.chunks import (
+    riff_chunks,
+    webp_costs,
+    webp_frames,
+    webp_is_cut,
+    webp_size,
+    webp_whole_frames,
+)
 from services.detector.formats.exif import orientation_of, parsed
 from services.detector.formats.format import Format, Header, Pages
 from services.detector.formats.opencv import decoder
+from services.detector.formats.tolerant import truncated
+from services.detector.models.model import Pixels
 from shared.reasons import Reason
 
-_decode = decoder(
-    ends_early=lambda content: int.from_bytes(content[4:8], "little") + 8 > len(content)
+_by_opencv = decoder(
+    ends_early=webp_is_cut,
+    may_be_transparent=lambda _: True,  # libwebp gives alpha only where the file says so
 )
+
+
+def _decode(content: bytes, header: Header, reduced: int) -> Pixels:
+    """Of an animation that is cut, the first frame if it is whole. A picture of one frame that is
+    cut cannot be decoded: libwebp gives its rows only as they come, and no binding of it does."""
+    try:
+        return _by_opencv(content, header, reduced)
+    except BadPicture as bad:
+        if bad.reason is not Reason.TRUNCATED:
+            raise
+        return _by_opencv(_without_end(content), header, reduced)
+
+
+def _without_end(content: bytes) -> bytes:
+    whole = webp_whole_frames(content)
+    if webp_frames(whole) < 2 and b"ANMF" not in riff_chunks(whole):
+        raise truncated("WebP")
+    return whole
 
 
 def _read_header(content: bytes) -> Header:
@@ -29,6 +57,8 @@ def _pages(content: bytes, header: Header) -> Pages | None:
     count = webp_frames(content)
     if count < 2:
         return None
+    if webp_is_cut(content):
+        content = _without_end(content)
     return Pages(count, partial(frames, content, header, "WEBP", count))
 
 
@@ -39,4 +69,5 @@ WEBP = Format(
     read_header=_read_header,
     decode=_decode,
     pages=_pages,
+    is_cut=webp_is_cut,
 )

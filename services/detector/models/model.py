@@ -11,6 +11,9 @@ Pixels = NDArray[np.uint8]
 
 Floats = NDArray[np.float32]
 
+MIRRORED = (1, 0, 2, 4, 3)
+"""Which landmark is which in a mirrored picture: see `Detections`."""
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -41,6 +44,17 @@ class Detections:
             self.scores,
             self.landmarks * np.tile(pair, self.landmarks.shape[1] // 2),
         )
+
+    def mirrored(self, width: float) -> "Detections":
+        """In the pixels of the mirrored picture, which is so wide; right and left are exchanged."""
+        boxes = self.boxes.copy()
+        boxes[:, 0] = width - boxes[:, 0] - boxes[:, 2]
+        landmarks = self.landmarks.copy()
+        if landmarks.shape[1] == len(MIRRORED) * 2:
+            points = landmarks.reshape(-1, len(MIRRORED), 2)[:, MIRRORED]
+            points[..., 0] = width - points[..., 0]
+            landmarks = np.asarray(points.reshape(-1, 2 * len(MIRRORED)), np.float32)
+        return Detections(boxes, self.scores, landmarks)
 
     @classmethod
     def none(cls, landmarks: int = 10) -> "Detections":

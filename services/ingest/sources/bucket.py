@@ -13,10 +13,13 @@ from services.ingest.sources.source import (
     SourceAway,
     SourceRefused,
 )
-from services.ingest.sources.walk import is_picture
+from services.ingest.sources.walk import EXCLUDED, is_input
 from shared import fields
+from shared.catalog import PassedOver
 from shared.errors import SettingsError, Unreachable
+from shared.folders.patterns import Choice
 from shared.identity import display_name, object_version, reference_id
+from shared.media import why_not_read
 from shared.messages import SourceMessage
 from shared.reasons import Failure, Reason
 from shared.references import BUCKETS, is_allowed
@@ -56,10 +59,11 @@ class BucketSource(ReferenceSource):
         except Unreachable as error:
             raise SourceAway(holder, str(error), partial(self._open, holder)) from None
         try:
-            if folder and is_picture(_last(folder).encode()):
+            if folder and is_input(_last(folder).encode()):
                 meta = await bucket.head(folder)
                 return Listing([_found(bucket.url, meta, _last(folder))], None)
-            return await _list(bucket, folder, message.position)
+            choice = Choice(message.exclude, message.include)
+            return await _list(bucket, folder, message.position, choice)
         except ValueError:
             raise SourceRefused(
                 Reason.NOT_A_FILE,
@@ -80,8 +84,9 @@ class BucketSource(ReferenceSource):
             raise Unreachable(str(error)) from None
 
 
-async def _list(bucket: Bucket, folder: str, after: str) -> Listing:
+async def _list(bucket: Bucket, folder: str, after: str, choice: Choice) -> Listing:
     images: list[FoundImage] = []
+    excluded = 0
     root = folder + "/" if folder else ""
     async with aclosing(bucket.list(folder, after)) as listing:
         async for found in listing:
@@ -90,12 +95,20 @@ async def _list(bucket: Bucket, folder: str, after: str) -> Listing:
                 position = found.following
             else:
                 position = found["path"]
-                if not is_picture(_last(position).encode()):
+                if not is_input(_last(position).encode()):
                     continue
-                images.append(_found(bucket.url, found, position.removeprefix(root)))
+                name = position.removeprefix(root)
+                if not choice.takes_key(name.encode()):
+                    excluded += 1
+                    continue
+                images.append(_found(bucket.url, found, name))
             if len(images) >= STEP and len(position) <= fields.URI_LIMIT:
-                return Listing(images, position)
-    return Listing(images, None)
+                return Listing(images, position, _passed_over(excluded))
+    return Listing(images, None, _passed_over(excluded))
+
+
+def _passed_over(excluded: int) -> dict[str, PassedOver]:
+    return {EXCLUDED: PassedOver(excluded)} if excluded else {}
 
 
 def _misnamed(bucket: str, found: BadKey, name: str) -> FoundImage:
@@ -127,4 +140,5 @@ def _found(bucket: str, meta: "ObjectMeta", name: str) -> FoundImage:
         source_uri=uri,
         source_version=version,
         bytes=meta["size"] if meta["size"] < fields.BYTES_LIMIT else None,  # the server lies
+        problem=why_not_read(_last(meta["path"]).encode()),
     )

@@ -17,16 +17,22 @@ from services.ingest.sources.source import (
     SourceAway,
     SourceRefused,
 )
-from services.ingest.sources.walk import Visited, Walk, unreadable
+from services.ingest.sources.walk import EXCLUDED, Visited, Walk, unreadable
+from shared.catalog import PassedOver
 from shared.errors import Unreachable
 from shared.folders.paths import led_to
+from shared.folders.patterns import Choice
 from shared.identity import display_name, file_version, reference_id
+from shared.media import why_not_read
 from shared.messages import SourceMessage
 from shared.reasons import Failure, Reason
 from shared.references import FILES, allowed_by
 from shared.stores.mounts import MountedFolder, folders_of
 from shared.stores.patience import SignOfLife, in_thread, while_alive
 from shared.urls import file_path, file_uri
+
+_KNOWN_BY_NAME = (Reason.NOT_ALLOWED, Reason.UNSUPPORTED)
+"""Refusals that say nothing about whether a volume is there."""
 
 WALKS_KEPT = 16
 """Walks that stay open between their steps; others are resumed from their position."""
@@ -78,7 +84,10 @@ class FileSource(ReferenceSource):
             raise SourceRefused(failure.reason, failure.sentence) from None
         self.check_allowed(file_uri(root), display_name(path))
         if not stat.S_ISDIR(status.st_mode):
-            return Listing([_found(root, os.path.basename(root), status)], None)
+            name = os.path.basename(root)
+            if not Choice(message.exclude, message.include).takes(name):
+                return Listing([], None, {EXCLUDED: PassedOver(1)})
+            return Listing([_found(root, name, status)], None)
         return self._walk_on(message, root)
 
     def _walk_on(self, message: SourceMessage, root: bytes) -> Listing:
@@ -97,11 +106,15 @@ class FileSource(ReferenceSource):
                 excluded,
                 may_read=self._may_read,
                 follow_links=message.follow_links,
+                choice=Choice(message.exclude, message.include),
             )
-        passed_over = walk.passed_over
+        before = walk.passed_over.copy()
         visits = walk.take(STEP)
         images = [_visited(root, visit) for visit in visits]
-        passed_over = walk.passed_over - passed_over
+        passed_over = {
+            kind: PassedOver(number, walk.examples.get(kind, ""))
+            for kind, number in (walk.passed_over - before).items()
+        }
         if len(visits) < STEP:
             return Listing(images, None, passed_over)
         self._walks[key] = walk
@@ -144,6 +157,7 @@ def _found(path: bytes, relative: bytes, status: os.stat_result) -> FoundImage:
         source_uri=uri,
         source_version=version,
         bytes=status.st_size,
+        problem=why_not_read(os.path.basename(path)),
     )
 
 
@@ -156,4 +170,4 @@ def _refused(path: bytes, relative: bytes, problem: Failure | None) -> FoundImag
 
 def _may_be_back(image: FoundImage) -> bool:
     """Whether what could not be read may be only not mounted."""
-    return image.problem is not None and image.problem.reason is not Reason.NOT_ALLOWED
+    return image.problem is not None and image.problem.reason not in _KNOWN_BY_NAME

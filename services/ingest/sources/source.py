@@ -1,11 +1,11 @@
 """What every kind of source does: name its next images, a step at a time."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
-from shared.catalog import QueuedImage
+from shared.catalog import PassedOver, QueuedImage
 from shared.errors import Unreachable
 from shared.messages import Payload, SourceMessage
 from shared.reasons import Failure, Reason
@@ -55,12 +55,12 @@ class FoundImage(QueuedImage):
 class Listing:
     """The images of one step, and where the next step begins; None after the last.
 
-    `links_passed_over`: how many links to folders this step did not go through.
+    `passed_over`: what this step came by and did not take, by its kind.
     """
 
     images: Sequence[FoundImage]
     next_position: str | None
-    links_passed_over: int = 0
+    passed_over: Mapping[str, PassedOver] = field(default_factory=dict)
 
 
 class Source(Protocol):

@@ -8,21 +8,18 @@ import errno
 import os
 import stat
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from services.ingest.sources.standing import Standing
 from shared.folders.paths import led_to, lies_below
+from shared.folders.patterns import Choice
+from shared.folders.rules import OWN_MARK, OWN_OUTPUT, rule_of
+from shared.identity import display_name
+from shared.media import kind_of
 from shared.reasons import Failure, Reason
-
-PICTURE_SUFFIXES = frozenset(
-    b".jpg .jpeg .jpe .jfif .png .webp .avif .heic .heif .tif .tiff .bmp .dib .gif "
-    b".jp2 .j2k .jpx .pbm .pgm .ppm .pnm "
-    b".hif .heics .heifs .avifs .jxl".split()
-)
-"""Which files of a folder are pictures. Formats that this build cannot read are among them: such
-a file gets a row that says so."""
 
 LEADS_OUTSIDE = Failure(
     Reason.NOT_ALLOWED,
@@ -33,9 +30,14 @@ LEADS_OUTSIDE = Failure(
 PATH_LIMIT = 4096
 """Linux' PATH_MAX, with the NUL at the end. Name by name one could go deeper."""
 
-_PASSED_OVER = b"/\0"
-"""How the name of a link to a folder ends in a listing where that link is only counted: when the
-walk comes by, so that it is not counted again where the walk goes on elsewhere."""
+_COUNTED = b"\0"
+"""Behind a name in a listing comes this and a kind where it is only counted: when the walk comes
+by, so that it is not counted again where the walk goes on elsewhere."""
+
+LINK = "link"
+LINK_TO_PICTURE = "link_to_picture"
+EXCLUDED = "excluded"
+"""What is counted as passed over, beside the kinds of `shared.folders.rules`."""
 
 IsAllowed = Callable[[bytes], bool]
 """Whether a path, in which links are resolved, may be read."""
@@ -53,9 +55,10 @@ class Visited:
     status: os.stat_result | None = field(default=None, compare=False)
 
 
-def is_picture(name: bytes) -> bool:
-    """Whether a file's name has the extension of a picture; hidden files are never taken."""
-    return not name.startswith(b".") and os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES
+def is_input(name: bytes) -> bool:
+    """Whether a file gets a row: it is a picture, or what a person could take for an input, by the
+    extension of its name. Hidden files are never taken."""
+    return kind_of(name) is not None
 
 
 class Walk:
@@ -63,8 +66,9 @@ class Walk:
 
     Only the listings from the root to the current folder are kept: a million files in one folder
     take about 100 MB, a million in folders of a thousand next to nothing. However deep it goes,
-    few descriptors are open, and none between two steps. Hidden files and folders, and `excluded`
-    folders (relative paths), are left out.
+    few descriptors are open, and none between two steps. Hidden files, `excluded` folders
+    (relative paths), what `choice` leaves out and the folders of `shared.folders.rules` are not
+    visited, and folders among them not entered.
 
     A link to a file that may be read is a picture like any other; one that leads elsewhere is
     visited as a problem. Links to folders are passed over, unless they are to be followed and lead
@@ -74,8 +78,9 @@ class Walk:
     Attributes:
         position: where it stands: the relative path that was visited last.
         began: where it stood before its last step.
-        passed_over: links to folders that it came by and does not go through, to what it does not
-            come to otherwise.
+        passed_over: how much of each kind it came by and did not visit: links to folders that it
+            does not come to otherwise, what a pattern excluded, folders by each rule.
+        examples: the first folder of each kind that was passed over, by its relative path.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class Walk:
         *,
         may_read: IsAllowed | None = None,
         follow_links: bool = False,
+        choice: Choice | None = None,
     ) -> None:
         """Start behind `after`, the relative path that was visited last; '' starts at the front.
 
@@ -96,11 +102,13 @@ class Walk:
         self._no_go = [os.path.normpath(os.path.join(root, folder)) for folder in excluded]
         self._may_read = may_read or (lambda path: lies_below(path, root))
         self._follow_links = follow_links
+        self._choice = choice or Choice()
         self._walked: dict[tuple[int, int], bytes | None] = {}
         """Folders by device and inode, where links are followed, and the path of each here; None
         for those that are left out."""
         self._standing = Standing(root, self._may_read)
-        self.passed_over = 0
+        self.passed_over: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
         self.position = self.began = after
         # Which links were followed before decides which are followed now.
         self._visits = self._visit(after, resumes=not follow_links)
@@ -167,13 +175,20 @@ class Walk:
                 continue
             levels.append((folder, names, index + 1))
             path = folder + names[index]
-            if path.endswith(_PASSED_OVER):
-                self.passed_over += not behind or _in_order(path) > behind
+            if _COUNTED in path:
+                if not behind or _in_order(path) > behind:
+                    self._count(path)
                 continue
             visits = self._enter(levels, path) if path.endswith(b"/") else _one(path)
             for visit in visits:
                 if not behind or _in_order(visit.path) > behind:
                     yield visit
+
+    def _count(self, path: bytes) -> None:
+        passed, _, kind = path.rpartition(_COUNTED)
+        self.passed_over[kind.decode()] += 1
+        if passed.endswith(b"/"):
+            self.examples.setdefault(kind.decode(), display_name(passed))
 
     def _enter(
         self, levels: list[tuple[bytes, list[bytes], int]], folder: bytes
@@ -205,8 +220,8 @@ class Walk:
         levels.append((folder, names, bisect_right(names, last)))
 
     def _list(self, folder: bytes) -> list[bytes]:
-        """Names of a folder, sorted: pictures, folders with a slash at the end, and links to
-        folders that are counted."""
+        """Names of a folder, sorted: pictures, folders with a slash at the end, and what is only
+        counted."""
         self._see_that_it_can_be_opened(folder)
         at = self._standing.open(folder)
         if self._follow_links and self._was_walked(at, folder):
@@ -216,16 +231,34 @@ class Walk:
             for entry in entries:
                 name = os.fsencode(entry.name)  # of an open folder they come as text
                 if _is_folder(entry):
-                    hidden = name.startswith(b".")
-                    if hidden or folder + name in self._excluded:
+                    if name == OWN_MARK and not self._may_be_output(folder):
+                        return [_counted(b"", OWN_OUTPUT)]
+                    if name == OWN_MARK or folder + name in self._excluded:
+                        continue
+                    kind = self._kind_passed_over(folder + name, name)
+                    if kind:
+                        names.append(_counted(name + b"/", kind))
                         continue
                     ending = self._link_to(folder, name, at) if entry.is_symlink() else b"/"
                     if ending:
                         names.append(name + ending)
-                elif is_picture(name):
-                    names.append(name)
+                elif is_input(name):
+                    taken = self._choice.takes(folder + name)
+                    names.append(name if taken else _counted(name, EXCLUDED))
         names.sort()
         return names
+
+    def _kind_passed_over(self, path: bytes, name: bytes) -> str:
+        """Why a folder is not entered; '' where it is."""
+        if self._choice.excludes(path, is_folder=True):
+            return EXCLUDED
+        rule = rule_of(name)
+        return rule.kind if rule and not self._choice.names(path) else ""
+
+    def _may_be_output(self, folder: bytes) -> bool:
+        """Whether a folder is searched though it is the OUT of a run: it was given itself, or is
+        included by name."""
+        return not folder or self._choice.names(folder.rstrip(b"/"))
 
     def _link_to(self, folder: bytes, link: bytes, at: int) -> bytes:
         """What a listing has behind the name of a link to a folder: `/` where the walk goes through
@@ -239,7 +272,7 @@ class Walk:
         if self._follow_links and self._may_read(real):
             self._standing.links.add(folder + link + b"/")
             return b"/"
-        return _PASSED_OVER
+        return _counted(b"/", LINK)
 
     def _comes_to(self, real: bytes) -> bool:
         """Whether the walk comes to a folder without any link, or is never to come there."""
@@ -262,6 +295,10 @@ def unreadable(error: OSError, what: str) -> Failure:
     """The failure of a file or folder, from the operating system's error; `what` begins it."""
     gone = error.errno in (errno.ENOENT, errno.ENOTDIR)
     return Failure(Reason.GONE if gone else Reason.UNREADABLE, f"{what}: {error.strerror or error}")
+
+
+def _counted(name: bytes, kind: str) -> bytes:
+    return name + _COUNTED + kind.encode()
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

@@ -1,0 +1,64 @@
+"""Where else than in its own row a picture is named: a submission is called after what it was
+given, and its parts say how far a folder was read. What is forgotten is named there no more."""
+
+import re
+from collections.abc import Collection, Sequence
+from fnmatch import fnmatchcase
+from itertools import chain
+from typing import Any
+
+from sqlalchemy import Row, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.catalog.schema import memberships, parts, submissions
+
+FORGOTTEN = "(forgotten)"
+
+
+async def unname(
+    connection: AsyncConnection,
+    rows: Sequence[Row[*tuple[Any, ...]]],  # Any: columns of several types
+) -> None:
+    """Take the names of some images out of the submissions that have them. `rows` have `pk`,
+    `name` and `source_uri`."""
+    keys = [row.pk for row in rows]
+    named = {*chain.from_iterable(_names(row.name) for row in rows)}
+    sources = [row.source_uri for row in rows if row.source_uri is not None]
+    of_them = select(memberships.c.submission).where(memberships.c.image.in_(keys)).distinct()
+    found = await connection.execute(
+        select(submissions.c.pk, submissions.c.name).where(submissions.c.pk.in_(of_them))
+    )
+    for key, name in found.all():
+        left = without(name, named)
+        if left != name:
+            change = update(submissions).where(submissions.c.pk == key)
+            await connection.execute(change.values(name=left))
+    mine = parts.c.submission.in_(of_them)
+    await connection.execute(update(parts).where(mine, parts.c.uri.in_(sources)).values(uri=None))
+    over = parts.c.closed_at.is_not(None)
+    read = parts.c.position != ""
+    await connection.execute(update(parts).where(mine, over, read).values(position=""))
+
+
+def without(title: str, names: Collection[str]) -> str:
+    """A submission's name, with `(forgotten)` for these names, and for a pattern of one at its end,
+    as a redo is called after what it was given."""
+    for name in names:
+        if name and name in title:
+            alone = rf"(?<![^\s,]){re.escape(name)}(?![^\s,])"
+            title = re.sub(alone, FORGOTTEN, title)
+    words = title.split(" ")
+    for n in range(len(words)):
+        if _is_pattern_of(" ".join(words[n:]), names):
+            return " ".join([*words[:n], FORGOTTEN])
+    return title
+
+
+def _names(name: str) -> tuple[str, str]:
+    return name, name.rpartition("/")[2]
+
+
+def _is_pattern_of(text: str, names: Collection[str]) -> bool:
+    """Whether a text is a pattern that says something of a name, and not `*`."""
+    says = any(sign in text for sign in "*?[") and any(letter.isalnum() for letter in text)
+    return says and any(fnmatchcase(name, text) for name in names)
