@@ -5,6 +5,7 @@ their size, and decoders take memory by what is coded.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 
 from services.detector.formats.av1 import sizes
@@ -55,11 +56,20 @@ def inside(name: str, content: bytes, parent: Box, kind: bytes, skip: int = 0) -
 
 def _items(content: bytes) -> Iterator[bytes]:
     """The bytes of each item of AV1."""
-    return (body for _, body in items(_NAME, content, frozenset({b"av01"})))
+    return (item.body for item in items(_NAME, content, frozenset({b"av01"})))
 
 
-def items(name: str, content: bytes, kinds: frozenset[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and bytes of each item of one of these kinds, of a file of the format `name`.
+@dataclass(frozen=True)
+class Item:
+    """An item of a file: its number, its kind, and its bytes."""
+
+    number: int
+    kind: bytes
+    body: bytes
+
+
+def items(name: str, content: bytes, kinds: frozenset[bytes]) -> Iterator[Item]:
+    """Each item of one of these kinds, of a file of the format `name`.
 
     Raises:
         BadPicture: it has too many items, or pieces of them.
@@ -102,8 +112,8 @@ class Reader:
 
 def _located(
     name: str, content: bytes, place: Box, coded: dict[int, bytes], data: Box
-) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and bytes of the coded items that a box `iloc` places (23008-12, 8.11.3 of 14496-12)."""
+) -> Iterator[Item]:
+    """The coded items that a box `iloc` places (23008-12, 8.11.3 of 14496-12)."""
     reader = Reader(content, place.start)
     version = reader.read(4) >> 24
     packed = reader.read(2)
@@ -130,7 +140,7 @@ def _located(
                 raise too_complex(name, "bytes in items", held, len(content))
             parts.append(part)
         if number in coded:
-            yield coded[number], b"".join(parts)
+            yield Item(number, coded[number], b"".join(parts))
 
 
 def _samples(content: bytes) -> Iterator[bytes]:

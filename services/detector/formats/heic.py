@@ -6,6 +6,7 @@ Decoded by libheif and libde265 (pi-heif). Which way up a picture is, its proper
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pi_heif
@@ -21,16 +22,15 @@ from services.detector.formats.format import (
     branded,
     damaged,
 )
-from services.detector.formats.heic_items import costs, largest
+from services.detector.formats.heic_items import costs, sizes
 from services.detector.formats.pillow import words
 from services.detector.models.model import Pixels
+from services.detector.visible import without_needless_alpha
 from shared.messages import PAGES_LIMIT
 from shared.reasons import Reason
 
 LARGER_CODED = 512
 """Pixels by which a side may be longer as coded than as told: a tile at the edge is cut."""
-
-_OPAQUE = 255
 
 # One slot, one thread; and nothing is set up that is no picture of its own.
 pi_heif.options.DECODE_THREADS = 1
@@ -56,15 +56,13 @@ def _header_of(image: pi_heif.HeifImage) -> Header:
 
 
 def _read_header(content: bytes) -> Header:
-    """What is told is compared with what is coded and put together; either may be on its side."""
+    """What is told of each picture is compared with what is coded, by which memory is taken."""
+    for picture in sizes(content):
+        for told, held in product(picture.told or [(0, 0)], picture.coded):
+            if held[0] > told[0] + LARGER_CODED or held[1] > told[1] + LARGER_CODED:
+                raise larger_than_told("HEIC", told, held)
     opened = _opened(content)
-    header = _header_of(opened[opened.primary_index])
-    longer = max(max(image.size) for image in opened) + LARGER_CODED
-    shorter = max(min(image.size) for image in opened) + LARGER_CODED
-    for width, height in largest(content):
-        if max(width, height) > longer or min(width, height) > shorter:
-            raise larger_than_told("HEIC", (header.width, header.height), (width, height))
-    return header
+    return _header_of(opened[opened.primary_index])
 
 
 def _pixels(image: pi_heif.HeifImage, header: Header) -> Pixels:
@@ -80,9 +78,17 @@ def _pixels(image: pi_heif.HeifImage, header: Header) -> Pixels:
         raise BadPicture(Reason.DAMAGED, f"the HEIC claims {claims} and holds others")
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-    if pixels.shape[2] == 4 and (pixels[:, :, 3] == _OPAQUE).all():
-        pixels = pixels[:, :, :3]
-    return np.array(pixels, np.uint8, order="C")  # a copy: what libheif gives is read-only
+    pixels = np.array(pixels, np.uint8, order="C")  # a copy: what libheif gives is read-only
+    if image.premultiplied_alpha:
+        _divide_by_alpha(pixels)
+    return without_needless_alpha(pixels)
+
+
+def _divide_by_alpha(pixels: Pixels) -> None:
+    """Make alpha straight, in the picture itself; colours behind alpha 0 are unknown, and 0."""
+    for row in pixels:
+        alpha = np.maximum(row[:, 3:].astype(np.uint16), 1)
+        row[:, :3] = np.minimum((row[:, :3] * np.uint16(255) + alpha // 2) // alpha, 255)
 
 
 def _decode(content: bytes, header: Header, _: int) -> Pixels:
