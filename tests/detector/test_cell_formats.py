@@ -51,7 +51,7 @@ def told_much(kind: str = "JPEG") -> bytes:
     exif.get_ifd(EXIF_BLOCK)[36867] = "2019:06:01 12:00:00"
     exif.get_ifd(GPS)[1] = "N"
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    return encoded(stored_as(astronaut(), 6), kind, exif=exif, icc_profile=profile)
+    return encoded(stored_as(astronaut(), 6), kind, exif=exif.tobytes(), icc_profile=profile)
 
 
 def damaged(kind: str) -> bytes:
@@ -62,7 +62,10 @@ def damaged(kind: str) -> bytes:
 
 PICTURES: dict[str, Callable[[], bytes]] = {
     **FILES,
-    **{f"{kind} of three": partial(three, kind) for kind in ("TIFF", "GIF", "WEBP", "AVIF", "HEIF", "PNG")},
+    **{
+        f"{kind} of three": partial(three, kind)
+        for kind in ("TIFF", "GIF", "WEBP", "AVIF", "HEIF", "PNG")
+    },
     **{f"{kind}, transparent": make for kind, make in TRANSPARENT.items()},
     "JPEG that tells much": told_much,
     "HEIC that tells much": partial(told_much, "HEIF"),

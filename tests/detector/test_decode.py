@@ -133,7 +133,7 @@ def turned(orientation: int, kind: str) -> bytes:
         return encoded(picture, kind, tiffinfo={ORIENTATION: orientation})
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    return encoded(picture, kind, exif=exif, **LITTLE_LOSS.get(kind, {}))
+    return encoded(picture, kind, exif=exif.tobytes(), **LITTLE_LOSS.get(kind, {}))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF"])
@@ -367,7 +367,9 @@ def test_a_file_of_two_brands_is_read_where_one_of_them_is() -> None:
     assert len({one.name for one in FORMATS}) == len(FORMATS)
 
 
-ONLY_WHOLE = [kind for kind in FILES if kind.startswith(("WebP", "AVIF", "HEIC", "JPEG 2000", "PPM"))]
+ONLY_WHOLE = [
+    kind for kind in FILES if kind.startswith(("WebP", "AVIF", "HEIC", "JPEG 2000", "PPM"))
+]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ONLY_WHOLE if "animated" not in kind])

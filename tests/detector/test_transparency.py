@@ -211,7 +211,14 @@ def test_an_annotated_picture_keeps_its_format_where_that_can_be_written(
 
 @pytest.mark.parametrize(
     ("kind", "suffix"),
-    [("PNG", "png"), ("WebP", "webp"), ("TIFF", "tif"), ("AVIF", "png"), ("HEIC", "png"), ("BMP", "png")],
+    [
+        ("PNG", "png"),
+        ("WebP", "webp"),
+        ("TIFF", "tif"),
+        ("AVIF", "png"),
+        ("HEIC", "png"),
+        ("BMP", "png"),
+    ],
 )
 def test_the_same_format_keeps_its_transparency(kind: str, suffix: str, haar: Model) -> None:
     done = process(TRANSPARENT[kind](), recipe(format="same"), haar, LIMITS)

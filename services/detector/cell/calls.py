@@ -29,7 +29,9 @@ a filter can read; those of `clone3` lie in memory."""
 
 # linux/sched.h
 _IS_THREAD = 0x00000100 | 0x00010000  # CLONE_VM, CLONE_THREAD
-_NEW_NAMESPACE = 0x7E020080  # CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
+_NEW_NAMESPACE = (
+    0x7E020080  # CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
+)
 _NO_THREAD_HAS = _NEW_NAMESPACE | 0x00002000 | 0x00004000  # and CLONE_PTRACE, CLONE_VFORK
 
 # include/uapi/asm-generic/fcntl.h: the same on both architectures.

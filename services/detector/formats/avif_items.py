@@ -61,11 +61,12 @@ def _items(content: bytes) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class Item:
-    """An item of a file: its number, its kind, and its bytes."""
+    """An item of a file: its number, its kind, its bytes, and whether the file ends before them."""
 
     number: int
     kind: bytes
     body: bytes
+    is_cut: bool
 
 
 def items(name: str, content: bytes, kinds: frozenset[bytes]) -> Iterator[Item]:
@@ -129,10 +130,12 @@ def _located(
         reader.read(2)
         start = reader.read(base_size) + (data.start if in_data else 0)
         parts = []
+        is_cut = False
         for _ in range(reader.read(2)):
             reader.read(index_size)
-            at = start + reader.read(offset_size)
-            part = content[at : at + (reader.read(length_size) or len(content))]
+            at, length = start + reader.read(offset_size), reader.read(length_size)
+            part = content[at : at + (length or len(content))]
+            is_cut = is_cut or len(part) < length
             pieces, held = pieces + 1, held + len(part)
             if pieces > EXTENTS:
                 raise too_complex(name, "pieces of items", pieces, EXTENTS)
@@ -140,7 +143,7 @@ def _located(
                 raise too_complex(name, "bytes in items", held, len(content))
             parts.append(part)
         if number in coded:
-            yield Item(number, coded[number], b"".join(parts))
+            yield Item(number, coded[number], b"".join(parts), is_cut)
 
 
 def _samples(content: bytes) -> Iterator[bytes]:

@@ -22,7 +22,7 @@ from services.detector.formats.format import (
     branded,
     damaged,
 )
-from services.detector.formats.heic_items import costs, sizes
+from services.detector.formats.heic_items import costs, is_cut, sizes
 from services.detector.formats.pillow import words
 from services.detector.models.model import Pixels
 from services.detector.visible import without_needless_alpha
@@ -61,6 +61,10 @@ def _read_header(content: bytes) -> Header:
         for told, held in product(picture.told or [(0, 0)], picture.coded):
             if held[0] > told[0] + LARGER_CODED or held[1] > told[1] + LARGER_CODED:
                 raise larger_than_told("HEIC", told, held)
+    if is_cut(content):
+        raise BadPicture(
+            Reason.TRUNCATED, "the HEIC is truncated: the file ends before the picture does"
+        )
     opened = _opened(content)
     return _header_of(opened[opened.primary_index])
 

@@ -102,6 +102,12 @@ def _judge_pixels(content: bytes, references: list[_Reference]) -> None:
             raise too_complex(_NAME, "pixels to decode for one picture", pixels, cap)
 
 
+def is_cut(content: bytes) -> bool:
+    """Whether the file ends before its pictures do. A decoder leaves out tiles that it cannot read,
+    and says nothing."""
+    return any(item.is_cut for item in items(_NAME, content, _KINDS))
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture in a file: the sizes (width, height) that its properties tell of it, and those that
