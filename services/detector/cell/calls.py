@@ -24,8 +24,8 @@ NEWEST = 450
 
 SECCOMP = {X86_64: 317, AARCH64: 277}
 CLONE3 = 435
-"""The same everywhere, as are all calls since 424. glibc goes on with `clone` without it, whose flags
-a filter can read; those of `clone3` lie in memory."""
+"""The same everywhere, as are all calls since 424. glibc goes on with `clone` without it, whose
+flags a filter can read; those of `clone3` lie in memory."""
 
 # linux/sched.h
 _IS_THREAD = 0x00000100 | 0x00010000  # CLONE_VM, CLONE_THREAD

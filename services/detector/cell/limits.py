@@ -19,7 +19,7 @@ queues. A system that lacks one of them has nothing to limit."""
 
 
 def lower_limits(address_space: int) -> None:
-    """Hold this process to so many bytes of address space, few descriptors, and half of the threads.
+    """Hold this process to so many bytes of address space, few descriptors, half of all threads.
 
     What needs more memory gets a MemoryError instead of the whole container's. The other half of
     the threads that this user may have stays for others. To root their number is no limit
