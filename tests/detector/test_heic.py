@@ -1,6 +1,7 @@
 """HEIC: tiles, several pictures, transparency, and files that say what is not so."""
 
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,13 +11,21 @@ from services.detector.failures import BadPicture
 from services.detector.formats.heic import HEIC
 from services.detector.formats.heic_items import costs, sizes
 from services.detector.header import read_header
-from services.detector.models.model import Pixels
+from services.detector.models import Pixels, load
 from services.detector.picture import process
 from shared.reasons import Reason
 from tests.support import bombs
 from tests.support.fuzzed import NoFaces
 from tests.support.heic_pictures import grid, heic_10_bits, tiles_of
-from tests.support.pictures import LIMITS, ORIENTATION, animated, astronaut, encoded, recipe
+from tests.support.pictures import (
+    LIMITS,
+    ORIENTATION,
+    animated,
+    astronaut,
+    encoded,
+    recipe,
+    stored_as,
+)
 
 
 def decoded(content: bytes) -> Pixels:
@@ -62,6 +71,28 @@ def test_exif_does_not_turn_a_heic_a_second_time() -> None:
     assert b"irot" in content
     assert (header.width, header.height, header.orientation) == (400, 512, 1)
     assert ORIENTATION not in header.exif
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_faces_of_a_heic_are_where_those_of_the_jpeg_are_however_it_was_held(
+    orientation: int, sample_models: Path
+) -> None:
+    yunet = load("yunet", sample_models)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    stored = stored_as(astronaut(), orientation)
+    of_heic, of_jpeg = (
+        process(
+            encoded(stored, kind, exif=exif.tobytes(), quality=95), recipe("yunet"), yunet, LIMITS
+        )
+        for kind in ("HEIF", "JPEG")
+    )
+    assert len(of_heic.faces) == len(of_jpeg.faces) == 1
+    [found], [same] = of_heic.faces, of_jpeg.faces
+    assert (of_heic.width, of_heic.height) == (512, 400)
+    assert [found.x, found.y, found.w, found.h] == pytest.approx(
+        [same.x, same.y, same.w, same.h], abs=2
+    )
 
 
 def test_an_orientation_that_exif_alone_tells_turns_nothing() -> None:
