@@ -36,8 +36,8 @@ KINDS = (
         "picture",
         "pictures",
         _extensions(
-            "jpg jpeg jpe jfif mpo png apng webp avif avifs heic heif hif jxl tif tiff bmp dib gif "
-            "jp2 j2k jpx pbm pgm ppm pnm psd psb"
+            "jpg jpeg jpe jfif mpo png apng webp avif avifs heic heics heif heifs hif jxl tif "
+            "tiff bmp dib gif jp2 j2k jpx pbm pgm ppm pnm psd psb"
         ),
         read=True,
     ),

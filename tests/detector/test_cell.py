@@ -3,6 +3,7 @@
 import errno
 import mmap
 import os
+import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -13,6 +14,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.detector.cell import Layer, linux
+from services.detector.cell.limits import MOST_THREADS
 from services.detector.slots import Slots, open_slots
 from shared.errors import FacesError
 from tests.support.kernel_without import children_on
@@ -55,9 +57,6 @@ class Attempt:
         return bool(layers) or self.hidden
 
 
-NO_PROCESS = (SECCOMP,) if ROOT else (SECCOMP, LIMITS)
-"""To root the number of processes is no limit."""
-
 FILES = {
     "reads the users": Attempt("read('/etc/passwd')", (LANDLOCK,)),
     "lists the root": Attempt("os.listdir('/')", (LANDLOCK,)),
@@ -94,11 +93,12 @@ WRITES = {
     "makes a file in memory": Attempt("os.memfd_create('x')", (SECCOMP,)),
 }
 PROCESSES = {
-    "forks": Attempt("forked()", NO_PROCESS),
-    "forks twice": Attempt("forked_twice()", NO_PROCESS),
-    "starts a program": Attempt("spawned()", (LANDLOCK, *NO_PROCESS)),
+    "forks": Attempt("forked()", (SECCOMP,)),
+    "forks twice": Attempt("forked_twice()", (SECCOMP,)),
+    "starts a program": Attempt("spawned()", (LANDLOCK, SECCOMP)),
     "becomes a program": Attempt("os.execv('{beside}/program', ['it'])", (LANDLOCK, SECCOMP)),
-    "starts a thread": Attempt("threaded()", NO_PROCESS),
+    "starts a thread of its own": Attempt("threaded()", ()),
+    "starts a process that shares its files": Attempt("cloned()", (SECCOMP,)),
     "signals its parent": Attempt("os.kill({pid}, 0)", (LANDLOCK, SECCOMP), 6),
     "signals everybody": Attempt("os.kill(-{group}, 0)", (LANDLOCK, SECCOMP), 6),
     "signals a thread": Attempt("call('tgkill', {pid}, {pid}, 0)", (LANDLOCK, SECCOMP), 6),
@@ -281,12 +281,22 @@ async def test_where_a_whole_cell_is_required_nothing_starts_without_a_layer(
             pytest.fail("it started")
 
 
-async def test_a_thread_that_cannot_be_started_is_told_as_by_a_full_system(
+async def test_threads_are_all_that_a_child_may_start_and_their_number_is_bounded(
     outside: Outside,
 ) -> None:
-    """So that libraries which can do without go on without."""
     async with slots_of(outside) as slots:
-        assert "can't start new thread" in await attempt(slots, "threaded()")
+        assert await attempt(slots, "threaded()") == "got None"
+        soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+        limit = await attempt(slots, "resource.getrlimit(resource.RLIMIT_NPROC)")
+        most = MOST_THREADS if soft == resource.RLIM_INFINITY else min(soft // 2, MOST_THREADS)
+        assert limit == f"got {(most, most)}"
+
+
+async def test_calls_that_glibc_can_do_without_are_answered_as_by_an_older_kernel(
+    outside: Outside,
+) -> None:
+    """So that it starts threads by `clone`, whose flags are judged."""
+    async with slots_of(outside) as slots:
         assert os.strerror(errno.ENOSYS) in await attempt(slots, "linux.call(435, 0, 0)")
         assert os.strerror(errno.ENOSYS) in await attempt(slots, "linux.call(9999)")
 

@@ -76,6 +76,13 @@ def test_calls_without_conditions_pass_whatever_their_arguments(machine: str) ->
 
 
 READ, WRITE, RUN = mmap.PROT_READ, mmap.PROT_WRITE, mmap.PROT_EXEC
+THREAD = 0x003D0F00
+"""Flags by which glibc starts a thread: CLONE_VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, SETTLS,
+PARENT_SETTID, CHILD_CLEARTID."""
+FORK = 0x01200011
+"""Flags by which glibc forks: CLONE_CHILD_SETTID, CHILD_CLEARTID and SIGCHLD."""
+NAMESPACES = (0x80, *(1 << bit for bit in (17, 25, 26, 27, 28, 29, 30)))
+
 HIGH = 1 << 32
 """What a call that takes 32 bits does not look at."""
 
@@ -94,6 +101,12 @@ HIGH = 1 << 32
                 for flag in (os.O_WRONLY, os.O_RDWR, os.O_CREAT, os.O_TRUNC, os.O_APPEND, 3)
             ]
             + [(0, 1, os.O_TMPFILE), (0, 1, os.O_CREAT | HIGH)],
+        ),
+        (
+            "clone",
+            [(THREAD, 1, 1, 1, 1), (THREAD | 1 << 23, 1)],
+            [(flag,) for flag in (0, FORK, 0x4111, 0x100, 0x10000, 0x10800, 0x900, THREAD << 32)]
+            + [(THREAD | flag,) for flag in (*NAMESPACES, 0x2000, 0x4000)],
         ),
         ("kill", [(PID, 9)], [(1, 9), (0, 9), (-1, 9), (-PID, 9), (PID | HIGH, 9)]),
         ("tgkill", [(PID, 7, 6)], [(7, PID, 6), (-1, PID, 6)]),

@@ -44,14 +44,14 @@ def three(kind: str) -> bytes:
     return animated(kind, [astronaut(), Image.new("RGB", (512, 400)), turned])
 
 
-def told_much() -> bytes:
-    """A JPEG that is stored turned, with EXIF, a place, a date and a colour profile."""
+def told_much(kind: str = "JPEG") -> bytes:
+    """A picture that is stored turned, with EXIF, a place, a date and a colour profile."""
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     exif.get_ifd(EXIF_BLOCK)[36867] = "2019:06:01 12:00:00"
     exif.get_ifd(GPS)[1] = "N"
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    return encoded(stored_as(astronaut(), 6), "JPEG", exif=exif, icc_profile=profile)
+    return encoded(stored_as(astronaut(), 6), kind, exif=exif.tobytes(), icc_profile=profile)
 
 
 def damaged(kind: str) -> bytes:
@@ -62,9 +62,13 @@ def damaged(kind: str) -> bytes:
 
 PICTURES: dict[str, Callable[[], bytes]] = {
     **FILES,
-    **{f"{kind} of three": partial(three, kind) for kind in ("TIFF", "GIF", "WEBP", "AVIF", "PNG")},
+    **{
+        f"{kind} of three": partial(three, kind)
+        for kind in ("TIFF", "GIF", "WEBP", "AVIF", "HEIF", "PNG")
+    },
     **{f"{kind}, transparent": make for kind, make in TRANSPARENT.items()},
     "JPEG that tells much": told_much,
+    "HEIC that tells much": partial(told_much, "HEIF"),
     "TIFF of JPEG": lambda: encoded(astronaut(), "TIFF", compression="jpeg"),
     "TIFF deflated": lambda: encoded(astronaut(), "TIFF", compression="tiff_adobe_deflate"),
     "TIFF of floats": lambda: encoded(
@@ -77,7 +81,7 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "camera raw halved": lambda: dng(astronaut().resize((3328, 2600))),
     **{
         f"{kind} cut off": partial(damaged, kind)
-        for kind in ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "JPEG2000", "PPM")
+        for kind in ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "GIF", "BMP", "JPEG2000", "PPM")
     },
     "nothing": lambda: b"",
     "no picture": lambda: b"a letter",

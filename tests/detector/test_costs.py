@@ -25,6 +25,7 @@ from shared.messages import Status
 from shared.reasons import Reason
 from tests.support import bombs
 from tests.support.fuzzed import NoFaces
+from tests.support.heic_pictures import grid
 from tests.support.pictures import LIMITS, animated, astronaut, encoded, recipe
 
 CPU_SECONDS = 1.0
@@ -77,11 +78,17 @@ TOO_COMPLEX: dict[str, Callable[[], bytes]] = {
     "jpeg 2000 precincts": lambda: bombs.jpeg_2000(levels=0, precincts=b"\x22"),
     "jpeg 2000 packets": lambda: bombs.jpeg_2000(layers=65_535, precincts=b"\x88" * 6),
     "jpeg 2000 boxes": lambda: encoded(bombs.SMALL, "JPEG2000")[:12] + bombs.box(b"free") * 20_000,
+    "heic boxes": lambda: encoded(bombs.SMALL, "HEIF") + bombs.box(b"free") * 20_000,
+    "heic of one large tile, often": lambda: grid(
+        [Image.new("RGB", (2048, 2048))], 30, (2048, 2048), named=[1] * 900
+    ),
+    "heic of grids": lambda: grid([bombs.SMALL] * 2, 2, (128, 64), named=[1, 3]),
     "avif boxes": lambda: encoded(bombs.SMALL, "AVIF") + bombs.box(b"free") * 20_000,
 }
 
 LIARS: dict[str, Callable[[], bytes]] = {
     "avif": lambda: bombs.lying("AVIF", b"ispe", 4, 8, 2000, speed=10),
+    "heic": lambda: bombs.lying("HEIF", b"ispe", 4, 8, 2000),
     "moving avif": lambda: bombs.moving_avif_that_lies(8, 900),
     "jpeg 2000": lambda: bombs.lying("JPEG2000", b"ihdr", 0, 8, 900),
 }
@@ -226,7 +233,7 @@ def test_every_coded_picture_of_an_avif_tells_its_size() -> None:
     assert set(largest_coded(moving.getvalue())) == {(90, 50)}
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "JPEG2000"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "TIFF", "JPEG2000"])
 def test_structures_cut_anywhere_are_read_without_an_error_of_ours(kind: str) -> None:
     content = encoded(bombs.SMALL, kind)
     for end in range(1, len(content), max(1, len(content) // 60)):

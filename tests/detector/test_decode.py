@@ -22,6 +22,7 @@ from services.detector.models import Model, Pixels, load
 from services.detector.orient import upright
 from services.detector.picture import Limits, process
 from shared.reasons import Reason
+from tests.support.heic_pictures import grid, heic_10_bits, tiles_of
 from tests.support.pictures import (
     LIMITS,
     ORIENTATION,
@@ -75,6 +76,11 @@ FILES = {
     ),
     "AVIF": lambda: encoded(astronaut(), "AVIF"),
     "AVIF alpha": lambda: encoded(rgba(), "AVIF"),
+    "HEIC": lambda: encoded(astronaut(), "HEIF"),
+    "HEIC alpha": lambda: encoded(rgba(), "HEIF"),
+    "HEIC grey": lambda: encoded(astronaut().convert("L"), "HEIF"),
+    "HEIC 10 bits": lambda: heic_10_bits(astronaut()),
+    "HEIC of tiles": lambda: grid(tiles_of(astronaut(), 128), 4, (512, 400)),
     "TIFF": lambda: encoded(astronaut(), "TIFF", compression="tiff_lzw"),
     "TIFF CMYK": lambda: encoded(astronaut().convert("CMYK"), "TIFF"),
     "TIFF 16 bits": lambda: colour_sixteen_bits(".tiff"),
@@ -115,6 +121,7 @@ LITTLE_LOSS: dict[str, dict[str, object]] = {
     "JPEG": {"quality": 98},
     "WEBP": {"lossless": True},
     "AVIF": {"quality": 100, "speed": 10},
+    "HEIF": {"quality": 98},
 }
 """A lossy encoder loses other things of a turned picture, and Haar's boxes are steps of a fifth."""
 
@@ -126,10 +133,10 @@ def turned(orientation: int, kind: str) -> bytes:
         return encoded(picture, kind, tiffinfo={ORIENTATION: orientation})
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    return encoded(picture, kind, exif=exif, **LITTLE_LOSS.get(kind, {}))
+    return encoded(picture, kind, exif=exif.tobytes(), **LITTLE_LOSS.get(kind, {}))
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_turned_picture_is_found_and_written_upright(
     kind: str, orientation: int, haar: Model
@@ -299,7 +306,7 @@ BAD = {
     "empty": (b"", "empty", Reason.EMPTY),
     "text": (b"hello, I am no picture", "not a picture", Reason.UNKNOWN_FORMAT),
     "start of a JPEG": (b"\xff\xd8\xff\xe0", "JPEG", Reason.DAMAGED),
-    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC", Reason.UNSUPPORTED),
+    "HEIC without picture": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC", Reason.DAMAGED),
     "start of a CR2": (b"II*\0\x10\0\0\0CR\x02\0", "camera raw", Reason.DAMAGED),
     "camera raw that nobody knows": (
         b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(4096),
@@ -360,7 +367,9 @@ def test_a_file_of_two_brands_is_read_where_one_of_them_is() -> None:
     assert len({one.name for one in FORMATS}) == len(FORMATS)
 
 
-ONLY_WHOLE = [kind for kind in FILES if kind.startswith(("WebP", "AVIF", "JPEG 2000", "PPM"))]
+ONLY_WHOLE = [
+    kind for kind in FILES if kind.startswith(("WebP", "AVIF", "HEIC", "JPEG 2000", "PPM"))
+]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ONLY_WHOLE if "animated" not in kind])

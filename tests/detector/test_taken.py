@@ -30,7 +30,7 @@ TAKEN = Taken(taken_at="2019-06-01T12:00:00+02:00", camera="Canon EOS 5D")
 UPRIGHT = TAKEN.model_copy(update={"orientation": 1})
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF"])
 def test_formats_with_exif_tell_when_and_by_which_camera(kind: str) -> None:
     done = process(encoded(astronaut(), kind, exif=CANON), recipe(), NoFaces(), LIMITS)
     assert (done.status, done.taken) == ("no_faces", UPRIGHT)

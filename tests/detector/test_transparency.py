@@ -117,7 +117,7 @@ def test_associated_alpha_of_a_tiff_is_divided_again() -> None:
     assert flat[0, 0].tolist() == [255, 255, 255]
 
 
-@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF", "BMP"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP"])
 def test_where_everything_is_opaque_there_is_no_alpha(kind: str) -> None:
     content = encoded(astronaut().convert("RGBA"), kind)
     stored = decode(content, header_of(content))
@@ -192,6 +192,7 @@ SAME = {
     "JPEG": ("jpg", "JPEG"),
     "BMP": ("jpg", "JPEG"),
     "AVIF": ("jpg", "JPEG"),
+    "HEIF": ("jpg", "JPEG"),
     "JPEG2000": ("jpg", "JPEG"),
 }
 
@@ -210,7 +211,14 @@ def test_an_annotated_picture_keeps_its_format_where_that_can_be_written(
 
 @pytest.mark.parametrize(
     ("kind", "suffix"),
-    [("PNG", "png"), ("WebP", "webp"), ("TIFF", "tif"), ("AVIF", "png"), ("BMP", "png")],
+    [
+        ("PNG", "png"),
+        ("WebP", "webp"),
+        ("TIFF", "tif"),
+        ("AVIF", "png"),
+        ("HEIC", "png"),
+        ("BMP", "png"),
+    ],
 )
 def test_the_same_format_keeps_its_transparency(kind: str, suffix: str, haar: Model) -> None:
     done = process(TRANSPARENT[kind](), recipe(format="same"), haar, LIMITS)

@@ -11,6 +11,7 @@ from PIL import Image
 from tifffile import imwrite  # of scikit-image
 
 from services.detector.models import Detections, Pixels
+from tests.support.heic_pictures import grid, tiles_of
 from tests.support.pictures import animated, astronaut, encoded
 from tests.support.psd_pictures import psd
 from tests.support.raw_pictures import dng
@@ -53,6 +54,8 @@ _MAKE: dict[str, Callable[[], bytes]] = {
     "gif": lambda: encoded(_small().quantize(), "GIF"),
     "tiff": lambda: encoded(_small(), "TIFF", compression="tiff_lzw"),
     "avif": lambda: encoded(_small(), "AVIF"),
+    "heic": lambda: encoded(_small(), "HEIF", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0"),
+    "heic-tiles": lambda: grid(tiles_of(_small(), 64), 2, (96, 75)),
     "jp2": lambda: encoded(_small(), "JPEG2000"),
     "bmp": lambda: encoded(_small(), "BMP"),
     "ppm": lambda: encoded(_small(), "PPM"),
@@ -72,6 +75,7 @@ _MAKE: dict[str, Callable[[], bytes]] = {
     "webp-frames": lambda: animated("WEBP", _pages()),
     "png-frames": lambda: animated("PNG", _pages(), blend=1),
     "avif-frames": lambda: animated("AVIF", _pages()),
+    "heic-pages": lambda: animated("HEIF", [page.convert("RGBA") for page in _pages()]),
 }
 KINDS = tuple(_MAKE)
 

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pillow_heif
 from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
@@ -13,6 +14,8 @@ from skimage import data
 from services.detector.picture import Limits
 from shared.model_table import MODELS
 from shared.recipe import Recipe
+
+pillow_heif.register_heif_opener()  # Pillow writes HEIC by it
 
 LIMITS = Limits(max_pixels=120_000_000)
 GPS = 0x8825

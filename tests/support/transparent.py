@@ -69,6 +69,7 @@ TRANSPARENT: dict[str, Callable[[], bytes]] = {
     "GIF": lambda: encoded(cut_out(), "GIF"),
     "GIF, animated": lambda: animation("GIF"),
     "AVIF": lambda: encoded(cut_out(), "AVIF", quality=95),
+    "HEIC": lambda: encoded(cut_out(), "HEIF", quality=95),
     "BMP": bmp,
     "JPEG 2000": lambda: encoded(cut_out(), "JPEG2000"),
 }

@@ -61,7 +61,22 @@ class NoneOf:
         yield (ANSWER, 0, 0, refused)
 
 
-Condition = OneOf | NoneOf
+@dataclass(frozen=True)
+class AllOf:
+    """A call passes only with all of these bits in the low half of this argument."""
+
+    argument: int
+    bits: int
+
+    def check(self, refused: int) -> Iterator[Instruction]:
+        """As `OneOf.check`."""
+        yield (LOAD, 0, 0, ARGUMENTS + 8 * self.argument)
+        yield (AND, 0, 0, self.bits)
+        yield (EQUAL, 1, 0, self.bits)
+        yield (ANSWER, 0, 0, refused)
+
+
+Condition = OneOf | NoneOf | AllOf
 
 
 def error(number: int) -> int:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.detector.cell.bpf import Condition, NoneOf, OneOf
+from services.detector.cell.bpf import AllOf, Condition, NoneOf, OneOf
 
 X86_64, AARCH64 = "x86_64", "aarch64"
 
@@ -24,7 +24,15 @@ NEWEST = 450
 
 SECCOMP = {X86_64: 317, AARCH64: 277}
 CLONE3 = 435
-"""The same everywhere, as are all calls since 424. glibc goes on with `clone` without it."""
+"""The same everywhere, as are all calls since 424. glibc goes on with `clone` without it, whose
+flags a filter can read; those of `clone3` lie in memory."""
+
+# linux/sched.h
+_IS_THREAD = 0x00000100 | 0x00010000  # CLONE_VM, CLONE_THREAD
+_NEW_NAMESPACE = (
+    0x7E020080  # CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
+)
+_NO_THREAD_HAS = _NEW_NAMESPACE | 0x00002000 | 0x00004000  # and CLONE_PTRACE, CLONE_VFORK
 
 # include/uapi/asm-generic/fcntl.h: the same on both architectures.
 _TO_WRITE = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_APPEND | 0o20000000  # __O_TMPFILE
@@ -92,6 +100,13 @@ _SIGNALS = {
     "exit": Call(60, 93),
     "exit_group": Call(231, 94),
 }
+_THREADS = {
+    "clone": Call(56, 220, (AllOf(0, _IS_THREAD), NoneOf(0, _NO_THREAD_HAS))),
+    "set_robust_list": Call(273, 99),
+    "rseq": Call(334, 293),
+}
+"""What a thread of this process takes, and no process: one that shares all memory and all signal
+handlers. libde265 decodes no HEIC without one."""
 _TIME_AND_SELF = {
     "futex": Call(202, 98),
     "clock_gettime": Call(228, 113),
@@ -119,7 +134,7 @@ _TIME_AND_SELF = {
     "sysinfo": Call(99, 179),
 }
 
-CALLS = _MEMORY | _PIPES_AND_FILES | _SIGNALS | _TIME_AND_SELF
+CALLS = _MEMORY | _PIPES_AND_FILES | _SIGNALS | _THREADS | _TIME_AND_SELF
 """Every call that passes, by its name."""
 
 

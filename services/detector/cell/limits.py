@@ -9,21 +9,27 @@ from services.detector.cell import linux
 DESCRIPTORS = 64
 """Two pipes, a socket, a picture, and a few files while a module or a model is loaded."""
 
-_NOTHING = ("CORE", "FSIZE", "NPROC", "MEMLOCK", "MSGQUEUE")
-"""What a child needs none of: core files, bytes in files, more processes or threads, memory that is
-not paged out, message queues. A system that lacks one of them has nothing to limit."""
+MOST_THREADS = 16_384
+"""Half of the least that Linux lets there be by default (32,768: PID_MAX_DEFAULT, linux/threads.h).
+"""
+
+_NOTHING = ("CORE", "FSIZE", "MEMLOCK", "MSGQUEUE")
+"""What a child needs none of: core files, bytes in files, memory that is not paged out, message
+queues. A system that lacks one of them has nothing to limit."""
 
 
 def lower_limits(address_space: int) -> None:
-    """Hold this process to so many bytes of address space, few descriptors, and no other process.
+    """Hold this process to so many bytes of address space, few descriptors, half of all threads.
 
-    What needs more memory gets a MemoryError instead of the whole container's. To root the number
-    of processes is no limit (getrlimit(2)); every other one is, since root's capabilities go too.
+    What needs more memory gets a MemoryError instead of the whole container's. The other half of
+    the threads that this user may have stays for others. To root their number is no limit
+    (getrlimit(2)); every other one is, since root's capabilities go too.
 
     Raises:
         OSError: the system refused one of the limits; all others hold.
     """
-    wanted = {"AS": address_space, "NOFILE": DESCRIPTORS} | dict.fromkeys(_NOTHING, 0)
+    wanted = {"AS": address_space, "NOFILE": DESCRIPTORS, "NPROC": _threads()}
+    wanted |= dict.fromkeys(_NOTHING, 0)
     steps: list[Callable[[], None]] = [
         partial(_lower, name, value) for name, value in wanted.items()
     ]
@@ -37,6 +43,16 @@ def lower_limits(address_space: int) -> None:
             refused.append(getattr(error, "strerror", None) or str(error))
     if refused:
         raise OSError("; ".join(refused))
+
+
+def _threads() -> int:
+    """How many threads this user may have before this process may start none: Linux counts them by
+    user, in all processes. Elsewhere only processes are counted, of which a child needs no other.
+    """
+    if not linux.ON_LINUX:
+        return 0
+    soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    return MOST_THREADS if soft == resource.RLIM_INFINITY else min(soft // 2, MOST_THREADS)
 
 
 def _lower(name: str, value: int) -> None:

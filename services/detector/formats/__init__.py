@@ -1,8 +1,9 @@
 """The formats of files: one entry each, in the order in which a file is tried against them."""
 
 from services.detector.formats.avif import AVIF
-from services.detector.formats.format import HEAD_BYTES, Format, Unreadable, begins, branded
+from services.detector.formats.format import HEAD_BYTES, Format, Unreadable, begins
 from services.detector.formats.gif import GIF
+from services.detector.formats.heic import HEIC
 from services.detector.formats.jpeg import JPEG
 from services.detector.formats.jpeg_2000 import JPEG_2000
 from services.detector.formats.plain import BMP, PPM
@@ -19,10 +20,7 @@ FORMATS: tuple[Format | Unreadable, ...] = (
     WEBP,
     AVIF,
     CAMERA_RAW,
-    Unreadable(
-        "HEIC",
-        branded(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
-    ),
+    HEIC,
     Unreadable("MP4 video", lambda head: head[4:8] == b"ftyp"),
     TIFF,
     GIF,

@@ -10,7 +10,7 @@ UNITS = 1_000
 _SEQUENCE_HEADER = 1
 
 
-class _Bits:
+class Bits:
     """Reads numbers bit by bit; beyond the end there are zeros."""
 
     def __init__(self, content: bytes) -> None:
@@ -25,12 +25,12 @@ class _Bits:
             self._at += 1
         return number
 
-    def read_long(self) -> None:
-        """A number of variable length (4.10.3), whose value does not matter here."""
+    def read_long(self) -> int:
+        """A number of variable length (4.10.3; in HEVC `ue(v)`, ITU-T H.265, 9.2)."""
         zeros = 0
         while zeros < 32 and not self.read(1):
             zeros += 1
-        self.read(zeros if zeros < 32 else 0)
+        return (1 << zeros) - 1 + self.read(zeros if zeros < 32 else 0)
 
 
 def sizes(units: bytes) -> Iterator[tuple[int, int]]:
@@ -68,7 +68,7 @@ def _leb128(units: bytes, at: int) -> tuple[int, int]:
 
 def _largest(header: bytes) -> tuple[int, int]:
     """`max_frame_width_minus_1` and the height's, each and 1, of a sequence header (5.5.1)."""
-    bits = _Bits(header)
+    bits = Bits(header)
     bits.read(4)  # profile, still picture
     if bits.read(1):  # reduced still picture header
         bits.read(5)
@@ -78,7 +78,7 @@ def _largest(header: bytes) -> tuple[int, int]:
     return bits.read(across) + 1, bits.read(along) + 1
 
 
-def _pass_over_operating_points(bits: _Bits) -> None:
+def _pass_over_operating_points(bits: Bits) -> None:
     timed = bits.read(1)
     modelled = delay = 0
     if timed:

@@ -5,6 +5,7 @@ their size, and decoders take memory by what is coded.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 
 from services.detector.formats.av1 import sizes
@@ -46,38 +47,59 @@ def largest_coded(content: bytes) -> Iterator[tuple[int, int]]:
         yield from sizes(units)
 
 
-def _inside(content: bytes, parent: Box, kind: bytes, skip: int = 0) -> list[Box]:
+def inside(name: str, content: bytes, parent: Box, kind: bytes, skip: int = 0) -> list[Box]:
+    """The boxes of one kind in another, behind `skip` bytes of it."""
     return [
-        box for box in boxes(_NAME, content, parent.start + skip, parent.end) if box.kind == kind
+        box for box in boxes(name, content, parent.start + skip, parent.end) if box.kind == kind
     ]
 
 
 def _items(content: bytes) -> Iterator[bytes]:
     """The bytes of each item of AV1."""
+    return (item.body for item in items(_NAME, content, frozenset({b"av01"})))
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item of a file: its number, its kind, its bytes, and whether the file ends before them."""
+
+    number: int
+    kind: bytes
+    body: bytes
+    is_cut: bool
+
+
+def items(name: str, content: bytes, kinds: frozenset[bytes]) -> Iterator[Item]:
+    """Each item of one of these kinds, of a file of the format `name`.
+
+    Raises:
+        BadPicture: it has too many items, or pieces of them.
+    """
     whole = Box(b"", 0, len(content))
-    for meta in _inside(content, whole, b"meta"):
-        coded = _coded_items(content, meta)
-        data = next(iter(_inside(content, meta, b"idat", 4)), whole)
-        for place in _inside(content, meta, b"iloc", 4):
-            yield from _located(content, place, coded, data)
+    for meta in inside(name, content, whole, b"meta"):
+        coded = item_kinds(name, content, meta, kinds)
+        data = next(iter(inside(name, content, meta, b"idat", 4)), whole)
+        for place in inside(name, content, meta, b"iloc", 4):
+            yield from _located(name, content, place, coded, data)
 
 
-def _coded_items(content: bytes, meta: Box) -> set[int]:
-    """The numbers of the items whose type is AV1."""
-    found: set[int] = set()
-    for info in _inside(content, meta, b"iinf", 4):
+def item_kinds(name: str, content: bytes, meta: Box, kinds: frozenset[bytes]) -> dict[int, bytes]:
+    """The numbers of the items of a box `meta` that are of one of these kinds, and which."""
+    found: dict[int, bytes] = {}
+    for info in inside(name, content, meta, b"iinf", 4):
         skip = 6 if content[info.start : info.start + 1] == b"\0" else 8
-        for count, entry in enumerate(_inside(content, info, b"infe", skip), start=1):
+        for count, entry in enumerate(inside(name, content, info, b"infe", skip), start=1):
             if count > ITEMS:
-                raise too_complex(_NAME, "items", count, ITEMS)
+                raise too_complex(name, "items", count, ITEMS)
             wide = 4 if content[entry.start : entry.start + 1] == b"\3" else 2
             at = entry.start + 4
-            if content[at + wide + 2 : at + wide + 6] == b"av01":
-                found.add(int.from_bytes(content[at : at + wide], "big"))
+            kind = content[at + wide + 2 : at + wide + 6]
+            if kind in kinds:
+                found[int.from_bytes(content[at : at + wide], "big")] = kind
     return found
 
 
-class _Reader:
+class Reader:
     """Reads numbers one behind the other; zeros beyond the end."""
 
     def __init__(self, content: bytes, at: int) -> None:
@@ -89,16 +111,18 @@ class _Reader:
         return int.from_bytes(self._content[self._at - size : self._at], "big")
 
 
-def _located(content: bytes, place: Box, coded: set[int], data: Box) -> Iterator[bytes]:
-    """The bytes of the coded items that a box `iloc` places (23008-12, 8.11.3 of 14496-12)."""
-    reader = _Reader(content, place.start)
+def _located(
+    name: str, content: bytes, place: Box, coded: dict[int, bytes], data: Box
+) -> Iterator[Item]:
+    """The coded items that a box `iloc` places (23008-12, 8.11.3 of 14496-12)."""
+    reader = Reader(content, place.start)
     version = reader.read(4) >> 24
     packed = reader.read(2)
     offset_size, length_size, base_size = packed >> 12, packed >> 8 & 15, packed >> 4 & 15
     index_size = packed & 15 if version else 0
     count = reader.read(4 if version == 2 else 2)
     if count > ITEMS:
-        raise too_complex(_NAME, "items", count, ITEMS)
+        raise too_complex(name, "items", count, ITEMS)
     pieces = held = 0
     for _ in range(count):
         number = reader.read(4 if version == 2 else 2)
@@ -106,31 +130,33 @@ def _located(content: bytes, place: Box, coded: set[int], data: Box) -> Iterator
         reader.read(2)
         start = reader.read(base_size) + (data.start if in_data else 0)
         parts = []
+        is_cut = False
         for _ in range(reader.read(2)):
             reader.read(index_size)
-            at = start + reader.read(offset_size)
-            part = content[at : at + (reader.read(length_size) or len(content))]
+            at, length = start + reader.read(offset_size), reader.read(length_size)
+            part = content[at : at + (length or len(content))]
+            is_cut = is_cut or len(part) < length
             pieces, held = pieces + 1, held + len(part)
             if pieces > EXTENTS:
-                raise too_complex(_NAME, "pieces of items", pieces, EXTENTS)
+                raise too_complex(name, "pieces of items", pieces, EXTENTS)
             if held > len(content):
-                raise too_complex(_NAME, "bytes in items", held, len(content))
+                raise too_complex(name, "bytes in items", held, len(content))
             parts.append(part)
         if number in coded:
-            yield b"".join(parts)
+            yield Item(number, coded[number], b"".join(parts), is_cut)
 
 
 def _samples(content: bytes) -> Iterator[bytes]:
     """The bytes of the samples of each track, of as many as are searched."""
     whole = Box(b"", 0, len(content))
-    for moov in _inside(content, whole, b"moov"):
-        tracks = _inside(content, moov, b"trak")
+    for moov in inside(_NAME, content, whole, b"moov"):
+        tracks = inside(_NAME, content, moov, b"trak")
         if len(tracks) > TRACKS:
             raise too_complex(_NAME, "tracks", len(tracks), TRACKS)
         for track in tracks:
             found = [track]
             for kind in (b"mdia", b"minf", b"stbl"):
-                found = [inner for box in found for inner in _inside(content, box, kind)]
+                found = [inner for box in found for inner in inside(_NAME, content, box, kind)]
             for table in found:
                 yield from _of_table(content, table)
 
@@ -144,7 +170,7 @@ def _of_table(content: bytes, table: Box) -> Iterator[bytes]:
         return
     lengths = _lengths(content, told)
     wide = 8 if places.kind == b"co64" else 4
-    offsets = _Reader(content, places.start + 4)
+    offsets = Reader(content, places.start + 4)
     per_chunk = _per_chunk(content, runs)
     for _ in range(min(offsets.read(4), PAGES_LIMIT)):
         at = offsets.read(wide)
@@ -157,7 +183,7 @@ def _of_table(content: bytes, table: Box) -> Iterator[bytes]:
 
 
 def _lengths(content: bytes, told: Box) -> Iterator[int]:
-    reader = _Reader(content, told.start + 4)
+    reader = Reader(content, told.start + 4)
     same, count = reader.read(4), reader.read(4)
     for _ in range(min(count, PAGES_LIMIT)):
         yield same or reader.read(4)
@@ -165,7 +191,7 @@ def _lengths(content: bytes, told: Box) -> Iterator[int]:
 
 def _per_chunk(content: bytes, runs: Box) -> Iterator[int]:
     """How many samples each chunk has: runs of chunks that have as many."""
-    reader = _Reader(content, runs.start + 4)
+    reader = Reader(content, runs.start + 4)
     count = reader.read(4)
     first, samples = reader.read(4), min(reader.read(4), PAGES_LIMIT)
     reader.read(4)

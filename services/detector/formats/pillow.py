@@ -26,7 +26,7 @@ from shared.reasons import Reason
 # it would find none.
 _PLUGINS = (AvifImagePlugin, Jpeg2KImagePlugin, TiffImagePlugin, WebPImagePlugin)
 
-# One slot, one thread: in a closed cell no other can be started.
+# One slot, one CPU: threads would only wait for each other.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 # The size that a file claims is checked against a setting before anything is decoded.
