@@ -6,6 +6,7 @@ from services.detector.formats.gif import GIF
 from services.detector.formats.heic import HEIC
 from services.detector.formats.jpeg import JPEG
 from services.detector.formats.jpeg_2000 import JPEG_2000
+from services.detector.formats.jpeg_xl import JPEG_XL
 from services.detector.formats.plain import BMP, PPM
 from services.detector.formats.png import PNG
 from services.detector.formats.psd import PSD
@@ -27,7 +28,7 @@ FORMATS: tuple[Format | Unreadable, ...] = (
     BMP,
     JPEG_2000,
     PPM,
-    Unreadable("JPEG XL", begins(b"\0\0\0\x0cJXL \r\n\x87\n", b"\xff\n")),
+    JPEG_XL,
     PSD,
     Unreadable("OpenEXR", begins(b"v/1\x01")),
     Unreadable("Radiance HDR", begins(b"#?RADIANCE", b"#?RGBE")),
