@@ -117,7 +117,9 @@ def _add_directory(content: bytearray, picture: Image.Image, kind: int, inner: i
 
 JPEGS: dict[str, Callable[[], bytes]] = {
     "baseline.jpg": jpeg,
-    "256-colours.jpg": lambda: jpeg(of_256_colours().convert("RGB")),
+    "256-colours.jpg": lambda: encoded(
+        of_256_colours().convert("RGB"), "JPEG", quality=100, subsampling=0
+    ),
 }
 """What boxes are compared with: the first, and for a GIF, which has no more colours, the other."""
 

@@ -127,14 +127,17 @@ def _of_floats(content: bytes | bytearray, header: Header) -> Pixels:
         values = None
     if values is None or values.shape[:2] != (header.height, header.width):
         raise BadPicture(Reason.DAMAGED, "the TIFF is damaged: its numbers cannot be read")
-    values = np.nan_to_num(values.astype(np.float32, copy=False), nan=0.0, posinf=0.0, neginf=0.0)
+    values = values.astype(np.float32, copy=False)
+    np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 1:
         low, high = (float(one) for one in np.percentile(values, (CUT_PERCENT, 100 - CUT_PERCENT)))
     else:
         low, high = 0.0, 1.0
-    scaled = (values - low) * (255 / max(high - low, LEAST_CONTRAST))
-    pixels = np.clip(scaled + 0.5, 0, 255).astype(np.uint8)
+    values -= low  # in place: four bytes a number are much
+    values *= 255 / max(high - low, LEAST_CONTRAST)
+    values += 0.5
+    pixels = np.clip(values, 0, 255, out=values).astype(np.uint8)
     if pixels.ndim == 2:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
     return np.ascontiguousarray(pixels[:, :, :3])
