@@ -61,4 +61,10 @@ def judged(header: Header, max_pixels: int) -> Header:
             f"the {header.format} claims {claims}, "
             f"more than the {max_pixels:,} allowed (FACES_MAX_PIXELS)",
         )
+    if header.held > max_pixels:
+        raise BadPicture(
+            Reason.TOO_MANY_PIXELS,
+            f"the {header.format} holds {header.held:,} pixels, "
+            f"more than the {max_pixels:,} allowed (FACES_MAX_PIXELS)",
+        )
     return header

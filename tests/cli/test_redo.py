@@ -171,6 +171,17 @@ def test_in_the_folder_of_a_run_it_is_done_at_once(tmp_path: Path) -> None:
     assert faces("redo", "--failed", "-o", "out").stdout == "nothing to do again\n"
 
 
+def test_a_file_that_is_whole_again_is_no_longer_told_as_cut_after_a_redo(tmp_path: Path) -> None:
+    faces = Faces(tmp_path, FACES_MODEL="haar")
+    (tmp_path / "a.jpg").write_bytes(FACE[: len(FACE) * 9 // 10])
+    faces("run", "a.jpg", "-o", "out")
+    cut = ("results", "-o", "out", "--cut", "--format", "json")
+    assert [row["cut"] for row in json.loads(faces(*cut).stdout)] == [True]
+    (tmp_path / "a.jpg").write_bytes(FACE)
+    assert json.loads(faces("redo", "*", "-o", "out", "--json").stdout)["cut"] == 0
+    assert json.loads(faces(*cut).stdout) == []
+
+
 def test_pictures_placed_only_by_a_redo_lie_where_the_run_would_have_put_them(
     tmp_path: Path,
 ) -> None:

@@ -23,7 +23,10 @@ from services.detector.pipe import Config, Request
 from services.detector.slots import open_slots
 from shared.messages import Status
 from shared.reasons import Reason
+from shared.recipe import Mode
+from tests.fuzz.targets.decoders import children_of
 from tests.support import bombs
+from tests.support import container_bombs as containers
 from tests.support.fuzzed import NoFaces
 from tests.support.heic_pictures import grid
 from tests.support.pictures import LIMITS, animated, astronaut, encoded, recipe
@@ -84,7 +87,46 @@ TOO_COMPLEX: dict[str, Callable[[], bytes]] = {
     ),
     "heic of grids": lambda: grid([bombs.SMALL] * 2, 2, (128, 64), named=[1, 3]),
     "avif boxes": lambda: encoded(bombs.SMALL, "AVIF") + bombs.box(b"free") * 20_000,
+    "psb rows": lambda: containers.photoshop(10, 700_000, wide=True),
 }
+
+TOO_LARGE: dict[str, Callable[[], bytes]] = {
+    "raw of a large sensor": lambda: containers.raw_that_claims(60_000),
+    "raw of a large sensor, halved": lambda: containers.raw_that_claims(16_000),
+    "psd": lambda: containers.photoshop(30_000, 30_000),
+    "psb": lambda: containers.photoshop(300_000, 300_000, channels=1, wide=True),
+    "tiff of floats": lambda: containers.tiff_of_floats(20_000, 32),
+    "png that is cut": lambda: containers.png_that_is_cut(12_000),
+    "gif that is cut": lambda: containers.gif_that_is_cut(12_000),
+}
+
+BOUNDED: dict[str, Callable[[], bytes]] = {
+    "raw whose sensor is not in the file": lambda: containers.raw_that_claims(8_000),
+    "raw whose preview is not in the file": lambda: containers.raw_whose_preview_claims(15 << 28),
+    "raw of directories": lambda: containers.raw_of_directories(5_000),
+    "raw that names itself": containers.raw_that_names_itself,
+    "raw of tiles": lambda: containers.raw_of_tiles(3_200, 16),
+    "psd of channels": lambda: containers.photoshop(
+        1_000, 10_000, channels=56, row=containers.packed_row(1_000)
+    ),
+    "psb of empty rows": lambda: containers.photoshop(10, 600_000, wide=True, row=b""),
+    "psb of low rows": lambda: containers.photoshop(
+        128, 300_000, wide=True, row=containers.packed_row(128)
+    ),
+    "tiff of floats": lambda: containers.tiff_of_floats(5_000, 64),
+    "tiff of thumbnails": lambda: containers.tiff_of_thumbnails(100_000),
+    "tiff that is cut": lambda: containers.tiff_that_is_cut(PIECES),
+    "png that is cut": lambda: containers.png_that_is_cut(6_000),
+    "gif that is cut": lambda: containers.gif_that_is_cut(6_000),
+    "views": lambda: containers.views(3_000, bombs.jpeg()),
+}
+"""Whatever becomes of them: within `BOUNDED_CPU` and `BOUNDED_BYTES`."""
+
+BOUNDED_CPU = 10.0
+"""Seconds. The most is that of 500 views, which are pages: some 8."""
+
+BOUNDED_BYTES = 768 << 20
+"""Of a slot in all, of which some 85 MiB are there before."""
 
 LIARS: dict[str, Callable[[], bytes]] = {
     "avif": lambda: bombs.lying("AVIF", b"ispe", 4, 8, 2000, speed=10),
@@ -126,6 +168,43 @@ def test_sides_longer_than_a_row_can_hold_are_told_in_words_alone(frames: int) -
     done = process(bytes(content), recipe(), NoFaces(), LIMITS)
     told = done.searched[0].reason if done.searched else done.reason
     assert "4294967295 x" in told and (done.width, done.height) == (0, 0)
+
+
+@pytest.mark.parametrize("bomb", TOO_LARGE)
+def test_a_size_of_too_many_pixels_is_refused_undecoded(
+    bomb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = TOO_LARGE[bomb]()
+    monkeypatch.setattr("services.detector.picture.decode", None)
+    start = time.process_time()
+    done = process(content, recipe(), NoFaces(), LIMITS)
+    assert (done.status, done.code) == ("failed", Reason.TOO_MANY_PIXELS), done.reason
+    assert time.process_time() - start < CPU_SECONDS
+
+
+def used_by(child: int) -> float:
+    """Seconds of CPU of a process (proc(5): utime and stime)."""
+    fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+async def test_files_of_containers_stay_within_time_and_memory_in_a_slot(tmp_path: Path) -> None:
+    config = Config(
+        model="haar",
+        models_dir=tmp_path,
+        memory_bytes=1 << 30,
+        max_pixels=LIMITS.max_pixels,
+        max_file_bytes=256 << 20,
+    )
+    async with open_slots(config, 1, 600) as slots:
+        (child,) = slots.pids
+        for name, make in BOUNDED.items():
+            before = used_by(child)
+            reply = (await slots.ask(Request(recipe=recipe(mode=Mode.NONE)), make())).reply
+            assert reply.kind == "done", name
+            assert used_by(child) - before < BOUNDED_CPU, name
+            peaks = dict(children_of(os.getpid()))
+            assert peaks[child] < BOUNDED_BYTES, (name, peaks[child] >> 20)
 
 
 async def test_a_slot_survives_all_of_them_and_names_each_cap(tmp_path: Path) -> None:

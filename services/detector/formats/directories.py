@@ -15,6 +15,7 @@ _TYPE_BYTES = {
 """Bytes of one value of each type; of an unknown type nothing is read."""
 
 _WHOLE_NUMBERS = (3, 4, 13, 16)
+_OFFSETS = (4, 13, 16, 18)
 
 ENTRIES = 4_096
 """Entries of one directory that are looked at. Those of maps and raw files have some 200."""
@@ -79,6 +80,20 @@ class Directory:
     def count(self, tag: int) -> int:
         """How many values a tag has; 0 without it."""
         return self.fields[tag][1] if tag in self.fields else 0
+
+    def offsets(self, content: bytes | bytearray, tag: int, most: int) -> list[int]:
+        """The first values of a tag that names other directories, at most so many."""
+        kind, count, held = self.fields.get(tag, (0, 0, b""))
+        if kind not in _OFFSETS:
+            return []
+        size = _TYPE_BYTES[kind]
+        if size * count > len(held):
+            at = int.from_bytes(held, self.layout.order)
+            held = bytes(content[at : at + size * min(count, most)])
+        count = min(count, most, len(held) // size)
+        return [
+            int.from_bytes(held[n * size : (n + 1) * size], self.layout.order) for n in range(count)
+        ]
 
     def number(self, content: bytes | bytearray, tag: int) -> int:
         """The first value of a tag, a whole number; 0 without it."""

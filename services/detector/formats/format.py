@@ -19,7 +19,8 @@ class Header:
 
     `width` and `height` are in pixels of the stored picture, before `orientation` (EXIF, 1 to 8)
     turns it upright. `format` is the name of an entry of `FORMATS`. `turned` is the orientation
-    that `decode` undoes itself, and that the size has no part in; `orientation` is 1 then.
+    that `decode` undoes itself, and that the size has no part in; `orientation` is 1 then. `held`
+    is how many pixels `decode` holds at once, where these are more than the size tells.
     """
 
     format: str
@@ -29,6 +30,7 @@ class Header:
     icc: bytes = b""
     exif: Image.Exif = field(default_factory=Image.Exif)
     turned: int = 1
+    held: int = 0
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,11 @@ def _read_header(content: bytes) -> Header:
         by = 2 if _is_halved(raw) else 1
         width, height = (-(-side // by) for side in (raw.sizes.width, raw.sizes.height))
         orientation = _ORIENTATIONS.get(raw.sizes.flip, 1)
-    return Header(NAME, width, height, orientation, exif=raw_files.exif_of(content))
+        held = max(raw.sizes.raw_width, raw.sizes.width) * max(
+            raw.sizes.raw_height, raw.sizes.height
+        )
+    exif = raw_files.exif_of(content)
+    return Header(NAME, width, height, orientation, exif=exif, held=held)
 
 
 def _decode(content: bytes, header: Header, reduced: int) -> Pixels:

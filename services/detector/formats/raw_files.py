@@ -66,13 +66,8 @@ def _directories(content: bytes) -> Iterator[Directory]:
     layout = layout_of(content)
     first = read_directory(content, layout, layout.number(content, layout.first, layout.offset))
     yield first
-    kind, count, held = first.fields.get(_SUB_IFDS, (0, 0, b""))
-    count = min(count, SUB_DIRECTORIES) if kind in (4, 13) else 0
-    if count > 1:
-        at = int.from_bytes(held, layout.order)
-        held = content[at : at + 4 * count]
-    for at in range(0, 4 * count, 4):
-        yield read_directory(content, layout, layout.number(held, at, 4))
+    for at in first.offsets(content, _SUB_IFDS, SUB_DIRECTORIES):
+        yield read_directory(content, layout, at)
 
 
 def costs(content: bytes) -> None:

@@ -2,7 +2,8 @@
 
 A page is an image file directory (IFD); each names the next. A page is read by pointing the head
 of the file at its IFD: then every reader sees a file whose first page it is. Thumbnails and masks
-are not pages, unless there is nothing else.
+are not pages, unless there is nothing else. A thumbnail may name its full picture as a directory
+below it (SubIFDs, TIFF/EP, ISO 12234-2): that is a page.
 """
 
 import io
@@ -16,7 +17,13 @@ from PIL import Image
 
 from services.detector.failures import BadPicture
 from services.detector.formats.costs import too_complex
-from services.detector.formats.directories import ENTRIES, Directory, layout_of, read_directory
+from services.detector.formats.directories import (
+    ENTRIES,
+    Directory,
+    Layout,
+    layout_of,
+    read_directory,
+)
 from services.detector.formats.exif import ORIENTATION, orientation_of
 from services.detector.formats.format import Format, Header, Pages, StoredPage, begins, damaged
 from services.detector.formats.pillow import decode_transparent, words
@@ -50,7 +57,13 @@ TILE_SIDE = 4096
 SAMPLES = 16
 """Samples of a pixel. Decoders hold all of them, and read at most four."""
 
-_SUBFILE_TYPE = 254
+SUB_DIRECTORIES = 16
+"""Directories that a thumbnail names and that are looked at."""
+
+THUMBNAILS = 64
+"""Thumbnails whose directories below them are looked for; files that have any have one."""
+
+_SUBFILE_TYPE, _SUB_IFDS, _REDUCED = 254, 330, 1
 _WIDTH, _HEIGHT, _STRIPS, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT, _TILES = (
     256,
     257,
@@ -72,20 +85,43 @@ _NO_PAGE = 0b101
 
 
 def _directories(content: bytes) -> Iterator[tuple[int, int]]:
-    """The offset of each IFD, and its NewSubfileType; a chain that meets itself ends there."""
+    """The offset of each IFD, and its NewSubfileType; behind a thumbnail the full pictures below
+    it. A chain that meets itself ends there."""
     layout = layout_of(content)
     seen: set[int] = set()
+    thumbnails = 0
     offset = layout.number(content, layout.first, layout.offset)
     while 0 < offset <= len(content) - layout.count and offset not in seen:
         seen.add(offset)
-        entries = layout.number(content, offset, layout.count)
-        start = offset + layout.count
-        kind = 0
-        # Entries are sorted, and no tag in use is lower.
-        if layout.number(content, start, 2) == _SUBFILE_TYPE:
-            kind = layout.number(content, start + layout.entry - layout.offset, 4)
+        kind = _kind_at(content, layout, offset)
         yield offset, kind
-        offset = layout.number(content, start + entries * layout.entry, layout.offset)
+        if kind & _REDUCED and thumbnails < THUMBNAILS:
+            thumbnails += 1
+            below = [one for one in _full_below(content, layout, offset) if one not in seen]
+            seen.update(below)
+            yield from ((one, 0) for one in dict.fromkeys(below))
+        entries = layout.number(content, offset, layout.count)
+        end = offset + layout.count + entries * layout.entry
+        offset = layout.number(content, end, layout.offset)
+
+
+def _kind_at(content: bytes, layout: Layout, offset: int) -> int:
+    """The NewSubfileType of the IFD at an offset. Entries are sorted, and no tag in use is
+    lower."""
+    start = offset + layout.count
+    if layout.number(content, start, 2) != _SUBFILE_TYPE:
+        return 0
+    return layout.number(content, start + layout.entry - layout.offset, 4)
+
+
+def _full_below(content: bytes, layout: Layout, offset: int) -> list[int]:
+    """The offsets of the full pictures that the directory of a thumbnail names."""
+    thumbnail = read_directory(content, layout, offset)
+    return [
+        at
+        for at in thumbnail.offsets(content, _SUB_IFDS, SUB_DIRECTORIES)
+        if 0 < at <= len(content) - layout.count and not _kind_at(content, layout, at) & _NO_PAGE
+    ]
 
 
 def costs(content: bytes) -> None:

@@ -127,15 +127,20 @@ def _of_floats(content: bytes | bytearray, header: Header) -> Pixels:
         values = None
     if values is None or values.shape[:2] != (header.height, header.width):
         raise BadPicture(Reason.DAMAGED, "the TIFF is damaged: its numbers cannot be read")
-    values = np.nan_to_num(values.astype(np.float32, copy=False), nan=0.0, posinf=0.0, neginf=0.0)
+    values = values.astype(np.float32, copy=False)
+    np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 1:
         low, high = (float(one) for one in np.percentile(values, (CUT_PERCENT, 100 - CUT_PERCENT)))
     else:
         low, high = 0.0, 1.0
-    # In halves: the whole could be more than a float32 holds.
-    halves = np.clip(values, low, high) / 2 - low / 2
-    pixels = (halves * (510 / max(high - low, LEAST_CONTRAST)) + 0.5).astype(np.uint8)
+    # In place, since four bytes a number are much; in halves, as a float32 may not hold the whole.
+    np.clip(values, low, high, out=values)
+    values /= 2
+    values -= low / 2
+    values *= 510 / max(high - low, LEAST_CONTRAST)
+    values += 0.5
+    pixels = values.astype(np.uint8)
     if pixels.ndim == 2:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
     return np.ascontiguousarray(pixels[:, :, :3])
