@@ -44,8 +44,7 @@ async def unname(
 async def _unname_examples(
     connection: AsyncConnection, keys: Sequence[int], named: Collection[str]
 ) -> None:
-    """Of what submissions passed over: a folder below or above a picture that has its name, or a
-    folder that is called as it is, is told no more."""
+    """Of what their submissions passed over, an example that tells of an image is told no more."""
     of_them = select(memberships.c.submission).where(memberships.c.image.in_(keys))
     query = select(passed_over).where(passed_over.c.submission.in_(of_them.distinct()))
     for row in (await connection.execute(query.where(passed_over.c.example != ""))).all():
@@ -57,13 +56,14 @@ async def _unname_examples(
 
 
 def tells_of(folder: str, names: Collection[str]) -> bool:
-    """Whether a folder's path has one of these names, with or without what stands behind its last
-    dot: `anna.jpg@eaDir/`, and `anna/` of `anna/1.jpg`."""
+    """Whether a folder's path says one of these names, if only without its extension, or has a
+    folder that one of them lies in: `anna.lrdata/` of `anna.jpg`, `anna/thumbs/` of
+    `anna/1.jpg`."""
     parts_ = [part for part in folder.split("/") if part]
     for name in names:
         above, _, last = name.rpartition("/")
-        stem = last.rpartition(".")[0] or last
-        if any(stem in part for part in parts_):
+        alone = re.compile(rf"(?<!\w){re.escape(last.rpartition('.')[0] or last)}(?!\w)")
+        if any(alone.search(part) for part in parts_):
             return True
         if above and set(above.split("/")) & set(parts_):
             return True

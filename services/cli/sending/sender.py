@@ -142,9 +142,7 @@ class Sender:
         if not_read:
             self.refused += not_read.total()
             kinds = not_read_by_kind(not_read)
-            say(
-                f"faces: not sent, since not read: {kinds}; --exclude '*.EXTENSION' leaves them out"
-            )
+            say(f"faces: not sent: {kinds}, not read; --exclude '*.EXTENSION' leaves them out")
 
     def _refuse(self, what: str) -> None:
         self.refused += 1
