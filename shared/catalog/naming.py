@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.catalog.schema import memberships, parts, submissions
+from shared.catalog.schema import memberships, parts, passed_over, submissions
 
 FORGOTTEN = "(forgotten)"
 
@@ -35,9 +35,39 @@ async def unname(
             await connection.execute(change.values(name=left))
     mine = parts.c.submission.in_(of_them)
     await connection.execute(update(parts).where(mine, parts.c.uri.in_(sources)).values(uri=None))
+    await _unname_examples(connection, keys, named)
     over = parts.c.closed_at.is_not(None)
     read = parts.c.position != ""
     await connection.execute(update(parts).where(mine, over, read).values(position=""))
+
+
+async def _unname_examples(
+    connection: AsyncConnection, keys: Sequence[int], named: Collection[str]
+) -> None:
+    """Of what their submissions passed over, an example that tells of an image is told no more."""
+    of_them = select(memberships.c.submission).where(memberships.c.image.in_(keys))
+    query = select(passed_over).where(passed_over.c.submission.in_(of_them.distinct()))
+    for row in (await connection.execute(query.where(passed_over.c.example != ""))).all():
+        if tells_of(row.example, named):
+            change = update(passed_over).where(
+                passed_over.c.submission == row.submission, passed_over.c.kind == row.kind
+            )
+            await connection.execute(change.values(example=""))
+
+
+def tells_of(folder: str, names: Collection[str]) -> bool:
+    """Whether a folder's path says one of these names, if only without its extension, or has a
+    folder that one of them lies in: `anna.lrdata/` of `anna.jpg`, `anna/thumbs/` of
+    `anna/1.jpg`."""
+    parts_ = [part for part in folder.split("/") if part]
+    for name in names:
+        above, _, last = name.rpartition("/")
+        alone = re.compile(rf"(?<!\w){re.escape(last.rpartition('.')[0] or last)}(?!\w)")
+        if any(alone.search(part) for part in parts_):
+            return True
+        if above and set(above.split("/")) & set(parts_):
+            return True
+    return False
 
 
 def without(title: str, names: Collection[str]) -> str:

@@ -4,6 +4,7 @@ Errors say whose fault it is: `Unreachable` an outage of the bucket, `ObjectRefu
 this object.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
@@ -29,12 +30,20 @@ __all__ = ["Bucket", "Buckets", "Gone"]
 PIECE_BYTES = 1 << 20
 """Larger objects are read in pieces of about so many bytes: each of them is a sign of life."""
 
+NAMELESS_SECONDS = 300.0
+"""How long a listing may go on without a name: obstore asks for page after page in one call, and
+S3 may answer empty pages where much was deleted, but a server could go on for ever."""
+
 T = TypeVar("T")
 
 
 class _Missing(ObjectRefused):
     """A 404 without the words in which a store says that an object is not there: whoever answers at
     the address may have said it."""
+
+
+class _Endless(Exception):
+    """A listing that is answered page by page, and names nothing."""
 
 
 class _GoingOn:
@@ -99,12 +108,18 @@ class Bucket:
         A key that cannot be named here is one of them, and some close to it may be missing.
         """
         going_on = _GoingOn(offset)
-        async with aclosing(self._list_in_turns(prefix, offset)) as listing:
-            async for found in listing:
-                key = found.key if isinstance(found, BadKey) else found["path"]
-                if not going_on.with_key(key):
-                    raise ObjectRefused(f"{self.url} lists {key[:200]!r} again and again")
-                yield found
+        try:
+            async with aclosing(self._list_in_turns(prefix, offset)) as listing:
+                async for found in listing:
+                    key = found.key if isinstance(found, BadKey) else found["path"]
+                    if not going_on.with_key(key):
+                        raise ObjectRefused(f"{self.url} lists {key[:200]!r} again and again")
+                    yield found
+        except _Endless:
+            raise ObjectRefused(
+                f"{self.url} answers a listing of {prefix[:200]!r} with page after page, and named "
+                f"nothing for {NAMELESS_SECONDS:g} s"
+            ) from None
 
     async def _list_in_turns(
         self, prefix: str, offset: str
@@ -198,7 +213,7 @@ class Bucket:
             stream = obstore.list(self._store, prefix or None, offset=after or None)
             page = partial(self._list_some, prefix, after)
             try:
-                async for chunk in stream:
+                async for chunk in _each_in_time(stream):
                     self._lists.succeeded(prefix, page)
                     for meta in chunk:
                         yield meta
@@ -220,9 +235,12 @@ class Bucket:
         """What lies below a folder behind `after` and before a bad key, which hides it in listings
         of the whole: folder by folder, as far as none of them holds a bad key itself."""
         try:
-            listed = await obstore.list_with_delimiter_async(self._store, folder or None)
+            async with asyncio.timeout(NAMELESS_SECONDS):
+                listed = await obstore.list_with_delimiter_async(self._store, folder or None)
         except InvalidPathError:
             return
+        except TimeoutError:
+            raise _Endless from None
         except (BaseError, OSError) as error:
             raise self._unlisted(error) from None
         here: dict[str, ObjectMeta | None] = {meta["path"]: meta for meta in listed["objects"]}
@@ -246,9 +264,9 @@ class Bucket:
         """The first page of a listing."""
         stream = obstore.list(self._store, prefix or None, offset=after or None)
         try:
-            async for _ in stream:
+            async for _ in _each_in_time(stream):
                 break
-        except InvalidPathError:
+        except (InvalidPathError, _Endless):
             pass  # it answers
         except (BaseError, OSError) as error:
             raise self._unlisted(error) from None
@@ -281,6 +299,23 @@ class Bucket:
                 return _Missing(str(refusal), refusal.of_all)
             return refusal
         return explain(error, f"{uri} cannot be read", of_all)
+
+
+async def _each_in_time(stream: AsyncIterator[T]) -> AsyncIterator[T]:
+    """What a listing gives. A server that falls silent is given up much earlier, by obstore.
+
+    Raises:
+        _Endless: nothing came for too long.
+    """
+    while True:
+        try:
+            async with asyncio.timeout(NAMELESS_SECONDS):
+                one = await anext(stream, None)
+        except TimeoutError:
+            raise _Endless from None
+        if one is None:
+            return
+        yield one
 
 
 class Buckets:

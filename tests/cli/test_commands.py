@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -293,7 +294,16 @@ def test_what_grows_beyond_the_limit_while_it_is_read_is_told(tmp_path: Path) ->
 
     refused: list[str] = []
     assert (
-        list(pictures([bytes(tmp_path)], Grows(1000), refused.append, EVERYTHING, refused.append))
+        list(
+            pictures(
+                [bytes(tmp_path)],
+                Grows(1000),
+                refused.append,
+                EVERYTHING,
+                refused.append,
+                Counter(),
+            )
+        )
         == []
     )
     assert len(refused) == 1 and "it grew while it was read: 1,001 bytes" in refused[0]

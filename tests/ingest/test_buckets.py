@@ -13,7 +13,7 @@ from services.detector.service import open_stage as open_detector
 from services.ingest.service import open_stage as open_ingest
 from services.ingest.sources import bucket as bucket_source
 from services.ingest.sources.bucket import BucketSource
-from services.ingest.sources.source import SourceAway, SourceRefused
+from services.ingest.sources.source import Listing, SourceAway, SourceRefused
 from services.writer.service import open_stage as open_writer
 from shared.catalog import Catalog, Filter
 from shared.errors import FacesError, Unreachable
@@ -149,3 +149,57 @@ async def test_the_whole_way_of_a_bucket_passes_no_pixels_through_redis(
     assert {os.path.basename(row.annotated_uri) for row in rows.values() if row.annotated_uri} == {
         os.path.basename(one["Key"]) for one in stored
     }
+
+
+def folders_of(listing: Listing) -> dict[str, tuple[int, str]]:
+    return {kind: (one.count, one.example) for kind, one in listing.passed_over.items()}
+
+
+async def test_folders_are_passed_over_and_counted_as_on_a_disk(s3: S3, bucket: str) -> None:
+    put(s3, bucket, "in/a.jpg", "in/b/@eaDir/a.jpg/SYNO.jpg", "in/b/@eaDir/b.jpg", "in/b/c.jpg")
+    put(s3, bucket, "in/.Trash-1000/files/d.jpg", "in/.cache/e.jpg", "in/.f.jpg")
+    put(s3, bucket, "in/raw/g.jpg", "in/raw/h.jpg", "in/skip.jpg")
+    put(s3, bucket, "in/out/.faces/catalog.sqlite", "in/out/annotated/a.jpg", "in/out/i.jpg")
+    message = source_at(f"s3://{bucket}/in", exclude=("raw/", "skip.jpg"))
+    listing = await BucketSource([f"s3://{bucket}"]).step(message)
+    assert [image.name for image in listing.images] == ["a.jpg", "b/c.jpg"]
+    assert folders_of(listing) == {
+        "recycle_bin": (1, ".Trash-1000/"),
+        "hidden": (1, ".cache/"),
+        "thumbnails": (1, "b/@eaDir/"),
+        "output": (1, "out/"),
+        "excluded": (2, "raw/"),
+    }
+
+
+async def test_what_is_passed_over_counts_once_however_many_steps_there_are(
+    s3: S3, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_source, "STEP", 1)
+    put(s3, bucket, *(f"in/{n}/{name}" for n in (1, 2) for name in ("@eaDir/x.jpg", "a.jpg")))
+    put(s3, bucket, "in/out/#first.jpg", "in/out/.faces/mark", "in/out/a.jpg", "in/z.jpg")
+    source, names, folders = BucketSource([f"s3://{bucket}"]), [], 0
+    position: str | None = ""
+    while position is not None:
+        listing = await source.step(source_at(f"s3://{bucket}/in", position=position))
+        names += [image.name for image in listing.images]
+        folders += sum(one.count for one in listing.passed_over.values())
+        position = listing.next_position
+    assert names == ["1/a.jpg", "2/a.jpg", "out/#first.jpg", "z.jpg"]
+    assert folders == 3
+
+
+async def test_a_folder_that_is_included_by_name_is_searched(s3: S3, bucket: str) -> None:
+    put(s3, bucket, "in/@eaDir/a.jpg", "in/out/.faces/mark.jpg", "in/out/annotated/b.jpg")
+    message = source_at(f"s3://{bucket}/in", include=("@eaDir/", "out/"))
+    listing = await BucketSource([f"s3://{bucket}"]).step(message)
+    assert [image.name for image in listing.images] == ["@eaDir/a.jpg", "out/annotated/b.jpg"]
+    assert folders_of(listing) == {}
+
+
+async def test_an_object_named_outright_that_a_pattern_excludes_is_counted(
+    s3: S3, bucket: str
+) -> None:
+    message = source_at(f"s3://{bucket}/in/a.jpg", exclude=("*.jpg",))
+    listing = await BucketSource([f"s3://{bucket}"]).step(message)
+    assert (listing.images, folders_of(listing)) == ([], {"excluded": (1, "")})

@@ -10,6 +10,7 @@ from services.ingest.sources.bucket import BucketSource
 from services.ingest.sources.source import SourceRefused
 from shared.messages import ImageMessage
 from shared.reasons import Reason
+from shared.stores import buckets
 from tests.fuzz.targets.listings import LISTINGS
 from tests.support.s3_stub import S3Stub, s3_stub
 from tests.support.stages import RECIPE, source_at
@@ -39,6 +40,16 @@ def page(*entries: str, token: str = "") -> bytes:
 async def test_a_listing_that_names_the_same_page_for_ever_is_refused(stub: S3Stub) -> None:
     stub.listing = lambda *_: page(entry("in/a.txt"), entry("in/b.txt"), token="again")
     with pytest.raises(SourceRefused, match=r"lists 'in/[ab]\.txt' again and again") as refused:
+        await BucketSource(["s3://pictures"]).step(source_at("s3://pictures/in"))
+    assert refused.value.failure.reason is Reason.UNREADABLE
+
+
+async def test_a_listing_of_empty_pages_without_an_end_is_refused(
+    stub: S3Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(buckets, "NAMELESS_SECONDS", 0.5)
+    stub.listing = lambda *_: page(token="more")
+    with pytest.raises(SourceRefused, match="page after page, and named nothing for") as refused:
         await BucketSource(["s3://pictures"]).step(source_at("s3://pictures/in"))
     assert refused.value.failure.reason is Reason.UNREADABLE
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from services.cli.local.course import Ending
 from services.cli.local.plan import Plan
+from services.cli.not_read import not_read_by_kind
 from services.cli.passed_over import passed_over_line
 from services.ingest.sources.walk import EXCLUDED, LINK, LINK_TO_PICTURE
 from shared.printing import count, printable
@@ -129,10 +130,7 @@ def _links(run: Run) -> str:
 
 
 def _not_read(run: Run) -> str:
-    kinds = ", ".join(
-        f"{number:,} x {printable(sentence.removeprefix('not read: '))}"
-        for sentence, number in run.ending.not_read.items()
-    )
+    kinds = not_read_by_kind(run.ending.not_read)
     return f"not read: {kinds}; --exclude '*.EXTENSION' leaves them out"
 
 

@@ -3,14 +3,16 @@
 import asyncio
 import os
 import threading
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from services.cli.sending.largest import Largest
+from services.ingest.sources.keys import Keys
 from services.ingest.sources.walk import is_input
+from shared.catalog import PassedOver
 from shared.errors import FacesError, Unreachable
 from shared.folders.patterns import EVERYTHING, Choice
 from shared.identity import display_name
@@ -33,30 +35,39 @@ T = TypeVar("T")
 
 
 def bucket_pictures(
-    url: str, largest: Largest, refuse: Callable[[str], None], choice: Choice = EVERYTHING
+    url: str,
+    largest: Largest,
+    refuse: Callable[[str], None],
+    choice: Choice = EVERYTHING,
+    *,
+    not_read: Counter[str],
+    tell: Callable[[Mapping[str, PassedOver]], None] = lambda _: None,
 ) -> Iterator[Picture]:
     """The pictures below a URL such as `s3://BUCKET/FOLDER`, or the one that it names.
 
     Taken are objects with the extension of a picture, in the store's own order. Calls `refuse`
     with a line for people about each that is larger than `largest` allows or cannot be read, and
-    goes on. Credentials and endpoints come from the provider's usual variables (`AWS_*`, ...).
+    goes on; adds to `not_read` what is of a kind that is not read, by the sentence of each, and
+    calls `tell` at the end with what was passed over. Credentials and endpoints come from the
+    provider's usual variables (`AWS_*`, ...).
 
     Raises:
         SettingsError: the URL cannot be used.
         Unreachable: the bucket does not answer, or refuses all.
     """
     bucket, folder = Buckets("the URL of a bucket").of(url)
+    keys = Keys(choice)
     waiting: deque[tuple[str, Future[bytes]]] = deque()
     with _beside() as loop:
         found = _found(bucket, folder)
         while one := asyncio.run_coroutine_threadsafe(_next(found), loop).result():
             name, meta = one
-            if not choice.takes_key(os.fsencode(name)):
-                continue
             if isinstance(meta, BadKey):
                 refuse(meta.sentence)
+            elif not keys.takes(name):
+                continue
             elif problem := why_not_read(os.fsencode(meta["path"].rpartition("/")[2])):
-                refuse(f"{name}: {problem.sentence}")
+                not_read[problem.sentence] += 1
             elif told := largest.refuses(meta["size"]):
                 refuse(f"{name}: {told}")
             else:
@@ -66,11 +77,11 @@ def bucket_pictures(
                 yield from _finished(*waiting.popleft(), refuse)
         while waiting:
             yield from _finished(*waiting.popleft(), refuse)
+    tell(keys.passed_over)
 
 
 async def _found(bucket: Bucket, folder: str) -> AsyncIterator[tuple[str, "ObjectMeta | BadKey"]]:
-    """Names, and what is known of the objects, of the pictures in a folder; or of the one picture
-    that it is."""
+    """Names, and what is known of the objects in a folder; or of the one picture that it is."""
     try:
         if folder and is_input(os.fsencode(folder.rpartition("/")[2])):
             yield folder.rpartition("/")[2], await bucket.head(folder)
@@ -79,8 +90,7 @@ async def _found(bucket: Bucket, folder: str) -> AsyncIterator[tuple[str, "Objec
         async with aclosing(bucket.list(folder, "")) as listing:
             async for found in listing:
                 key = found.key if isinstance(found, BadKey) else found["path"]
-                if isinstance(found, BadKey) or is_input(os.fsencode(key.rpartition("/")[2])):
-                    yield display_name(key.removeprefix(root).encode()), found
+                yield display_name(key.removeprefix(root).encode()), found
     except (Gone, ObjectRefused) as error:
         raise Unreachable(str(error)) from None
     except ValueError:

@@ -2,12 +2,14 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
-from services.cli.passed_over import passed_over_line
+from services.cli.passed_over import passed_over_lines
 from services.cli.sending.buckets import Picture, bucket_pictures
 from services.cli.sending.largest import Largest
-from services.ingest.sources.walk import LEADS_OUTSIDE, Walk
+from services.ingest.sources.walk import EXCLUDED, LEADS_OUTSIDE, Walk
 from shared.catalog import PassedOver
 from shared.folders.paths import lies_below, real_path
 from shared.folders.patterns import Choice
@@ -29,21 +31,26 @@ def pictures(
     refuse: Callable[[str], None],
     choice: Choice,
     tell: Callable[[str], None],
+    not_read: Counter[str],
 ) -> Iterator[Picture]:
     """The pictures in files, folders and buckets that `choice` takes, each read when it is asked
     for.
 
     Calls `refuse` with a line for people about each that is unreadable or larger than `largest`
-    allows, and `tell` about what of a folder was passed over, and goes on.
+    allows, and `tell` about what of a folder was passed over, and goes on. Adds to `not_read`
+    what is of a kind that is not read, by the sentence of each.
     """
     for source in sources:
         if is_bucket(os.fsdecode(source)):
-            yield from bucket_pictures(os.fsdecode(source), largest, refuse, choice)
+            told = partial(_tell_passed_over, os.fsdecode(source), tell)
+            yield from bucket_pictures(
+                os.fsdecode(source), largest, refuse, choice, not_read=not_read, tell=told
+            )
             continue
         for path, relative, root in _files(source, refuse, choice, tell):
             name = display_name(relative)
             if problem := why_not_read(os.path.basename(path)):  # noqa: PTH119 - bytes
-                refuse(f"{name}: {problem.sentence}")
+                not_read[problem.sentence] += 1
                 continue
             try:
                 content = _read(path, root, largest)
@@ -94,6 +101,8 @@ def _files(
         name = source.rpartition(b"/")[2]
         if choice.takes(name):
             yield source, name, b""
+        else:
+            _tell_passed_over(display_name(source), tell, {EXCLUDED: PassedOver(1)})
         return
     root = os.path.realpath(source)
     walk = Walk(root, choice=choice)
@@ -103,10 +112,15 @@ def _files(
                 refuse(f"{display_name(visit.path)}: {visit.problem.sentence}")
             else:
                 yield os.path.join(root, visit.path), visit.path, root  # noqa: PTH118 - bytes
-    if told := passed_over_line(
-        {
-            kind: PassedOver(number, walk.examples.get(kind, ""))
-            for kind, number in walk.passed_over.items()
-        }
-    ):
-        tell(f"{display_name(source)}: {told}")
+    passed_over = {
+        kind: PassedOver(number, walk.examples.get(kind, ""))
+        for kind, number in walk.passed_over.items()
+    }
+    _tell_passed_over(display_name(source), tell, passed_over)
+
+
+def _tell_passed_over(
+    source: str, tell: Callable[[str], None], passed_over: Mapping[str, PassedOver]
+) -> None:
+    for line in passed_over_lines(passed_over):
+        tell(f"{source}: {line}")

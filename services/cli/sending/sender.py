@@ -5,11 +5,13 @@ import json
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from services.cli.deployment import Place, deployment
+from services.cli.not_read import not_read_by_kind
 from services.cli.options.patterns import Patterns
 from services.cli.sending.largest import Largest
 from services.cli.sending.parts import NO_PATTERNS, Submission
@@ -127,16 +129,20 @@ class Sender:
         """Names and bytes, a few pictures a message; waits where the stream is full."""
         sources = [os.fsencode(source) for source in self._sources]
         largest = Largest.of(self._settings, await submission.most_at_once())
-        found = pictures(
-            sources, largest, self._refuse, self._patterns.choice, self._tell_passed_over
-        )
+        not_read: Counter[str] = Counter()
+        choice = self._patterns.choice
+        found = pictures(sources, largest, self._refuse, choice, self._tell_passed_over, not_read)
         batches = in_batches(found)
         while not self._stop.is_set():
             batch = await asyncio.to_thread(next, batches, None)
             if batch is None:
-                return
+                break
             await submission.add_pictures(batch)
             self.sent += len(batch)
+        if not_read:
+            self.refused += not_read.total()
+            kinds = not_read_by_kind(not_read)
+            say(f"faces: not sent: {kinds}, not read; --exclude '*.EXTENSION' leaves them out")
 
     def _refuse(self, what: str) -> None:
         self.refused += 1

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING
 
+from services.ingest.sources.keys import Keys
 from services.ingest.sources.source import (
     STEP,
     FoundImage,
@@ -54,15 +55,17 @@ class BucketSource(ReferenceSource):
         url = message.uri or ""
         self.check_allowed(url, url)
         holder, folder = bucket_of(url)
+        choice = Choice(message.exclude, message.include)
         try:
             bucket = await self._open(holder)
         except Unreachable as error:
             raise SourceAway(holder, str(error), partial(self._open, holder)) from None
         try:
             if folder and is_input(_last(folder).encode()):
+                if not choice.takes(_last(folder).encode()):
+                    return Listing([], None, {EXCLUDED: PassedOver(1)})
                 meta = await bucket.head(folder)
                 return Listing([_found(bucket.url, meta, _last(folder))], None)
-            choice = Choice(message.exclude, message.include)
             return await _list(bucket, folder, message.position, choice)
         except ValueError:
             raise SourceRefused(
@@ -86,7 +89,7 @@ class BucketSource(ReferenceSource):
 
 async def _list(bucket: Bucket, folder: str, after: str, choice: Choice) -> Listing:
     images: list[FoundImage] = []
-    excluded = 0
+    keys = Keys(choice)
     root = folder + "/" if folder else ""
     async with aclosing(bucket.list(folder, after)) as listing:
         async for found in listing:
@@ -95,20 +98,13 @@ async def _list(bucket: Bucket, folder: str, after: str, choice: Choice) -> List
                 position = found.following
             else:
                 position = found["path"]
-                if not is_input(_last(position).encode()):
-                    continue
                 name = position.removeprefix(root)
-                if not choice.takes_key(name.encode()):
-                    excluded += 1
+                if not keys.takes(name):
                     continue
                 images.append(_found(bucket.url, found, name))
             if len(images) >= STEP and len(position) <= fields.URI_LIMIT:
-                return Listing(images, position, _passed_over(excluded))
-    return Listing(images, None, _passed_over(excluded))
-
-
-def _passed_over(excluded: int) -> dict[str, PassedOver]:
-    return {EXCLUDED: PassedOver(excluded)} if excluded else {}
+                return Listing(images, position, keys.passed_over)
+    return Listing(images, None, keys.passed_over)
 
 
 def _misnamed(bucket: str, found: BadKey, name: str) -> FoundImage:
