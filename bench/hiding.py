@@ -1,6 +1,6 @@
 """How many labelled faces the defaults of hiding cover, beside `deface`.
 
-    python -m bench.hiding [FOLDER ...] [--deface PYTHON]
+    python -m bench.hiding [FOLDER ...] [--accurate] [--size N ...] [--deface PYTHON]
 
 A face is *covered* when at least 90 % of the ellipse inscribed in its labelled box lies in the core
 of what is hidden, where nothing of it is seen; the same for all. Faces of which both sides are 20
@@ -69,7 +69,9 @@ class Searched:
     ms: float
 
 
-def with_faces(folder: Path, names: Sequence[str], model: Model, size: int) -> Searched:
+def with_faces(
+    folder: Path, names: Sequence[str], model: Model, size: int, accurate: bool
+) -> Searched:
     """Our own search at one size, of all that scores `FAINTEST` and more."""
     recipe = Recipe(
         model="yunet",
@@ -77,6 +79,7 @@ def with_faces(folder: Path, names: Sequence[str], model: Model, size: int) -> S
         min_score=FAINTEST,
         mode=Mode.NONE,
         detect_size=size,
+        accurate=accurate,
     )
     contents = {name: (folder / name).read_bytes() for name in names}
     limits = Limits(max_pixels=10**9)
@@ -170,7 +173,7 @@ def line(
         hits += sum(covered(hidden, face) for face in counted)
     others = score(kept, labels).others
     share = 100 * hits / faces if faces else 0.0
-    return f"{title:44} {hits:5} of {faces:5}  {share:5.1f} %  {others:11}  {found.ms:8.1f}"
+    return f"{title:54} {hits:5} of {faces:5}  {share:5.1f} %  {others:11}  {found.ms:8.1f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -183,6 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m bench.hiding", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("folders", type=Path, nargs="*", help="pictures, with a labels.json")
+    parser.add_argument("--accurate", action="store_true", help="search as --accurate does")
+    parser.add_argument("--size", type=int, nargs="+", default=SIZES, help="as --detect-size")
     parser.add_argument("--deface", default="", help="Python of an environment with deface")
     given = parser.parse_args(arguments)
     folders = given.folders or [labelled_folder(None, data) for data in DATA]
@@ -193,12 +198,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise SystemExit("labelled pictures are needed: name folders that have a labels.json")
         labels = labels_of(folder / "labels.json")
         sizes = {name: _size(folder / name) for name in labels}
-        print(f"\n{folder.name}\n{'':44} {'covered':>14}  {'':7}  false boxes  CPU ms", flush=True)
-        for size in SIZES:
-            found = with_faces(folder, list(labels), model, size)
+        print(f"\n{folder.name}\n{'':54} {'covered':>14}  {'':7}  false boxes  CPU ms", flush=True)
+        for size in given.size:
+            found = with_faces(folder, list(labels), model, size, given.accurate)
             for least in SCORES:
                 for shape in Shape:
-                    title = f"faces, {shape}, score {least}, size {size}"
+                    how = ", accurate" * given.accurate
+                    title = f"faces, {shape}, score {least}, size {size}{how}"
                     print(line(title, found, least, shape, labels, sizes), flush=True)
         if given.deface:
             found = with_deface(folder, list(labels), given.deface)

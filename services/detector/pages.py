@@ -19,7 +19,7 @@ from services.detector.header import judged
 from services.detector.models.model import Model
 from services.detector.orient import upright
 from services.detector.processed import Limits, Processed, Shelf, Steps, TooManyBytes
-from services.detector.showing import Shown, copies, keeps_alpha, show, shows
+from services.detector.showing import Shown, copies, copy, keeps_alpha, show, shows
 from services.detector.visible import flattened
 from shared.messages import FACES_LIMIT, PAGES_LIMIT, Face, Kind, Page
 from shared.picture_keys import JPEG
@@ -116,7 +116,7 @@ def _search_page(
     if not faces:
         if copies(recipe) and found.rest is None and found.annotated is None:
             pixels = upright(stored if keeps_alpha(recipe) else seen, page.header.orientation)
-            found.rest = show(pixels, faces, page.header, recipe, steps, found.shelf), number
+            found.rest = copy(pixels, page.header, recipe, steps, found.shelf), number
         return
     found.drop_rest()
     annotates = found.annotated is None

@@ -12,7 +12,7 @@ from services.detector.models.model import Model, Pixels
 from services.detector.orient import upright
 from services.detector.pages import search_pages
 from services.detector.processed import Limits, Processed, Shelf, Steps
-from services.detector.showing import Shown, copies, keeps_alpha, show, shows
+from services.detector.showing import Shown, copies, copy, keeps_alpha, show, shows
 from services.detector.taken import Taken, taken
 from services.detector.visible import flattened
 from shared.messages import FACES_LIMIT
@@ -96,7 +96,10 @@ def _search_picture(
     if (faces and shows(recipe)) or copies(recipe):
         pixels = upright((stored if keeps_alpha(recipe) else seen)[1], header.orientation)
         del stored, seen
-        shown = show(pixels, faces, header, recipe, steps, Shelf())
+        if faces:
+            shown = show(pixels, faces, header, recipe, steps, Shelf())
+        else:
+            shown = copy(pixels, header, recipe, steps, Shelf())
     width, height = size_of(header)
     return Processed(
         "faces" if faces else "no_faces",

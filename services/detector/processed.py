@@ -42,10 +42,10 @@ class Shelf:
         Raises:
             TooManyBytes: those of this input are too large together.
         """
-        self._bytes += len(picture)
         self._crops += crop
-        if self._bytes > PICTURES_LIMIT_BYTES:
+        if self._bytes + len(picture) > PICTURES_LIMIT_BYTES:
             raise TooManyBytes(self._crops)
+        self._bytes += len(picture)
         return picture
 
     def take_back(self, picture: bytes) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from services.detector.draw import crop
 from services.detector.encode import encode_jpeg
+from services.detector.failures import BadPicture
 from services.detector.formats.format import Header
 from services.detector.models.model import Pixels
 from services.detector.modes import draw, draws
@@ -76,3 +77,16 @@ def show(
     with steps.step("encode"):
         output = output_of(pixels, header, recipe)
         return Shown(shelf.put(output.encode(pixels, header, recipe)), crops, output.suffix)
+
+
+def copy(pixels: Pixels, header: Header, recipe: Recipe, steps: Steps, shelf: Shelf) -> Shown:
+    """The output of a picture without faces, as `show` makes it: none where the picture is too long
+    for its format or too large, since that is no fault of what was asked about it.
+
+    Raises:
+        MemoryError: there is not enough memory.
+    """
+    try:
+        return show(pixels, (), header, recipe, steps, shelf)
+    except BadPicture:
+        return Shown()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.detector import processed
+from services.detector import encode, outputs, processed
 from services.detector.hide import Paint, blurred, hide, pixelated, solid
 from services.detector.models import Detections, Pixels
 from services.detector.picture import process
@@ -130,6 +130,38 @@ def test_of_a_document_without_faces_the_first_page_is_copied() -> None:
     done = process(content, recipe(mode=Mode.BLUR, copy_rest=True), NoFaces(), LIMITS)
     assert (done.status, done.annotated_page) == ("no_faces", 1)
     assert done.annotated is not None
+
+
+@pytest.mark.parametrize("output", ["jpeg", "same"])
+@pytest.mark.parametrize(
+    "content",
+    [encoded(astronaut(), "WEBP"), animated("TIFF", [astronaut(), astronaut()])],
+    ids=["picture", "document"],
+)
+def test_a_picture_without_faces_too_long_to_copy_is_still_one_without_faces(
+    content: bytes, output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encode, "LONGEST_SIDE", 300)
+    monkeypatch.setattr(outputs, "WEBP_LONGEST_SIDE", 300)
+    monkeypatch.setattr(processed, "PICTURES_LIMIT_BYTES", 300)
+    wanted = recipe(mode=Mode.BLUR, copy_rest=True, format=output)
+    done = process(content, wanted, NoFaces(), LIMITS)
+    assert (done.status, done.reason, done.annotated) == ("no_faces", "", None)
+    assert not any(page.reason for page in done.searched)
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix"), [("PNG", "png"), ("WEBP", "webp"), ("TIFF", "tif"), ("JPEG", "jpg")]
+)
+def test_a_copy_has_the_format_of_the_picture_where_that_is_asked_for(
+    kind: str, suffix: str
+) -> None:
+    wanted = recipe(mode=Mode.BLUR, copy_rest=True, format="same")
+    done = process(encoded(astronaut(), kind), wanted, NoFaces(), LIMITS)
+    assert (done.status, done.suffix.lstrip(".")) == ("no_faces", suffix)
+    assert done.annotated is not None
+    with Image.open(io.BytesIO(done.annotated)) as opened:
+        assert (opened.format, opened.size) == (kind, astronaut().size)
 
 
 class Crowd:
