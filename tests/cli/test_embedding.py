@@ -239,6 +239,7 @@ def test_what_cannot_hold_regions_safely_gets_a_sidecar_and_that_is_counted(
     (photos / "link.jpg").symlink_to(tmp_path / "target.jpg")
     before = {path: path.read_bytes() for path in (*tmp_path.glob("*.jpg"), photos / "a.bmp")}
 
+    run(faces, *EMBED, "--follow-links")
     said = run(faces, *EMBED, "--follow-links")
 
     assert "a sidecar instead, 1 picture: only JPEG, PNG and WebP hold regions" in said

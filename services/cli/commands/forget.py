@@ -46,10 +46,10 @@ def command(
     A picture has an entry for each recipe and version; all that match are deleted. Originals are
     not deleted; our regions go from them and from sidecars beside them, but for those that somebody
     gave a name, and a picture that is submitted again is searched again. If it is interrupted, the
-    same command deletes the rest. With `-o OUT` no file below OUT holds their names after it; the queue of OUT
-    begins anew, without its dead letters. Of a deployment, with `--redis URL` or FACES_REDIS_URL,
-    their dead letters are dropped; those of pictures that were sent along together stay, see
-    `faces dead drop`.
+    same command deletes the rest. With `-o OUT` no file below OUT holds their names after it; the
+    queue of OUT begins anew, without its dead letters. Of a deployment, with `--redis URL` or
+    FACES_REDIS_URL, their dead letters are dropped; those of pictures that were sent along together
+    stay, see `faces dead drop`.
 
     Example: `faces forget '*/anna-*' -o out --dry-run`
 

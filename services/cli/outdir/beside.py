@@ -124,7 +124,8 @@ async def _embed(
     size = stored_size(row.width, row.height, row.orientation)
     try:
         with original.opened() as folder:
-            if not inside and noted is None and _has_sidecar(folder, original):
+            made = inside or (noted is not None and noted.made)
+            if not made and folder.status(_sidecar_name(folder, original)) is not None:
                 report.instead["another program's sidecar is there"] += 1
                 return False
 
@@ -142,10 +143,6 @@ async def _embed(
     report.embedded += outcome is Outcome.WRITTEN
     report.embedded_same += outcome is Outcome.SAME
     return outcome is not Outcome.NOT_HERE
-
-
-def _has_sidecar(folder: Folder, original: Original) -> bool:
-    return folder.status(_sidecar_name(folder, original)) is not None
 
 
 def forget_beside(record: Record, source: str) -> bool:
