@@ -5,6 +5,7 @@ import random
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 from redis.exceptions import RedisError
@@ -205,6 +206,8 @@ def _image_message(
     message: SourceMessage, found: FoundImage, decision: Decision
 ) -> ImageMessage | ResultMessage:
     """An image to be searched; or, where it cannot be read, the end of it."""
+    if decision.image is not None:
+        found = replace(found, id=decision.image)
     subject = subject_of(
         found,
         submission=message.submission,

@@ -5,9 +5,10 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.catalog import committing, queueing
-from shared.catalog.transactions import Access, writes
+from shared.catalog import committing, queueing, same
+from shared.catalog.transactions import Access, reads, writes
 from shared.catalog.values import CommitReport, Decision, Expansion
+from shared.identity import reference_id
 from shared.messages import ResultMessage, SourceFailedMessage, now
 
 
@@ -75,3 +76,24 @@ class Ledger(Access):
         return await committing.commit(
             connection, results, failures, uri_of, take_unknown=take_unknown
         )
+
+    @writes
+    async def expect_version(
+        self, connection: AsyncConnection, image: str, uri: str, version: str
+    ) -> None:
+        """A file is about to get this version, and stays this picture: it is found as searched."""
+        await same.expect(connection, reference_id(uri, version), image)
+
+    @writes
+    async def set_version(
+        self, connection: AsyncConnection, image: str, version: str, size: int
+    ) -> None:
+        """The file of a picture has got the version that was expected, and this size in bytes."""
+        await same.set_version(connection, image, version, size)
+
+    @reads
+    async def is_picture(
+        self, connection: AsyncConnection, image: str, uri: str, version: str
+    ) -> bool:
+        """Whether this version of a file is this picture."""
+        return await same.is_picture(connection, reference_id(uri, version), image)

@@ -256,6 +256,13 @@ CUT = (
 """Which files end before their pictures do. As in step 3, no row is read or rewritten; its
 index is empty at first, and is made as those of step 4 are."""
 
+SAME_AS = (
+    """CREATE TABLE same_as (
+        id TEXT PRIMARY KEY,
+        image TEXT NOT NULL) {no_rowid}""",
+)
+"""Versions of files that hold a picture which is known under another id. Reads no rows."""
+
 STEPS: tuple[tuple[str, ...], ...] = (
     TABLES,
     QUERIES,
@@ -266,6 +273,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     OLDER,
     PASSED_OVER,
     CUT,
+    SAME_AS,
 )
 
 Transacting = Callable[[], AbstractAsyncContextManager[AsyncConnection]]

@@ -1,6 +1,7 @@
 """Writing what submissions name: queued rows, memberships, and how far each part has come."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningInsert
 
-from shared.catalog import bulk, counters, current
+from shared.catalog import bulk, counters, current, same
 from shared.catalog.counters import Change
 from shared.catalog.locks import Key, LockedRow, lock
 from shared.catalog.requeueing import requeue
@@ -95,6 +96,8 @@ async def queue(connection: AsyncConnection, expansion: Expansion) -> list[Decis
     key, cancelled = await submission_key(
         connection, expansion.submission, expansion.submission_name, expansion.submitted_at
     )
+    named = expansion.images
+    expansion = replace(expansion, images=await same.canonical(connection, named))
     if cancelled:
         decisions, change = [_LEFT] * len(expansion.images), Change()
     else:
@@ -102,7 +105,10 @@ async def queue(connection: AsyncConnection, expansion: Expansion) -> list[Decis
     if await _move_part(connection, expansion, key, change, ends=cancelled):
         await _count_passed_over(connection, expansion, key)
     await counters.apply(connection, {key: change})
-    return decisions
+    return [
+        decision if image.id == as_named.id else replace(decision, image=image.id)
+        for decision, image, as_named in zip(decisions, expansion.images, named, strict=True)
+    ]
 
 
 async def queue_images(

@@ -182,3 +182,10 @@ forgotten = Table(
     Column("forgotten_at", UtcTime, nullable=False),
     Column("cleared", Integer, nullable=False, comment="1 once its objects are deleted"),
 )
+
+same_as = Table(
+    "same_as",
+    metadata,
+    Column("id", Text, primary_key=True, comment="what a version of a file would be known by"),
+    Column("image", Text, nullable=False, comment="the id of the picture that it is"),
+)

@@ -57,10 +57,14 @@ class Expansion:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do with one image of an expansion: hand it on under this generation, or leave it."""
+    """What to do with one image of an expansion: hand it on under this generation, or leave it.
+
+    `image` is the id that it has had from the first, where it was named by another.
+    """
 
     generation: int
     send: bool
+    image: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from shared.catalog import Catalog, Filter, QueuedImage, Redo
 from shared.catalog import current as current_rows
+from shared.identity import reference_id
 from shared.messages import Status, new_token, now
 from shared.recipe import Mode, Recipe
 from tests.support.catalogs import RECIPE, failure, nothing_found, result_of, some_images, step_of
@@ -259,3 +260,58 @@ async def test_on_postgresql_who_names_files_of_a_folder_waits_for_whoever_does_
     await naming
     assert len(await shown(catalog)) == 1
     await catalog.close()
+
+
+async def test_a_version_that_is_the_same_picture_is_found_finished_under_its_first_id(
+    catalog: Catalog,
+) -> None:
+    first = replace(version(1), id=reference_id(URI, "1-1"))
+    again = replace(version(2), id=reference_id(URI, "2-1"))
+    await named(catalog, first)
+    await catalog.ledger.commit([result_of(first)])
+
+    await catalog.ledger.expect_version(first.id, URI, "2-1")
+    (decision,) = await catalog.ledger.queue(step_of([again], new_token()))
+    assert (decision.send, decision.image) == (False, first.id)
+    assert await shown(catalog) == [(first.id, RECIPE.id, Status.FACES)]
+
+    await catalog.ledger.set_version(first.id, "2-1", 1234)
+    (row,) = [row async for row in catalog.reader.results(Filter())]
+    assert (row.source_version, row.bytes) == ("2-1", 1234)
+    assert await catalog.ledger.is_picture(first.id, URI, "1-1")
+    assert await catalog.ledger.is_picture(first.id, URI, "2-1")
+    assert not await catalog.ledger.is_picture(first.id, URI, "3-1")
+
+
+async def test_under_another_recipe_the_version_that_is_there_is_searched_as_the_same_picture(
+    catalog: Catalog,
+) -> None:
+    first = replace(version(1), id=reference_id(URI, "1-1"))
+    again = replace(version(2), id=reference_id(URI, "2-1"))
+    await named(catalog, first)
+    await catalog.ledger.commit([result_of(first)])
+    await catalog.ledger.expect_version(first.id, URI, "2-1")
+
+    (decision,) = await catalog.ledger.queue(step_of([again], new_token(), recipe=HIDING))
+
+    assert (decision.send, decision.image) == (True, first.id)
+    rows = [row async for row in catalog.reader.results(Filter(recipe=HIDING.id))]
+    assert [(row.id, row.source_version) for row in rows] == [(first.id, "2-1")]
+
+
+async def test_a_picture_that_was_forgotten_comes_back_only_when_it_is_named_on_purpose(
+    catalog: Catalog,
+) -> None:
+    first = replace(version(1), id=reference_id(URI, "1-1"))
+    again = replace(version(2), id=reference_id(URI, "2-1"))
+    await named(catalog, first)
+    await catalog.ledger.commit([result_of(first)])
+    await catalog.ledger.expect_version(first.id, URI, "2-1")
+    before = step_of([again], new_token())
+    await catalog.curator.forget_some(Filter())
+
+    (left,) = await catalog.ledger.queue(before)
+    (back,) = await catalog.ledger.queue(step_of([again], new_token()))
+
+    assert not left.send
+    assert (back.send, back.generation) == (True, 2)

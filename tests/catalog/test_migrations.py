@@ -132,6 +132,26 @@ async def test_rows_of_before_are_not_said_to_be_cut_and_new_ones_are_found_by_i
     await catalog.close()
 
 
+async def test_rows_of_before_can_get_versions_that_are_the_same_picture(catalog_url: str) -> None:
+    version = migrations.STEPS.index(migrations.SAME_AS)
+    await make_schema(
+        catalog_url,
+        version,
+        *RECIPE_AND_SUBMISSION,
+        old_row("old.jpg", "no_faces", source_uri="file:///old.jpg", source_version="1-1", pk=7),
+    )
+
+    catalog = await Catalog.open(catalog_url)
+
+    (row,) = await catalog.reader.page(Filter())
+    await catalog.ledger.expect_version(row.id, "file:///old.jpg", "2-1")
+    await catalog.ledger.set_version(row.id, "2-1", 5)
+    (row,) = await catalog.reader.page(Filter())
+    assert (row.name, row.source_version) == ("old.jpg", "2-1")
+    assert await catalog.ledger.is_picture(row.id, "file:///old.jpg", "2-1")
+    await catalog.close()
+
+
 OLD_SENTENCES = {
     "cancelled": Reason.CANCELLED,
     "the highlighted picture was lost with Redis before it was stored; submit it again": (

@@ -44,12 +44,12 @@ def command(
     """Delete all that is kept of some pictures: rows, faces, annotated pictures, crops, sidecars.
 
     A picture has an entry for each recipe and version; all that match are deleted. Originals are
-    not touched; of sidecars beside them our regions go, but for those that somebody gave a name,
-    and a picture that is submitted again is searched again. If it is interrupted, the same command
-    deletes the rest. With `-o OUT` no file below OUT holds their names after it; the queue of OUT
-    begins anew, without its dead letters. Of a deployment, with `--redis URL` or FACES_REDIS_URL,
-    their dead letters are dropped; those of pictures that were sent along together stay, see
-    `faces dead drop`.
+    not deleted; our regions go from them and from sidecars beside them, but for those that somebody
+    gave a name, and a picture that is submitted again is searched again. If it is interrupted, the
+    same command deletes the rest. With `-o OUT` no file below OUT holds their names after it; the
+    queue of OUT begins anew, without its dead letters. Of a deployment, with `--redis URL` or
+    FACES_REDIS_URL, their dead letters are dropped; those of pictures that were sent along together
+    stay, see `faces dead drop`.
 
     Example: `faces forget '*/anna-*' -o out --dry-run`
 

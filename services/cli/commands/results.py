@@ -14,6 +14,7 @@ from services.cli.formats.registry import FORMATS, RAW, Format, Writer
 from services.cli.options.common import (
     Beside,
     DatabaseUrl,
+    Embed,
     History,
     Out,
     Sidecars,
@@ -102,6 +103,7 @@ def command(
     history: History = False,
     sidecar: Sidecars = None,
     beside: Beside = Where.ANNOTATED,
+    embed: Embed = False,
 ) -> None:
     """Read the catalog: which pictures there are, what was found, what failed and why.
 
@@ -145,11 +147,11 @@ def command(
     if raw and form not in RAW:
         raise FacesError(f"--raw is for --format {' or '.join(RAW)}")
     place = Place(out=out, database=database)
-    check_beside(beside, sidecar)
+    check_beside(beside, sidecar, embed=embed)
     if sidecar:
         if out is None:
             raise FacesError("--sidecar writes beside pictures of a `faces run`: give -o OUT")
-        if not asyncio.run(_write_sidecars(place, filter_, sidecar, beside)):
+        if not asyncio.run(_write_sidecars(place, filter_, sidecar, beside, embed=embed)):
             raise typer.Exit(Exit.SOME_FAILED)
         return
     asyncio.run(_print(place, filter_, limit, after, (RAW if raw else FORMATS)[form]))
@@ -178,7 +180,7 @@ async def _print(
 
 
 async def _write_sidecars(
-    place: Place, filter_: "Filter", forms: Sequence[str], where: Where
+    place: Place, filter_: "Filter", forms: Sequence[str], where: Where, *, embed: bool
 ) -> bool:
     """Whether all could be written."""
     from services.cli.outdir.beside import write_beside
@@ -192,7 +194,8 @@ async def _write_sidecars(
         catalog = await opened.catalog()
         if where is Where.ANNOTATED:
             return await write_sidecars(place.out, catalog, filter_, forms)
-        for line in (await write_beside(place.out, catalog, filter_)).lines():
+        report = await write_beside(place.out, catalog, filter_, embed=embed)
+        for line in report.lines():
             say(line)
         return True
 

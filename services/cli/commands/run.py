@@ -14,6 +14,7 @@ from services.cli.options.common import (
     AsJson,
     Beside,
     DatabaseUrl,
+    Embed,
     Model,
     Quiet,
     RedisUrl,
@@ -50,10 +51,12 @@ fails, or the disk is full or cannot be written, 130 interrupted.
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which sidecars are written: the forms beside annotated pictures, and those of originals."""
+    """Which sidecars are written: the forms beside annotated pictures, and those of originals, or
+    regions in these themselves."""
 
     forms: tuple[str, ...] = ()
     originals: bool = False
+    embed: bool = False
 
 
 RESUMES = "interrupted; the same command goes on where it stopped"
@@ -96,6 +99,7 @@ def command(
     ] = None,
     sidecar: Sidecars = None,
     beside: Beside = Where.ANNOTATED,
+    embed: Embed = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show services' logs.")] = False,
@@ -119,7 +123,9 @@ def command(
         verbose=verbose,
         follow_links=follow_links,
     )
-    check_beside(beside, sidecar)
+    check_beside(beside, sidecar, embed=embed)
+    if embed and done_dir:
+        raise SettingsError("--embed writes into originals where they lie: leave out --done-dir")
     annotated = beside is Where.ANNOTATED
     if sidecar and annotated and not settings.objects_url.startswith("file:"):
         raise SettingsError(
@@ -140,7 +146,9 @@ def command(
             follow_links=follow_links,
             patterns=chosen_files,
         )
-        wanted = Wanted(tuple(sidecar or ()) if annotated else (), originals=not annotated)
+        wanted = Wanted(
+            tuple(sidecar or ()) if annotated else (), originals=not annotated, embed=embed
+        )
         status = carry_out(plan, out, quiet=quiet, as_json=as_json, sidecars=wanted)
     raise typer.Exit(status)
 
@@ -190,7 +198,8 @@ async def _write_sidecars(plan: "Plan", ending: "Ending", wanted: Wanted) -> boo
     try:
         all_written = not forms or await write_sidecars(plan.out, catalog, filter_, forms)
         if originals:
-            for line in (await write_beside(plan.out, catalog, filter_)).lines():
+            report = await write_beside(plan.out, catalog, filter_, embed=wanted.embed)
+            for line in report.lines():
                 say(line)
         return all_written
     finally:

@@ -94,9 +94,17 @@ Beside = Annotated[
         "programs wrote, turned as the file stores its pixels.",
     ),
 ]
+Embed = Annotated[
+    bool,
+    typer.Option(
+        "--embed",
+        help="With --beside originals: write the regions into JPEG, PNG and WebP files themselves, "
+        "whose pixels stay byte by byte; others get the sidecar.",
+    ),
+]
 
 
-def check_beside(where: Where, forms: Iterable[str] | None) -> None:
+def check_beside(where: Where, forms: Iterable[str] | None, *, embed: bool = False) -> None:
     """See that what is asked for goes together.
 
     Raises:
@@ -104,3 +112,7 @@ def check_beside(where: Where, forms: Iterable[str] | None) -> None:
     """
     if where is Where.ORIGINALS and list(forms or ()) != ["xmp"]:
         raise FacesError("--beside originals goes with --sidecar xmp, and with no other form")
+    if embed and where is not Where.ORIGINALS:
+        raise FacesError(
+            "--embed writes into originals: give --sidecar xmp --beside originals, too"
+        )

@@ -9,14 +9,14 @@ import os
 import stat
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote_to_bytes
 
 from services.cli.formats.turning import Box, stored_box, stored_size
 from services.cli.formats.within import row_within
 from services.cli.formats.xmp_merging import PACKET_BYTES, NotMergeable, Region, merge
+from services.cli.outdir.embedded import Embedder, Outcome, is_embedded, take_out
+from services.cli.outdir.originals import Original, Originals
 from services.cli.outdir.record import Record
 from shared.catalog import Catalog, Filter, ImageRow
 from shared.folders.folder import Folder
@@ -49,12 +49,22 @@ class Report:
     changed: int = 0
     documents: int = 0
     elsewhere: int = 0
+    embedded: int = 0
+    embedded_same: int = 0
+    instead: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
 
     def lines(self) -> Iterator[str]:
         """For people; the first is always there."""
         number = count(self.written, "sidecar")
         yield f"{number} beside originals written, {self.same:,} up to date"
+        if self.embedded or self.embedded_same:
+            yield (
+                f"regions written into {count(self.embedded, 'original')}, "
+                f"{self.embedded_same:,} up to date"
+            )
+        for why, number_of in self.instead.most_common():
+            yield f"a sidecar instead, {count(number_of, 'picture')}: {why}"
         if self.unturned:
             yield (
                 f"{count(self.unturned, 'picture')} searched by an older version, which did not "
@@ -82,18 +92,61 @@ class Report:
             yield f"no sidecar for {len(self.refused) - REASONS_SHOWN:,} reasons more"
 
 
-async def write_beside(out: Path, catalog: Catalog, filter_: Filter) -> Report:
-    """Write the sidecars of a filter's originals; who calls holds OUT's lock."""
+async def write_beside(
+    out: Path, catalog: Catalog, filter_: Filter, *, embed: bool = False
+) -> Report:
+    """Write the sidecars of a filter's originals; who calls holds OUT's lock.
+
+    With `embed` regions are written into originals that can hold them. Those that hold some
+    already are kept right without it, too.
+    """
     report = Report()
     with Record.open(Record.file(out)) as record:
         originals = Originals([path for path, _ in record.roots()])
+        embedder = Embedder(catalog.ledger, record, report.instead)
         async for row in _searched(catalog, filter_):
-            _take(row, originals, record, report)
+            if not await _embed(row, originals, embedder, report, embed=embed):
+                _take(row, originals, record, report)
     return report
 
 
+async def _embed(
+    row: ImageRow, originals: Originals, embedder: Embedder, report: Report, *, embed: bool
+) -> bool:
+    """Whether the original holds its regions; else they belong into a sidecar."""
+    original = originals.find(row.source_uri or "")
+    if original is None or not (row.orientation and row.width and row.height):
+        return False
+    noted = embedder.record.beside_of(row.source_uri or "")
+    inside = is_embedded(noted, original)
+    if row.kind != Kind.PICTURE or not (inside or (embed and row.faces)):
+        return False
+    size = stored_size(row.width, row.height, row.orientation)
+    try:
+        with original.opened() as folder:
+            made = inside or (noted is not None and noted.made)
+            if not made and folder.status(_sidecar_name(folder, original)) is not None:
+                report.instead["another program's sidecar is there"] += 1
+                return False
+
+            def leave() -> None:
+                if noted is not None and not inside:
+                    _clear(folder, original.sidecar(noted.name), made=noted.made)
+
+            outcome = await embedder.put(row, original, folder, regions_of(row), size, leave)
+    except Linked:
+        return False  # which is told of the sidecar
+    except (OSError, ValueError) as error:
+        what = getattr(error, "strerror", None) or str(error)
+        report.refused[f"{printable(row.name)}: {what}"] += 1
+        return True
+    report.embedded += outcome is Outcome.WRITTEN
+    report.embedded_same += outcome is Outcome.SAME
+    return outcome is not Outcome.NOT_HERE
+
+
 def forget_beside(record: Record, source: str) -> bool:
-    """Take our regions out of the sidecar beside a source, or delete it if that is all there is.
+    """Take our regions out of a source or of its sidecar, which is deleted if that is all there is.
 
     Regions that a person gave a name are that person's and stay. Returns whether anything changed.
 
@@ -105,48 +158,12 @@ def forget_beside(record: Record, source: str) -> bool:
     changed = False
     if noted is not None and original is not None:
         with original.opened() as folder:
-            changed = _clear(folder, original.sidecar(noted.name), made=noted.made)
+            if is_embedded(noted, original):
+                changed = take_out(folder, original)
+            else:
+                changed = _clear(folder, original.sidecar(noted.name), made=noted.made)
     record.drop_beside(source)
     return changed
-
-
-@dataclass(frozen=True)
-class Original:
-    """A file below a path that a run was given: its folder there, and its name in that folder."""
-
-    root: bytes
-    relative: PurePosixPath
-
-    @contextmanager
-    def opened(self) -> Iterator[Folder]:
-        """The root's folder, open."""
-        with Folder.open(Path(os.fsdecode(self.root))) as folder:
-            yield folder
-
-    def sidecar(self, name: str) -> str:
-        """A file beside it."""
-        return str(self.relative.with_name(name))
-
-
-class Originals:
-    """The files below some paths."""
-
-    def __init__(self, roots: list[bytes]) -> None:
-        self._roots = sorted(roots, key=len, reverse=True)
-
-    def find(self, source: str) -> Original | None:
-        """The file of a source; None of what is no file, or not below the paths."""
-        if not source.startswith("file:///"):
-            return None
-        path = unquote_to_bytes(source.removeprefix("file://"))
-        for root in self._roots:
-            if path == root:
-                folder, _, name = path.rpartition(b"/")
-                return Original(folder or b"/", PurePosixPath(os.fsdecode(name)))
-            below = root.rstrip(b"/") + b"/"
-            if path.startswith(below):
-                return Original(root, PurePosixPath(os.fsdecode(path[len(below) :])))
-        return None
 
 
 async def _searched(catalog: Catalog, filter_: Filter) -> AsyncIterator[ImageRow]:
