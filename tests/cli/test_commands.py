@@ -237,7 +237,12 @@ def test_reading_goes_on_behind_what_cannot_be_read(tmp_path: Path) -> None:
     found = [
         name
         for name, _ in pictures(
-            [str(tmp_path).encode()], Largest(1000), refused.append, EVERYTHING, refused.append
+            [str(tmp_path).encode()],
+            Largest(1000),
+            refused.append,
+            EVERYTHING,
+            refused.append,
+            Counter(),
         )
     ]
     assert found == ["a.jpg", "c.jpg"]
@@ -250,7 +255,12 @@ def test_what_a_link_in_a_folder_leads_to_is_not_sent(tmp_path: Path) -> None:
     (tmp_path / "in" / "b.jpg").symlink_to(tmp_path / "private.jpg")
     refused: list[str] = []
     found = pictures(
-        [bytes(tmp_path / "in")], Largest(1000), refused.append, EVERYTHING, refused.append
+        [bytes(tmp_path / "in")],
+        Largest(1000),
+        refused.append,
+        EVERYTHING,
+        refused.append,
+        Counter(),
     )
     assert next(found)[0] == "a.jpg"
     (tmp_path / "in" / "c.jpg").unlink()  # it was walked already
@@ -265,6 +275,7 @@ def test_what_a_link_in_a_folder_leads_to_is_not_sent(tmp_path: Path) -> None:
         refused.append,
         EVERYTHING,
         refused.append,
+        Counter(),
     )
     assert [name for name, _ in given] == ["b.jpg"], "what was named itself is sent"
 
@@ -276,7 +287,7 @@ def test_a_pipe_named_like_a_picture_is_not_waited_for(tmp_path: Path) -> None:
     found = [
         name
         for name, _ in pictures(
-            [bytes(tmp_path)], Largest(1000), refused.append, EVERYTHING, refused.append
+            [bytes(tmp_path)], Largest(1000), refused.append, EVERYTHING, refused.append, Counter()
         )
     ]
     assert found == ["a.jpg", "c.jpg"]

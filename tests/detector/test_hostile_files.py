@@ -1,6 +1,7 @@
 """File names and folders made by a stranger: each file gets its row, and none stops the others."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,12 @@ def test_such_a_picture_can_be_sent_along(tmp_path: Path) -> None:
     make_deep_folder(tmp_path)
     refused: list[str] = []
     for name, content in pictures(
-        [os.fsencode(tmp_path)], Largest(1000), refused.append, EVERYTHING, refused.append
+        [os.fsencode(tmp_path)],
+        Largest(1000),
+        refused.append,
+        EVERYTHING,
+        refused.append,
+        Counter(),
     ):
         assert InlineImage(id=inline_id(name, content), name=name, payload=Payload.of(content)).name
     assert refused == []

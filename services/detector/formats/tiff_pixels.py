@@ -14,7 +14,7 @@ from services.detector.formats.format import Header
 from services.detector.formats.opencv import decoder
 from services.detector.formats.tiff_variants import Variant, variant_of
 from services.detector.formats.tolerant import truncated
-from services.detector.models.model import Pixels
+from services.detector.models.model import Floats, Pixels
 from shared.reasons import Reason
 
 CUT_PERCENT = 1.0
@@ -127,20 +127,20 @@ def _of_floats(content: bytes | bytearray, header: Header) -> Pixels:
         values = None
     if values is None or values.shape[:2] != (header.height, header.width):
         raise BadPicture(Reason.DAMAGED, "the TIFF is damaged: its numbers cannot be read")
-    values = values.astype(np.float32, copy=False)
-    np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
+    numbers: Floats = values.astype(np.float32, copy=False)
+    np.nan_to_num(numbers, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(numbers.min()), float(numbers.max())
     if low < 0 or high > 1:
-        low, high = (float(one) for one in np.percentile(values, (CUT_PERCENT, 100 - CUT_PERCENT)))
+        low, high = (float(one) for one in np.percentile(numbers, (CUT_PERCENT, 100 - CUT_PERCENT)))
     else:
         low, high = 0.0, 1.0
     # In place, since four bytes a number are much; in halves, as a float32 may not hold the whole.
-    np.clip(values, low, high, out=values)
-    values /= 2
-    values -= low / 2
-    values *= 510 / max(high - low, LEAST_CONTRAST)
-    values += 0.5
-    pixels = values.astype(np.uint8)
+    np.clip(numbers, low, high, out=numbers)
+    numbers /= 2
+    numbers -= low / 2
+    numbers *= 510 / max(high - low, LEAST_CONTRAST)
+    numbers += 0.5
+    pixels = numbers.astype(np.uint8)
     if pixels.ndim == 2:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8)
     return np.ascontiguousarray(pixels[:, :, :3])
