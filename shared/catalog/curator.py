@@ -149,10 +149,7 @@ class Curator(Access):
         None are left when it answers none. Their objects are to be deleted after this: see
         `shared.verbs.forget`.
         """
-        named = (images.c.name, images.c.source_uri)
-        query = (await chosen(connection, filter_)).with_only_columns(*COLUMNS, *named)
-        query = query.order_by(images.c.pk).limit(limit).with_for_update(of=images)
-        rows = (await connection.execute(query)).all()
+        rows = await _locked_some(connection, filter_, limit)
         await unname(connection, rows)
         await _bury(connection, [_locked(row) for row in rows])
         gone = [
@@ -234,6 +231,22 @@ async def _queue_for_redo(
             if decision.send
         ]
     return requeued
+
+
+async def _locked_some(
+    connection: AsyncConnection, filter_: Filter, limit: int
+) -> Sequence[Any]:  # Any: rows of what `LockedRow` says, with name and source
+    """Some rows of a filter, locked behind the folders of their sources; none if none are left."""
+    query = (await chosen(connection, filter_)).order_by(images.c.pk).limit(limit)
+    query = query.with_only_columns(images.c.pk, images.c.id, images.c.source_uri)
+    while found := (await connection.execute(query)).all():
+        sources = (current.source_of(row.source_uri, row.id) for row in found)
+        await current.hold_folders(connection, sources)
+        locked = select(*COLUMNS, images.c.name, images.c.source_uri)
+        locked = locked.where(images.c.pk.in_([row.pk for row in found])).order_by(images.c.pk)
+        if rows := (await connection.execute(locked.with_for_update(of=images))).all():
+            return rows  # else somebody else has deleted them meanwhile
+    return ()
 
 
 async def _bury(connection: AsyncConnection, rows: Sequence[LockedRow]) -> None:

@@ -92,7 +92,7 @@ async def name(connection: AsyncConnection, named: Iterable[Named]) -> None:
     due = _to_be_settled(named)
     if not due:
         return
-    await _hold_folders(connection, due)
+    await hold_folders(connection, due)
     rivals = await _rivals(connection, list(due.values()))
     changed: dict[int, Currency] = {}
     for one in due.values():
@@ -110,7 +110,7 @@ async def restore(
     in_order = sorted(restored, key=lambda one: one[1])
     queued_at = {one.pk: moment for one, moment in restored}
     newest = {one.source: one for one, _ in in_order}
-    await _hold_folders(connection, newest)
+    await hold_folders(connection, newest)
     rivals = await _rivals(connection, list(newest.values()))
     changed: dict[int, Currency] = {}
     for one in newest.values():
@@ -144,7 +144,8 @@ async def ended(connection: AsyncConnection, keys: Sequence[int]) -> None:
 
 
 async def deleted(connection: AsyncConnection, sources: Sequence[str]) -> None:
-    """The current rows of these sources are gone: of what is left, the newest is current."""
+    """The current rows of these sources, whose folders are held, are gone: of what is left, the
+    newest is current."""
     if not sources:
         return
     await plans.uncompiled(connection)
@@ -225,8 +226,9 @@ async def _set(connection: AsyncConnection, changed: Mapping[int, Currency]) -> 
     await bulk.update(connection, images, {"pk": keys, "current": values})
 
 
-async def _hold_folders(connection: AsyncConnection, sources: Iterable[str]) -> None:
-    """Until the commit nobody else names sources in the folders of these. SQLite has one writer."""
+async def hold_folders(connection: AsyncConnection, sources: Iterable[str]) -> None:
+    """Until the commit nobody else names sources in the folders of these, or takes rows of them
+    away: to be held before such rows are locked. SQLite has one writer."""
     if connection.dialect.name != "postgresql":
         return
     folders = {source.rpartition("/")[0].encode("utf-8", "replace") for source in sources}

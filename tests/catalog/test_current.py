@@ -1,10 +1,12 @@
 """One current row a source: the one that was named last, whenever results come."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.catalog import Catalog, Filter, QueuedImage, Redo
 from shared.catalog import current as current_rows
@@ -12,6 +14,7 @@ from shared.identity import reference_id
 from shared.messages import Status, new_token, now
 from shared.recipe import Mode, Recipe
 from tests.support.catalogs import RECIPE, failure, nothing_found, result_of, some_images, step_of
+from tests.support.waiting import wait_until
 
 HIDING = Recipe(model="yunet", model_version="test", mode=Mode.BLUR)
 
@@ -251,7 +254,7 @@ async def test_on_postgresql_who_names_files_of_a_folder_waits_for_whoever_does_
         f"AND classid = {current_rows.ADVISORY_CLASS}"
     )
     async with catalog.ledger._database.writing() as connection:
-        await current_rows._hold_folders(connection, [URI])
+        await current_rows.hold_folders(connection, [URI])
         naming = asyncio.create_task(named(catalog, version(1)))
         waits = False
         while not waits and not naming.done():
@@ -260,6 +263,43 @@ async def test_on_postgresql_who_names_files_of_a_folder_waits_for_whoever_does_
     await naming
     assert len(await shown(catalog)) == 1
     await catalog.close()
+
+
+@pytest.mark.postgres
+async def test_a_version_that_is_named_while_the_one_before_is_forgotten_is_the_only_current_one(
+    empty_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = await Catalog.open(empty_postgres)
+    first, second, third = (version(number) for number in (1, 2, 3))
+    for one in (first, second):
+        await named(catalog, one)
+        await catalog.ledger.commit([result_of(one)])
+    reached, on = asyncio.Event(), asyncio.Event()
+    deleted = current_rows.deleted
+
+    async def slowly(connection: AsyncConnection, sources: Sequence[str]) -> None:
+        await deleted(connection, sources)
+        reached.set()
+        await on.wait()
+
+    monkeypatch.setattr(current_rows, "deleted", slowly)
+    forgetting = asyncio.create_task(catalog.curator.forget_some(Filter(image=second.id)))
+    await reached.wait()
+    naming = asyncio.create_task(named(catalog, third))
+    async with catalog.ledger._database.writing() as connection:
+        await wait_until(lambda: naming.done() or _waits(connection), "it waits, or is through")
+    on.set()
+    assert [one.id for one in await forgetting] == [second.id]
+    await naming
+    await catalog.ledger.commit([result_of(third)])
+    assert [id_ for id_, _, _ in await shown(catalog)] == [third.id]
+    await catalog.close()
+
+
+async def _waits(connection: AsyncConnection) -> bool:
+    """Whether somebody waits for a lock."""
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    return bool(await connection.scalar(waiting))
 
 
 async def test_a_version_that_is_the_same_picture_is_found_finished_under_its_first_id(

@@ -176,7 +176,11 @@ class _Course:
             self._plan,
             self._catalog,
             submission.id,
-            hiding={one.id for one in await self._catalog.reader.recipes() if hides(one)},
+            hiding={
+                one.id
+                for one in (self._plan.recipe, *await self._catalog.reader.recipes())
+                if hides(one)
+            },
         )
         try:
             await self._until_end(stages, filling)
