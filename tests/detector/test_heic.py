@@ -130,6 +130,13 @@ def test_a_heic_whose_pictures_are_all_of_an_unknown_kind_fails_in_words() -> No
     assert "HEIC" in done.reason
 
 
+def test_a_heic_whose_items_are_named_in_no_text_fails_in_words() -> None:
+    """Found by the fuzzer: pi-heif ends its process at such a name."""
+    content = encoded(bombs.SMALL, "HEIF", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0")
+    bad = content.replace(b"Exif\0", b"Exi\x80\0", 1)
+    assert bad != content and refused(bad).reason is Reason.DAMAGED
+
+
 def test_sizes_are_read_from_the_properties_and_the_coded_pixels() -> None:
     [one] = sizes(encoded(astronaut(), "HEIF"))
     assert (one.told, set(one.coded)) == ([(512, 400)], {(512, 400)})
