@@ -122,6 +122,21 @@ def test_each_picture_of_a_heic_is_a_page_and_the_primary_one_is_the_first() -> 
     assert [round(page.decode().mean() / 60) for page in found] == [1, 0, 2]
 
 
+def test_a_heic_whose_pictures_are_all_of_an_unknown_kind_fails_in_words() -> None:
+    """Found by the fuzzer: libheif opens it, and shows none."""
+    content = encoded(bombs.SMALL, "HEIF").replace(b"hvc1", b"abcd")
+    done = process(content, recipe(), NoFaces(), LIMITS)
+    assert (done.status, done.code) == ("failed", Reason.DAMAGED)
+    assert "HEIC" in done.reason
+
+
+def test_a_heic_whose_items_are_named_in_no_text_fails_in_words() -> None:
+    """Found by the fuzzer: pi-heif ends its process at such a name."""
+    content = encoded(bombs.SMALL, "HEIF", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0")
+    bad = content.replace(b"Exif\0", b"Exi\x80\0", 1)
+    assert bad != content and refused(bad).reason is Reason.DAMAGED
+
+
 def test_sizes_are_read_from_the_properties_and_the_coded_pixels() -> None:
     [one] = sizes(encoded(astronaut(), "HEIF"))
     assert (one.told, set(one.coded)) == ([(512, 400)], {(512, 400)})

@@ -41,11 +41,14 @@ pi_heif.options.AUX_IMAGES = False
 
 def _opened(content: bytes) -> pi_heif.HeifFile:
     try:
-        return pi_heif.open_heif(bytes(content), convert_hdr_to_8bit=True, bgr_mode=True)
+        opened = pi_heif.open_heif(bytes(content), convert_hdr_to_8bit=True, bgr_mode=True)
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - parsers of damaged files raise anything
         raise damaged("HEIC", words(error)) from None
+    if not len(opened):
+        raise damaged("HEIC", "none of its pictures can be read")
+    return opened
 
 
 def _header_of(image: pi_heif.HeifImage) -> Header:

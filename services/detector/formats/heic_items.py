@@ -12,6 +12,7 @@ from services.detector.formats.av1 import Bits
 from services.detector.formats.avif_items import ITEMS, Reader, inside, item_kinds, items
 from services.detector.formats.boxes import Box, boxes
 from services.detector.formats.costs import too_complex
+from services.detector.formats.format import damaged
 
 _NAME = "HEIC"
 _DERIVED = frozenset({b"grid", b"iovl", b"iden", b"tmap"})
@@ -40,6 +41,7 @@ def costs(content: bytes) -> None:
     """
     whole = Box(b"", 0, len(content))
     for meta in inside(_NAME, content, whole, b"meta"):
+        _judge_names(content, meta)
         derived = item_kinds(_NAME, content, meta, _DERIVED)
         if len(derived) > DERIVED:
             raise too_complex(_NAME, "derived pictures", len(derived), DERIVED)
@@ -54,6 +56,18 @@ def costs(content: bytes) -> None:
         cells = (item.body[2] + 1) * (item.body[3] + 1) if grid else 0
         if cells > ITEMS:
             raise too_complex(_NAME, "tiles", cells, ITEMS)
+
+
+def _judge_names(content: bytes, meta: Box) -> None:
+    """Refuse an item whose kind or name is no UTF-8: pi-heif ends the process at one (1.4.0)."""
+    for info in inside(_NAME, content, meta, b"iinf", 4):
+        skip = 6 if content[info.start : info.start + 1] == b"\0" else 8
+        for entry in inside(_NAME, content, info, b"infe", skip):
+            wide = 4 if content[entry.start : entry.start + 1] == b"\3" else 2
+            try:
+                content[entry.start + 6 + wide : entry.end].decode()
+            except UnicodeDecodeError:
+                raise damaged(_NAME, "the kind or name of an item is no text") from None
 
 
 @dataclass(frozen=True)
