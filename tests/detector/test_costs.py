@@ -25,6 +25,7 @@ from shared.messages import Status
 from shared.reasons import Reason
 from tests.support import bombs
 from tests.support.fuzzed import NoFaces
+from tests.support.jpeg_xl_pictures import header_of_jpeg_xl, jpeg_xl_of
 from tests.support.pictures import LIMITS, animated, astronaut, encoded, recipe
 
 CPU_SECONDS = 1.0
@@ -77,6 +78,9 @@ TOO_COMPLEX: dict[str, Callable[[], bytes]] = {
     "jpeg 2000 precincts": lambda: bombs.jpeg_2000(levels=0, precincts=b"\x22"),
     "jpeg 2000 packets": lambda: bombs.jpeg_2000(layers=65_535, precincts=b"\x88" * 6),
     "jpeg 2000 boxes": lambda: encoded(bombs.SMALL, "JPEG2000")[:12] + bombs.box(b"free") * 20_000,
+    "jpeg xl boxes": lambda: jpeg_xl_of(bombs.jpeg()) + bombs.box(b"free") * 20_000,
+    "jpeg xl parts": lambda: jpeg_xl_of(bombs.jpeg())[:12] + bombs.box(b"jxlp", bytes(5)) * 2_000,
+    "jpeg xl channels": lambda: header_of_jpeg_xl(channels=5),
     "avif boxes": lambda: encoded(bombs.SMALL, "AVIF") + bombs.box(b"free") * 20_000,
 }
 

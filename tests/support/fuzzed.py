@@ -11,6 +11,7 @@ from PIL import Image
 from tifffile import imwrite  # of scikit-image
 
 from services.detector.models import Detections, Pixels
+from tests.support.jpeg_xl_pictures import jpeg_xl, jpeg_xl_of
 from tests.support.pictures import animated, astronaut, encoded
 from tests.support.psd_pictures import psd
 from tests.support.raw_pictures import dng
@@ -53,6 +54,9 @@ _MAKE: dict[str, Callable[[], bytes]] = {
     "gif": lambda: encoded(_small().quantize(), "GIF"),
     "tiff": lambda: encoded(_small(), "TIFF", compression="tiff_lzw"),
     "avif": lambda: encoded(_small(), "AVIF"),
+    "jxl": lambda: jpeg_xl(_small()),
+    "jxl-boxes": lambda: jpeg_xl_of(encoded(_small(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0")),
+    "jxl-deep": lambda: jpeg_xl(_small().convert("RGBA"), deep=True),
     "jp2": lambda: encoded(_small(), "JPEG2000"),
     "bmp": lambda: encoded(_small(), "BMP"),
     "ppm": lambda: encoded(_small(), "PPM"),
