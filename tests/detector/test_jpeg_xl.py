@@ -1,14 +1,11 @@
 """JPEG XL: what is read of it, and what says why it is not."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from services.detector.decode import decode
 from services.detector.header import read_header
-from services.detector.models import load
 from services.detector.picture import process
 from shared.reasons import Reason
 from tests.support.fuzzed import NoFaces
@@ -77,9 +74,3 @@ def test_a_file_that_is_cut_says_so(part: float) -> None:
     content = jpeg_xl(astronaut())
     done = process(content[: int(part * len(content))], recipe(), NoFaces(), LIMITS)
     assert (done.status, done.code) == ("failed", Reason.TRUNCATED)
-
-
-@pytest.mark.shared
-def test_the_face_of_the_sample_is_found(shared_dir: Path) -> None:
-    content = (shared_dir / "faults" / "pictures" / "photo.jxl").read_bytes()
-    assert process(content, recipe(), load("haar", Path()), LIMITS).status == "faces"

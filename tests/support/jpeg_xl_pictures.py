@@ -27,7 +27,7 @@ def moving_jpeg_xl() -> bytes:
 
 
 def header_of_jpeg_xl(width: int = 8, height: int = 8, channels: int = 0, kind: int = 0) -> bytes:
-    """A code stream that ends behind its header (ISO/IEC 18181-1, D): so many channels of a kind."""
+    """A code stream that ends behind its header (ISO/IEC 18181-1, D)."""
     bits: list[tuple[int, int]] = [(0, 1), (3, 2), (height - 1, 30), (0, 3)]
     bits += [(3, 2), (width - 1, 30)]
     bits += [(0, 1), (0, 1), (0, 1), (0, 2), (1, 1)]  # nothing usual, no extras, 8 bits
