@@ -21,6 +21,7 @@ from shared.model_table import MODELS
 from shared.reasons import Reason
 from shared.recipe import Mode, Recipe
 from tests.detector.test_decode import FILES
+from tests.support.jpeg_xl_pictures import jpeg_xl, jpeg_xl_of
 from tests.support.kernel_without import children_on
 from tests.support.pictures import (
     EXIF_BLOCK,
@@ -76,6 +77,9 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     ),
     "PSD": lambda: psd(astronaut()),
     "PSB of inks": lambda: psd(astronaut().convert("CMYK"), wide=True, bits=16),
+    "JPEG XL of 16 bits": lambda: jpeg_xl(astronaut(), deep=True),
+    "JPEG XL of a JPEG": lambda: jpeg_xl_of(told_much()),
+    "JPEG XL cut off": lambda: jpeg_xl(astronaut())[:5000],
     "camera raw": lambda: dng(astronaut()),
     "camera raw with a preview": lambda: dng(astronaut(), preview=astronaut()),
     "camera raw halved": lambda: dng(astronaut().resize((3328, 2600))),

@@ -29,6 +29,7 @@ from tests.support import bombs
 from tests.support import container_bombs as containers
 from tests.support.fuzzed import NoFaces
 from tests.support.heic_pictures import grid
+from tests.support.jpeg_xl_pictures import header_of_jpeg_xl, jpeg_xl_of
 from tests.support.pictures import LIMITS, animated, astronaut, encoded, recipe
 
 CPU_SECONDS = 1.0
@@ -86,6 +87,9 @@ TOO_COMPLEX: dict[str, Callable[[], bytes]] = {
         [Image.new("RGB", (2048, 2048))], 30, (2048, 2048), named=[1] * 900
     ),
     "heic of grids": lambda: grid([bombs.SMALL] * 2, 2, (128, 64), named=[1, 3]),
+    "jpeg xl boxes": lambda: jpeg_xl_of(bombs.jpeg()) + bombs.box(b"free") * 20_000,
+    "jpeg xl parts": lambda: jpeg_xl_of(bombs.jpeg())[:12] + bombs.box(b"jxlp", bytes(5)) * 2_000,
+    "jpeg xl channels": lambda: header_of_jpeg_xl(channels=5),
     "avif boxes": lambda: encoded(bombs.SMALL, "AVIF") + bombs.box(b"free") * 20_000,
     "psb rows": lambda: containers.photoshop(10, 700_000, wide=True),
 }

@@ -23,6 +23,7 @@ from services.detector.orient import upright
 from services.detector.picture import Limits, process
 from shared.reasons import Reason
 from tests.support.heic_pictures import grid, heic_10_bits, tiles_of
+from tests.support.jpeg_xl_pictures import jpeg_xl
 from tests.support.pictures import (
     LIMITS,
     ORIENTATION,
@@ -92,6 +93,9 @@ FILES = {
     "JPEG 2000": lambda: encoded(astronaut(), "JPEG2000"),
     "JPEG 2000 alpha": lambda: encoded(rgba(), "JPEG2000"),
     "PPM": lambda: encoded(astronaut(), "PPM"),
+    "JPEG XL": lambda: jpeg_xl(astronaut()),
+    "JPEG XL grey": lambda: jpeg_xl(astronaut().convert("L")),
+    "JPEG XL alpha": lambda: jpeg_xl(rgba()),
 }
 
 
@@ -325,7 +329,7 @@ BAD = {
         "JPEG-LS",
         Reason.UNSUPPORTED,
     ),
-    "JPEG XL": (b"\xff\n\xfa\x1f", "JPEG XL", Reason.UNSUPPORTED),
+    "JPEG XL": (b"\xff\n\xfa\x1f", "JPEG XL", Reason.TRUNCATED),
     "start of a PSD": (b"8BPS\0\1", "PSD", Reason.TRUNCATED),
     "PSD without its composite": (
         psd(astronaut(), has_composite=False),
@@ -368,7 +372,9 @@ def test_a_file_of_two_brands_is_read_where_one_of_them_is() -> None:
 
 
 ONLY_WHOLE = [
-    kind for kind in FILES if kind.startswith(("WebP", "AVIF", "HEIC", "JPEG 2000", "PPM"))
+    kind
+    for kind in FILES
+    if kind.startswith(("WebP", "AVIF", "HEIC", "JPEG 2000", "JPEG XL", "PPM"))
 ]
 
 
@@ -378,7 +384,8 @@ def test_a_truncated_file_fails_and_names_its_format(kind: str, part: float, haa
     content = FILES[kind]()
     done = process(content[: int(len(content) * part)], recipe(), haar, LIMITS)
     assert done.status == "failed"
-    named = "JPEG 2000" if kind.startswith("JPEG 2000") else kind.partition(" ")[0]
+    named = kind[:9].strip() if kind.startswith("JPEG 2") else kind.partition(" ")[0]
+    named = "JPEG XL" if kind.startswith("JPEG XL") else named
     assert done.reason.startswith(f"the {named} ")
     if kind == "WebP":
         assert "truncated" in done.reason

@@ -12,6 +12,7 @@ from tifffile import imwrite  # of scikit-image
 
 from services.detector.models import Detections, Pixels
 from tests.support.heic_pictures import grid, tiles_of
+from tests.support.jpeg_xl_pictures import jpeg_xl, jpeg_xl_of
 from tests.support.pictures import animated, astronaut, encoded
 from tests.support.psd_pictures import psd
 from tests.support.raw_pictures import dng
@@ -56,6 +57,9 @@ _MAKE: dict[str, Callable[[], bytes]] = {
     "avif": lambda: encoded(_small(), "AVIF"),
     "heic": lambda: encoded(_small(), "HEIF", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0"),
     "heic-tiles": lambda: grid(tiles_of(_small(), 64), 2, (96, 75)),
+    "jxl": lambda: jpeg_xl(_small()),
+    "jxl-boxes": lambda: jpeg_xl_of(encoded(_small(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0")),
+    "jxl-deep": lambda: jpeg_xl(_small().convert("RGBA"), deep=True),
     "jp2": lambda: encoded(_small(), "JPEG2000"),
     "bmp": lambda: encoded(_small(), "BMP"),
     "ppm": lambda: encoded(_small(), "PPM"),

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from tests.support.jpeg_xl_pictures import jpeg_xl
 from tests.support.pictures import animated, astronaut, encoded
 
 ERASED = (16, 240, 16)
@@ -72,4 +73,5 @@ TRANSPARENT: dict[str, Callable[[], bytes]] = {
     "HEIC": lambda: encoded(cut_out(), "HEIF", quality=95),
     "BMP": bmp,
     "JPEG 2000": lambda: encoded(cut_out(), "JPEG2000"),
+    "JPEG XL": lambda: jpeg_xl(cut_out()),
 }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from services.detector.failures import BadPicture
-from services.detector.formats.boxes import boxes
+from services.detector.formats.boxes import Box, boxes
 from services.detector.formats.costs import too_complex
 from services.detector.formats.exif import BLOCK_BYTES, ORIENTATION, parsed
 from services.detector.formats.format import Format, Header, begins
@@ -40,6 +40,7 @@ _ROWS = 128
 
 # Loaded here and not at the first picture: in a closed cell no library can be.
 _decode_by_libjxl = imagecodecs.jpegxl_decode
+_unpack = imagecodecs.brotli_decode
 
 
 def _streams(content: bytes) -> list[tuple[int, int]]:
@@ -82,12 +83,30 @@ def _exif(content: bytes) -> Image.Exif:
     the picture is turned, and the decoder turns it (18181-2, annex A)."""
     if not content.startswith(SIGNATURE):
         for box in boxes(NAME, content, 0, len(content)):
-            if box.kind == b"Exif" and box.end - box.start <= BLOCK_BYTES:
-                body = content[box.start : box.end]
+            body = _body(content, box, b"Exif")
+            if body:
                 exif = parsed(body[4 + int.from_bytes(body[:4], "big") :])
                 exif.pop(ORIENTATION, None)
                 return exif
     return Image.Exif()
+
+
+def _body(content: bytes, box: Box, wanted: bytes) -> bytes:
+    """What a box of this kind holds, also packed in a `brob`; nothing where it is of another, or
+    larger than an EXIF block is."""
+    if box.end - box.start > BLOCK_BYTES:
+        return b""
+    body = content[box.start : box.end]
+    if box.kind == wanted:
+        return body
+    if box.kind != b"brob" or body[:4] != wanted:
+        return b""
+    try:
+        return bytes(_unpack(body[4:], out=BLOCK_BYTES))  # which fails where there is more
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - damage costs the metadata only
+        return b""
 
 
 def _read_header(content: bytes) -> Header:
