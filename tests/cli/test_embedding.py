@@ -21,6 +21,9 @@ from shared.folders.folder import Folder
 from tests.cli.test_beside import THEIRS, lies_at, portrait, regions, rows, save
 from tests.support.faces_command import Faces
 
+pytestmark = pytest.mark.timeout(300)
+"""Several runs a test, each of which starts a server and a detector."""
+
 PACKET = b"<x/>" * 5
 
 
@@ -334,7 +337,7 @@ def test_a_kill_before_or_after_the_file_is_written_makes_no_second_picture(
     now = original.stat()
     assert row["source_version"] == f"{now.st_size}-{now.st_mtime_ns}"
     assert b"faces-in-the-cloud" in original.read_bytes()
-    assert faces("redo", "a.jpg", "-o", "out", "-y").returncode == 0
+    assert faces("redo", "a.jpg", "-o", "out").returncode == 0
     assert [row["status"] for row in all_rows(faces)] == ["faces"]
 
 
