@@ -98,7 +98,7 @@ TOO_LARGE: dict[str, Callable[[], bytes]] = {
     "raw of a large sensor": lambda: containers.raw_that_claims(60_000),
     "raw of a large sensor, halved": lambda: containers.raw_that_claims(16_000),
     "psd": lambda: containers.photoshop(30_000, 30_000),
-    "psb": lambda: containers.photoshop(300_000, 300_000, channels=1, wide=True),
+    "psb": lambda: containers.photoshop(300_000, 300_000, wide=True),
     "tiff of floats": lambda: containers.tiff_of_floats(20_000, 32),
     "png that is cut": lambda: containers.png_that_is_cut(12_000),
     "gif that is cut": lambda: containers.gif_that_is_cut(12_000),
@@ -122,6 +122,7 @@ BOUNDED: dict[str, Callable[[], bytes]] = {
     "tiff that is cut": lambda: containers.tiff_that_is_cut(PIECES),
     "png that is cut": lambda: containers.png_that_is_cut(6_000),
     "gif that is cut": lambda: containers.gif_that_is_cut(6_000),
+    "bmp that is cut": lambda: containers.bmp_that_is_cut(6_000),
     "views": lambda: containers.views(3_000, bombs.jpeg()),
 }
 """Whatever becomes of them: within `BOUNDED_CPU` and `BOUNDED_BYTES`."""

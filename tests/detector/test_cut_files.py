@@ -149,6 +149,7 @@ def test_a_tiff_whose_last_strips_are_missing_has_the_rows_before_them(compressi
     [
         pytest.param(lambda: encoded(astronaut(), "WEBP"), id="a WebP of one frame"),
         pytest.param(lambda: encoded(astronaut(), "TIFF", compression="tiff_lzw"), id="a TIFF"),
+        pytest.param(lambda: WHOLE["BMP"]()[:108], id="a BMP of a head alone"),
     ],
 )
 def test_where_nothing_can_be_decoded_the_file_is_truncated(content: Callable[[], bytes]) -> None:

@@ -132,3 +132,9 @@ def gif_that_is_cut(side: int) -> bytes:
     struct.pack_into("<HH", content, 6, side, side)
     struct.pack_into("<HH", content, at + 5, side, side)
     return bytes(content[:-3])
+
+
+def bmp_that_is_cut(side: int) -> bytes:
+    """A BMP of one byte of pixels."""
+    sizes = struct.pack("<IiiHHIIIIII", 40, side, side, 1, 24, 0, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<III", 0, 0, 54) + sizes + b"a"

@@ -13,6 +13,7 @@ from tifffile import imwrite  # of scikit-image
 from services.detector.models import Detections, Pixels
 from tests.support.heic_pictures import grid, tiles_of
 from tests.support.jpeg_xl_pictures import jpeg_xl, jpeg_xl_of
+from tests.support.every_kind import tiff_of_a_picture_below_its_thumbnail
 from tests.support.pictures import animated, astronaut, encoded
 from tests.support.psd_pictures import psd
 from tests.support.raw_pictures import dng
@@ -69,6 +70,7 @@ _MAKE: dict[str, Callable[[], bytes]] = {
     "tiff-floats": lambda: encoded(
         Image.fromarray(np.asarray(_small().convert("F")) / 255), "TIFF"
     ),
+    "tiff-below": lambda: tiff_of_a_picture_below_its_thumbnail(_small()),
     "psd": lambda: psd(_small()),
     "psb": lambda: psd(_small().convert("CMYK"), wide=True, bits=16),
     "dng": lambda: dng(_small().resize((96, 76))),

@@ -6,7 +6,7 @@ from services.detector.formats.costs import too_complex
 from services.detector.formats.format import Format, Header, begins
 from services.detector.formats.opencv import decoder
 from services.detector.formats.pillow import header_by_pillow
-from services.detector.formats.tolerant import decode_cut
+from services.detector.formats.tolerant import truncated
 from services.detector.models.model import Pixels
 
 PPM_HEAD_BYTES = 16 << 10
@@ -15,6 +15,9 @@ PPM_HEAD_BYTES = 16 << 10
 _BMP_HEAD = 54
 _UNPACKED = (0, 3, 6)
 """Kinds of a BMP whose rows all have the same length: BI_RGB, and with masks of bits."""
+
+_BITS = (1, 4, 8, 16, 24, 32)
+"""Bits of a pixel of those."""
 
 _by_opencv = decoder()
 _bmp_by_opencv = decoder(
@@ -51,7 +54,7 @@ def _bmp_bytes(content: bytes) -> int:
         abs(int.from_bytes(content[at : at + 4], "little", signed=True)) for at in (18, 22)
     )
     bits = int.from_bytes(content[28:30], "little")
-    if int.from_bytes(content[30:34], "little") not in _UNPACKED:
+    if bits not in _BITS or int.from_bytes(content[30:34], "little") not in _UNPACKED:
         return 0
     return int.from_bytes(content[10:14], "little") + -(-width * bits // 32) * 4 * height
 
@@ -61,11 +64,12 @@ def _bmp_is_cut(content: bytes) -> bool:
 
 
 def _decode_bmp(content: bytes, header: Header, reduced: int) -> Pixels:
-    return (
-        decode_cut(content, header, "BMP")
-        if _bmp_is_cut(content)
-        else _bmp_by_opencv(content, header, reduced)
-    )
+    """The rows that are missing from a file that is cut are black."""
+    if not _bmp_is_cut(content):
+        return _bmp_by_opencv(content, header, reduced)
+    if len(content) <= int.from_bytes(content[10:14], "little"):
+        raise truncated("BMP")
+    return _bmp_by_opencv(content.ljust(_bmp_bytes(content), b"\0"), header, reduced)
 
 
 BMP = Format(
