@@ -63,6 +63,22 @@ async def test_what_steps_passed_over_is_counted_once_however_often_they_are_rep
     }
 
 
+async def test_an_example_of_what_was_passed_over_goes_with_the_name_that_is_forgotten(
+    catalog: Catalog,
+) -> None:
+    (image,) = some_images(1)
+    stem = image.name.rpartition("/")[2].rpartition(".")[0]
+    passed = {"hidden": PassedOver(2, ".cache/"), "previews": PassedOver(1, f"{stem}.lrdata/")}
+    await catalog.ledger.queue(replace(step_of([image], ONE), passed_over=passed))
+
+    assert await catalog.curator.forget_some(Filter())
+
+    assert (await catalog.reader.submission(ONE)).passed_over == {
+        "hidden": PassedOver(2, ".cache/"),
+        "previews": PassedOver(1, ""),
+    }
+
+
 async def test_what_was_not_read_is_counted_by_its_sentence(catalog: Catalog) -> None:
     images = some_images(3)
     await catalog.ledger.queue(step_of(images, ONE))

@@ -4,13 +4,14 @@ import hashlib
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy import inspect
 
-from shared.catalog import Catalog, Filter, migrations
+from shared.catalog import Catalog, Filter, PassedOver, migrations
 from shared.catalog.database import Database
 from shared.catalog.schema import metadata
 from shared.errors import SettingsError
@@ -175,6 +176,26 @@ async def test_old_failures_get_the_code_of_their_sentence(catalog_url: str) -> 
 
 def test_every_failure_that_is_revived_is_known_by_its_old_sentence() -> None:
     assert {Reason.of(None, sentence) for sentence in OLD_SENTENCES} == REVIVED | {Reason.ERROR}
+
+
+@pytest.mark.parametrize("version", range(LOOKUPS, len(migrations.STEPS)))
+async def test_rows_of_every_schema_since_the_fourth_go_on_being_used(
+    catalog_url: str, version: int
+) -> None:
+    rows = [
+        old_row(f"{n}.jpg", "no_faces", pk=n, source_uri=f"file:///{n}.jpg") for n in range(2, 6)
+    ]
+    await make_schema(catalog_url, version, *RECIPE_AND_SUBMISSION, *rows)
+
+    catalog = await Catalog.open(catalog_url)
+
+    kept = [row async for row in catalog.reader.results(Filter())]
+    assert [(row.name, row.cut) for row in kept] == [(f"{n}.jpg", False) for n in range(2, 6)]
+    passed = {"hidden": PassedOver(1, ".cache/")}
+    await catalog.ledger.queue(replace(step_of(some_images(1), "2" * 32), passed_over=passed))
+    assert (await catalog.reader.submission("2" * 32)).passed_over == passed
+    assert (await catalog.reader.submission("1" * 32)).passed_over == {}
+    await catalog.close()
 
 
 async def test_a_crash_between_two_steps_is_gone_on_from(catalog_url: str) -> None:

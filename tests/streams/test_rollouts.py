@@ -9,7 +9,16 @@ from pydantic import Field
 
 from shared.errors import InvalidMessage, LeftToOthers
 from shared.health import Health
-from shared.messages import Face, ImageMessage, Message, Payload, Status, decode_result, message
+from shared.messages import (
+    Face,
+    ImageMessage,
+    Message,
+    Payload,
+    SourceMessage,
+    Status,
+    decode_result,
+    message,
+)
 from shared.metrics import ENTRIES
 from shared.picture_keys import PictureKeys
 from shared.streams.client import connect
@@ -24,6 +33,7 @@ from tests.support.stages import (
     image,
     pass_on,
     result_of,
+    source_at,
     suite_on,
 )
 from tests.support.waiting import wait_until
@@ -205,3 +215,13 @@ def test_what_was_read_is_of_this_version_when_it_is_sent_again() -> None:
     read = ImageMessage.decode(json.dumps(told).encode())
     assert read == sent
     assert json.loads(read.encode())["v"] == OLD
+
+
+def test_a_source_with_patterns_is_left_to_programs_that_know_them() -> None:
+    """One of version 2 would search what was excluded; patterns came with version 3."""
+    encoded = source_at("file:///in", exclude=("*.png",), include=("raw/",)).encode()
+    assert json.loads(encoded)["v"] >= 3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(message, "SCHEMA_VERSION", 2)
+        with pytest.raises(LeftToOthers, match="this program reads 2"):
+            SourceMessage.decode(encoded)

@@ -45,6 +45,8 @@ SOURCE = SourceMessage(
     uri="file:///pictures",
     images=(InlineImage(id=HEX, name="a.jpg", payload=_PAYLOAD),),
     excluded=("file:///pictures/out",),
+    exclude=("*.png", "/raw/**/b"),
+    include=("[ab]?/",),
     submission_name="holiday",
 )
 IMAGE = ImageMessage(
