@@ -71,3 +71,8 @@ def test_a_run_says_where_it_shows_faces_that_were_hidden(faces: Faces) -> None:
     assert "1 result that hid faces replaced by those of this run, which show them" in done.stdout
     assert run(faces)["uncovered"] == 0, "told once, by the run that did it"
     assert run(faces, "--mode", "blur")["uncovered"] == 0
+
+
+def test_hiding_in_another_way_uncovers_nothing(faces: Faces) -> None:
+    run(faces, "--mode", "blur")
+    assert run(faces, "--mode", "solid")["uncovered"] == 0

@@ -1,6 +1,7 @@
 """The shapes that hide a face: nothing of it is left in any of them, and where they end."""
 
 import io
+from math import sqrt
 
 import numpy as np
 import pytest
@@ -78,6 +79,58 @@ def test_no_pixel_of_a_core_has_any_influence_whatever_the_shape(
         changed = np.ascontiguousarray(other)
         hide(changed, faces, paint, margin, 0.5, shape)
         assert np.array_equal(changed, picture)
+
+
+def touched(one: Face, margin: float, shape: Shape) -> Pixels:
+    """The pixels in which points of the shape lie, found by points on and in its outline."""
+    angles = np.linspace(0, 2 * np.pi, 5_000)
+    x, y = np.cos(angles), np.sin(angles)
+    grow = sqrt(0.5) + margin
+    if shape is Shape.BOX:
+        longest = np.maximum(np.abs(x), np.abs(y))
+        x, y, grow = x / longest, y / longest, 0.5 + margin
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    for radius in np.linspace(0, 0.9999, 100):
+        columns = np.floor(one.x + one.w / 2 + x * one.w * grow * radius).astype(int)
+        rows = np.floor(one.y + one.h / 2 + y * one.h * grow * radius).astype(int)
+        mask[rows, columns] = True
+    return mask
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("shape", Shape)
+@pytest.mark.parametrize("channels", [3, 4])
+def test_every_pixel_that_a_shape_touches_is_in_its_core_and_is_wholly_paint(
+    channels: int, shape: Shape, margin: float
+) -> None:
+    reached = touched(ALONE, margin, shape)
+    assert core_of([ALONE], margin, shape, (HEIGHT, WIDTH))[reached].all()
+    white = np.full((HEIGHT, WIDTH, channels), 255, np.uint8)
+    white[::2, :, 3:] = 0
+    hide(white, [ALONE], solid, margin, 0.5, shape)
+    assert not white[reached][:, :3].any()
+    assert (white[reached][:, 3:] == 255).all()
+
+
+@pytest.mark.parametrize("paint", PAINTS)
+@pytest.mark.parametrize("shape", Shape)
+def test_behind_alpha_neither_a_core_nor_an_erased_colour_has_any_influence(
+    shape: Shape, paint: Paint, picture: Pixels
+) -> None:
+    alpha = np.full((HEIGHT, WIDTH, 1), 255, np.uint8)
+    alpha[:, ::3], alpha[:, 1::3] = 0, 90
+    seen = np.concatenate([picture, alpha], axis=2)
+    core = core_of([ALONE], 0.1, shape, (HEIGHT, WIDTH))
+    erased = (seen[:, :, 3] == 0) & ~core
+    other = seen.copy()
+    other[core] = np.random.default_rng(3).integers(0, 255, (int(core.sum()), 4))
+    other[erased, :3] = 255 - other[erased, :3]
+
+    hide(seen, [ALONE], paint, 0.1, 0.5, shape)
+    hide(other, [ALONE], paint, 0.1, 0.5, shape)
+    visible = seen[:, :, 3] > 0
+    assert np.array_equal(seen[:, :, 3], other[:, :, 3])
+    assert np.array_equal(seen[visible], other[visible])
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.1, 0.5])

@@ -11,9 +11,9 @@ from PIL import Image
 from tifffile import imwrite  # of scikit-image
 
 from services.detector.models import Detections, Pixels
+from tests.support.every_kind import tiff_of_a_picture_below_its_thumbnail
 from tests.support.heic_pictures import grid, tiles_of
 from tests.support.jpeg_xl_pictures import jpeg_xl, jpeg_xl_of
-from tests.support.every_kind import tiff_of_a_picture_below_its_thumbnail
 from tests.support.pictures import animated, astronaut, encoded
 from tests.support.psd_pictures import psd
 from tests.support.raw_pictures import dng

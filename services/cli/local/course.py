@@ -172,15 +172,13 @@ class _Course:
         stages = Stages(self._plan.settings, tasks, slots)
         submitting = tasks.create_task(self._submit())
         timing = tasks.create_task(self._note_start(stages))
+        # This run's own is not in the catalog before its first picture is.
+        recipes = (*await self._catalog.reader.recipes(), self._plan.recipe)
         filling = Filling(
             self._plan,
             self._catalog,
             submission.id,
-            hiding={
-                one.id
-                for one in (self._plan.recipe, *await self._catalog.reader.recipes())
-                if hides(one)
-            },
+            hiding={one.id for one in recipes if hides(one)},
         )
         try:
             await self._until_end(stages, filling)
