@@ -2,8 +2,8 @@
 
 Differences from gitignore: letters match in either case, and there is no `!`. Paths are bytes and
 need not be UTF-8. A pattern may come from a stranger: each part of a path is matched against each
-part of a pattern once, and a part by `fnmatch`, whose stars take what is shortest and never try
-again; so no pattern takes long.
+part of a pattern once, of which there are few, and a part by `fnmatch`, whose stars take what is
+shortest and never try again; so no pattern takes long.
 """
 
 import os
@@ -17,6 +17,9 @@ MOST_PATTERNS = 64
 LONGEST_PATTERN = 500
 """Characters of one."""
 
+MOST_PARTS = 16
+"""Names between slashes in one: each may be compared with each name of a path."""
+
 _ANY_DEPTH = "**"
 
 
@@ -29,6 +32,8 @@ class Pattern:
         parts = [part for part in text.split("/") if part]
         if not parts or "\0" in text:
             raise ValueError(f"{text!r} is no pattern: it names nothing")
+        if len(parts) > MOST_PARTS:
+            raise ValueError(f"{text!r} has more than {MOST_PARTS} names between slashes")
         if "/" not in text.rstrip("/"):
             parts.insert(0, _ANY_DEPTH)
         self._parts = [
@@ -47,6 +52,19 @@ class Pattern:
             if not standing:
                 return False
         return len(self._parts) in standing
+
+    def covers(self, path: bytes) -> bool:
+        """Whether a file's path matches, or a folder above it."""
+        *folders, _ = names = os.fsdecode(path).split("/")
+        standing = self._skipping({0})
+        for depth, name in enumerate(names, start=1):
+            standing = self._skipping(set(self._steps(standing, name)))
+            is_folder = depth <= len(folders)
+            if len(self._parts) in standing and (is_folder or not self._folders_only):
+                return True
+            if not standing:
+                return False
+        return False
 
     def _steps(self, standing: Iterable[int], name: str) -> Iterator[int]:
         """Where one may stand behind one more part of the path."""
@@ -101,19 +119,14 @@ class Choice:
         """Whether a file is taken, of which no folder above is excluded."""
         if self.excludes(path, is_folder=False):
             return False
-        if not self._include:
-            return True
-        folder = path.rpartition(b"/")[0]
-        return any(one.matches(path, is_folder=False) for one in self._include) or (
-            bool(folder) and self.names(folder)
-        )
+        return not self._include or any(one.covers(path) for one in self._include)
 
     def takes_key(self, path: bytes) -> bool:
         """Whether a file is taken, any folder above it being asked too: for listings without
         folders."""
-        folder = path.rpartition(b"/")[0]
-        above = _and_above(folder) if folder else ()
-        return not any(self.excludes(one, is_folder=True) for one in above) and self.takes(path)
+        if any(one.covers(path) for one in self._exclude):
+            return False
+        return not self._include or any(one.covers(path) for one in self._include)
 
 
 def _and_above(folder: bytes) -> Iterator[bytes]:

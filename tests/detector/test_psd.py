@@ -1,5 +1,6 @@
 """PSD and PSB: their composite is searched."""
 
+import struct
 from collections.abc import Callable
 
 import numpy as np
@@ -92,3 +93,17 @@ def test_resources_without_end_are_refused() -> None:
         read_header(many, LIMITS.max_pixels)
 
     assert refused.value.reason is Reason.TOO_COMPLEX
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("kind", [b"Mt16", b"Mtrn", b"Lr16"])
+def test_of_sixteen_bits_a_tagged_block_tells_of_transparency(kind: bytes, wide: bool) -> None:
+    """Photoshop keeps the layers of such a file there; what it erased must not come back."""
+    size = struct.pack(">Q" if wide else ">I", 4)
+    tagged = b"8BIM" + kind + size + struct.pack(">h", -1) + bytes(2)
+    content = psd(half_clear(), wide=wide, bits=16, tagged=tagged)
+    pixels = PSD.decode(content, read_header(content, 10**6), 1)
+    assert pixels.shape[2] == 4
+    without = b"8BIM" + b"Lr16" + size + struct.pack(">h", 1) + bytes(2)
+    content = psd(half_clear(), wide=wide, bits=16, tagged=without)
+    assert PSD.decode(content, read_header(content, 10**6), 1).shape[2] == 3

@@ -15,8 +15,10 @@ def psd(
     bits: int = 8,
     packed: bool = True,
     has_composite: bool = True,
+    tagged: bytes = b"",
 ) -> bytes:
-    """A file with this picture as its composite. One of mode RGBA has transparency; `wide`: PSB."""
+    """A file with this picture as its composite. One of mode RGBA has transparency; `wide`: PSB.
+    `tagged`: blocks that hold the layers instead, as those of 16 bits do."""
     planes = np.atleast_3d(np.asarray(picture, np.uint8)).transpose(2, 0, 1)
     if picture.mode == "CMYK":
         planes = 255 - planes
@@ -25,6 +27,8 @@ def psd(
     long = ">Q" if wide else ">I"
     version = struct.pack(">4sH2sIIB3s", b"8BIM", 1057, b"", 8, 1, has_composite, b"")
     layers = struct.pack(long, 2) + struct.pack(">h", -1 if picture.mode == "RGBA" else 0)
+    if tagged:
+        layers = struct.pack(long, 0) + struct.pack(">I", 0) + tagged
     head = struct.pack(
         ">4sH6sHIIHH", b"8BPS", 1 + wide, b"", count, height, width, bits, MODES[picture.mode]
     )

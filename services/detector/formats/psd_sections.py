@@ -23,6 +23,7 @@ CHANNELS = 56
 ICC_BYTES = EXIF_BYTES = 1 << 20
 
 _HEAD = 26
+_TAG = b"Lr16"
 _ICC, _VERSION, _EXIF = 1039, 1057, 1058
 
 
@@ -74,7 +75,6 @@ def told_by(content: bytes) -> Told:
     at += 4 + number(at, 4)
     size = 8 if wide else 4
     layers, behind = at + size, at + size + number(at, size)
-    count = number(layers + size, 2) if behind > layers + size else 0
     version = found.get(_VERSION, b"")
     return Told(
         wide=wide,
@@ -87,9 +87,30 @@ def told_by(content: bytes) -> Told:
         icc=found.get(_ICC, b"")[: ICC_BYTES + 1],
         exif=found.get(_EXIF, b"")[: EXIF_BYTES + 1],
         has_composite=len(version) < 5 or version[4] != 0,
-        alpha=count >= 1 << 15,  # a negative number of layers
+        alpha=_has_transparency(content, layers, behind, wide),
         pixels=min(behind, len(content)),
     )
+
+
+def _has_transparency(content: bytes, layers: int, behind: int, wide: bool) -> bool:
+    """Whether the composite's first channel behind the colours is its transparency: the number of
+    layers is negative then. Of 16 and 32 bits the layers are in a tagged block, and transparency
+    has one of its own. (A layer that holds such a tag by chance only costs an extra channel.)"""
+    size = 8 if wide else 4
+    if int.from_bytes(content[layers : layers + size], "big"):
+        return _is_negative(content, layers + size) and layers + size < behind
+    blocks = [
+        at + len(_TAG) + size
+        for kind in (b"Lr16", b"Lr32")
+        if (at := content.find(kind, layers, behind)) >= 0
+    ]
+    if any(content.find(kind, layers, behind) >= 0 for kind in (b"Mt16", b"Mt32", b"Mtrn")):
+        return True
+    return any(_is_negative(content, at) for at in blocks)
+
+
+def _is_negative(content: bytes, at: int) -> bool:
+    return int.from_bytes(content[at : at + 2], "big") >= 1 << 15
 
 
 def _resources(content: bytes, at: int, end: int) -> dict[int, bytes]:
