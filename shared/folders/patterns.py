@@ -103,6 +103,11 @@ class Choice:
         self._exclude = [Pattern(text) for text in exclude]
         self._include = [Pattern(text) for text in include]
 
+    @property
+    def takes_all(self) -> bool:
+        """Whether there is no pattern at all."""
+        return not self._exclude and not self._include
+
     def excludes(self, path: bytes, *, is_folder: bool) -> bool:
         """Whether a path itself is excluded; of one in an excluded folder nobody asks."""
         return any(one.matches(path, is_folder=is_folder) for one in self._exclude)

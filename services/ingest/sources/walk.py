@@ -226,7 +226,7 @@ class Walk:
         at = self._standing.open(folder)
         if self._follow_links and self._was_walked(at, folder):
             return []
-        names = []
+        names, takes_all = [], self._choice.takes_all
         with os.scandir(at) as entries:
             for entry in entries:
                 name = os.fsencode(entry.name)  # of an open folder they come as text
@@ -243,7 +243,7 @@ class Walk:
                     if ending:
                         names.append(name + ending)
                 elif is_input(name):
-                    taken = self._choice.takes(folder + name)
+                    taken = takes_all or self._choice.takes(folder + name)
                     names.append(name if taken else _counted(name, EXCLUDED))
         names.sort()
         return names
