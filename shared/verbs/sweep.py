@@ -78,17 +78,17 @@ async def check_store(catalog: Catalog, objects: Objects) -> None:
         FacesError: they are not, or the catalog names none, as one that was lost and made anew.
     """
     check = StoreCheck(objects)
-    async for row in catalog.reader.results(
-        Filter(statuses=(Status.FACES,)), LOOKED_AT, faces=False
-    ):
-        if row.annotated_uri is None:
-            continue
-        if place := await check.elsewhere(row):
-            raise FacesError(
-                f"the catalog's pictures are kept in {place}, not in {objects.place}: "
-                f"give --objects {place}; nothing was deleted"
-            )
-        return
+    for status in (Status.FACES, Status.NO_FACES):  # a copy, by --copy-rest
+        rows = catalog.reader.results(Filter(statuses=(status,)), LOOKED_AT, faces=False)
+        async for row in rows:
+            if row.annotated_uri is None:
+                continue
+            if place := await check.elsewhere(row):
+                raise FacesError(
+                    f"the catalog's pictures are kept in {place}, not in {objects.place}: "
+                    f"give --objects {place}; nothing was deleted"
+                )
+            return
     raise FacesError(
         f"the catalog names no picture, so it cannot say what in {objects.place} is left over; "
         "is it the right catalog? Nothing was deleted"
