@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from functools import partial
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from tifffile import imwrite  # of scikit-image
 
 from tests.support.bombs import chunk
+from tests.support.jpeg_xl_pictures import jpeg_xl
 from tests.support.pictures import ORIENTATION, animated, astronaut, encoded, stored_as
 from tests.support.psd_pictures import psd
 from tests.support.raw_pictures import dng
@@ -123,6 +125,15 @@ JPEGS: dict[str, Callable[[], bytes]] = {
 }
 """What boxes are compared with: the first, and for a GIF, which has no more colours, the other."""
 
+
+def heic_held(orientation: int) -> bytes:
+    """As a phone that was held so writes it: turned by its properties (`irot`, `imir`)."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    stored = stored_as(astronaut(), orientation)
+    return encoded(stored, "HEIF", quality=-1, matrix_coefficients=0, exif=exif.tobytes())
+
+
 SAME_FACE: dict[str, Callable[[], bytes]] = {
     "progressive.jpg": lambda: jpeg(progressive=True),
     "inks.jpg": lambda: jpeg(astronaut().convert("CMYK")),
@@ -151,7 +162,8 @@ SAME_FACE: dict[str, Callable[[], bytes]] = {
     "lossless.jp2": lambda: encoded(astronaut(), "JPEG2000"),
     "plain.bmp": lambda: encoded(astronaut(), "BMP"),
     "plain.ppm": lambda: encoded(astronaut(), "PPM"),
-    # HEIC in its eight orientations and JPEG XL: one line each.
+    "lossless.jxl": lambda: jpeg_xl(astronaut()),
+    **{f"held-{number}.heic": partial(heic_held, number) for number in range(1, 9)},
 }
 """Files that show the face of a JPEG, by their names."""
 
