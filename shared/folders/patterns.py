@@ -126,13 +126,6 @@ class Choice:
             return False
         return not self._include or any(one.covers(path) for one in self._include)
 
-    def takes_key(self, path: bytes) -> bool:
-        """Whether a file is taken, any folder above it being asked too: for listings without
-        folders."""
-        if any(one.covers(path) for one in self._exclude):
-            return False
-        return not self._include or any(one.covers(path) for one in self._include)
-
 
 def _and_above(folder: bytes) -> Iterator[bytes]:
     """A folder and those above it."""

@@ -70,6 +70,6 @@ def test_the_rows_of_cut_files_say_so_and_no_others(rows: dict[str, Any]) -> Non
 
 def test_the_run_names_what_was_not_read_and_what_is_cut(said: str) -> None:
     assert f"{len(CUT)} files cut short, searched as far as they go" in said
-    (not_read,) = (line for line in said.splitlines() if "not read: " in line)
-    assert not_read.count(" x ") == 3, "a drawing, a video, a document"
+    for kind in ("1 video (.mp4)", "1 drawing (.svg)", "1 document (.pdf)"):
+        assert kind in said
     assert "--status failed" in said

@@ -131,7 +131,9 @@ def heic_held(orientation: int) -> bytes:
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     stored = stored_as(astronaut(), orientation)
-    return encoded(stored, "HEIF", quality=-1, matrix_coefficients=0, exif=exif.tobytes())
+    return encoded(
+        stored, "HEIF", quality=-1, chroma=444, matrix_coefficients=0, exif=exif.tobytes()
+    )
 
 
 SAME_FACE: dict[str, Callable[[], bytes]] = {

@@ -109,7 +109,8 @@ def _drawn_before_mend(run: Run) -> str:
 def _cut(run: Run) -> str:
     files = count(run.ending.cut, "file")
     listed = run.command("results", run.where, "--cut")
-    return f"{files} cut short, searched as far as they go; which: {listed}"
+    far = "it goes" if run.ending.cut == 1 else "they go"
+    return f"{files} cut short, searched as far as {far}; which: {listed}"
 
 
 def _links(run: Run) -> str:
