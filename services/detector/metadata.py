@@ -9,7 +9,6 @@ import warnings
 from PIL import ExifTags, Image
 
 from services.detector.formats.format import Header
-from services.detector.modes import hides
 from shared.recipe import Recipe
 
 _BASE = ExifTags.Base
@@ -61,7 +60,7 @@ def kept_exif(header: Header, recipe: Recipe) -> bytes:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for base in KEPT if hides(recipe) else KEPT | DESCRIBING:
+            for base in KEPT if recipe.mode.hides else KEPT | DESCRIBING:
                 _copy(header.exif, kept, base)
             exposure = header.exif.get_ifd(ExifTags.IFD.Exif)
             for base in KEPT_EXPOSURE:

@@ -1,10 +1,10 @@
 """What each mode of a recipe does where a face was found: one entry a mode.
 
-A mode that hides also decides which metadata a picture keeps: see `services.detector.metadata`.
+A mode that hides (`Mode.hides`) also decides which metadata a picture keeps: see
+`services.detector.metadata`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from services.detector.draw import draw_boxes, draw_labels
 from services.detector.hide import Paint, blurred, hide, pixelated, solid
@@ -12,27 +12,23 @@ from services.detector.models.model import Pixels
 from shared.messages import Face
 from shared.recipe import Mode, Recipe
 
-
-@dataclass(frozen=True)
-class Drawing:
-    """One mode: how it draws into a picture."""
-
-    draw: Callable[[Pixels, Sequence[Face], Recipe], None]
+Draw = Callable[[Pixels, Sequence[Face], Recipe], None]
+"""How a mode draws on the faces, into the picture."""
 
 
 def _boxes(pixels: Pixels, faces: Sequence[Face], _: Recipe) -> None:
     draw_boxes(pixels, faces)
 
 
-def _hiding(paint: Paint) -> Drawing:
+def _hiding(paint: Paint) -> Draw:
     def draw(pixels: Pixels, faces: Sequence[Face], recipe: Recipe) -> None:
         hide(pixels, faces, paint, recipe.margin, recipe.strength, recipe.shape)
 
-    return Drawing(draw)
+    return draw
 
 
-DRAWINGS: dict[Mode, Drawing | None] = {
-    Mode.BOX: Drawing(_boxes),
+DRAWINGS: dict[Mode, Draw | None] = {
+    Mode.BOX: _boxes,
     Mode.BLUR: _hiding(blurred),
     Mode.PIXELATE: _hiding(pixelated),
     Mode.SOLID: _hiding(solid),
@@ -46,15 +42,9 @@ def draws(recipe: Recipe) -> bool:
     return DRAWINGS[recipe.mode] is not None
 
 
-def hides(recipe: Recipe) -> bool:
-    """Whether a recipe hides the faces."""
-    return recipe.mode.hides
-
-
 def draw(pixels: Pixels, faces: Sequence[Face], recipe: Recipe) -> None:
     """Draw on (or hide) every face as the recipe says, into the picture."""
-    drawing = DRAWINGS[recipe.mode]
-    if drawing is not None:
-        drawing.draw(pixels, faces, recipe)
+    if (drawn := DRAWINGS[recipe.mode]) is not None:
+        drawn(pixels, faces, recipe)
     if recipe.labels:
         draw_labels(pixels, faces)

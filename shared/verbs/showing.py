@@ -4,17 +4,10 @@ from shared.catalog import Catalog, Filter
 from shared.messages import Status
 from shared.recipe import Mode, Recipe
 
-HIDING = frozenset((Mode.BLUR, Mode.PIXELATE, Mode.SOLID))
-
-
-def hides(recipe: Recipe) -> bool:
-    """Whether its annotated pictures show no face. (Crops do, whatever the mode.)"""
-    return recipe.mode in HIDING
-
 
 def shows(recipe: Recipe) -> bool:
-    """Whether some picture is made that shows faces."""
-    return recipe.crops or not (hides(recipe) or recipe.mode is Mode.NONE)
+    """Whether some picture is made that shows faces: crops do, whatever the mode."""
+    return recipe.crops or not (recipe.mode.hides or recipe.mode is Mode.NONE)
 
 
 def pictures_of(recipe: str) -> Filter:

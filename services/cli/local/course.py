@@ -35,7 +35,7 @@ from shared.streams.refusals import as_unreachable
 from shared.streams.repairs import clear_leftovers
 from shared.verbs.again import again
 from shared.verbs.redo import redo
-from shared.verbs.showing import hides, showing
+from shared.verbs.showing import showing
 
 SHOW_SECONDS = 1.0
 SHOW_SOON_SECONDS = 0.1
@@ -178,7 +178,7 @@ class _Course:
             self._plan,
             self._catalog,
             submission.id,
-            hiding={one.id for one in recipes if hides(one)},
+            hiding={one.id for one in recipes if one.mode.hides},
         )
         try:
             await self._until_end(stages, filling)
@@ -279,7 +279,7 @@ class _Course:
     async def _still_showing(self) -> int:
         """How many pictures of other recipes show faces, where all of this run's hide them."""
         own = self._plan.again is not None and self._plan.again.recipe is None
-        if own or not hides(self._plan.recipe):
+        if own or not self._plan.recipe.mode.hides:
             return 0
         return sum((await showing(self._catalog, but=self._plan.recipe.id)).values())
 
