@@ -10,10 +10,10 @@ from dataclasses import replace
 import structlog
 from redis.exceptions import RedisError
 
-from services.ingest.metrics import LINKS_REFUSED, PASSED_OVER
+from services.ingest.metrics import PASSED_OVER
 from services.ingest.sources.registry import Sources
 from services.ingest.sources.source import FoundImage, Listing, SourceAway, SourceRefused
-from services.ingest.sources.walk import LEADS_OUTSIDE, LINK, LINK_TO_PICTURE
+from services.ingest.sources.walk import LEADS_OUTSIDE, LINK_TO_PICTURE
 from services.ingest.turns import Turns
 from shared import fields
 from shared.catalog import Decision, Expansion, Ledger, PassedOver
@@ -47,7 +47,6 @@ CROWD_A_SECOND = 100
 KNOWN = 1000
 """Submissions remembered to be known to the catalog: their next parts need not ask for it."""
 
-NONE = PassedOver(0)
 
 COME_FIRST = "others of it come first"
 AT_THE_BOUND = "as many of its pictures wait as may (FACES_HIGH_WATER)"
@@ -94,10 +93,8 @@ class Ingest:
         if isinstance(listing, Later):
             return listing
         decisions = await self._ledger.queue(_expansion(message, listing))
-        LINKS_REFUSED.labels("file").inc(_links_to_pictures(listing))
-        for kind, passed in listing.passed_over.items():
+        for kind, passed in _passed_over(listing).items():
             PASSED_OVER.labels(kind).inc(passed.count)
-        LINKS_REFUSED.labels("folder").inc(listing.passed_over.get(LINK, NONE).count)
         outputs = [
             Output(_image_message(message, found, decision))
             for found, decision in zip(listing.images, decisions, strict=True)
@@ -179,15 +176,15 @@ def _later(needed: str, reason: str, seconds: tuple[float, float]) -> Later:
     return Later(random.uniform(*seconds), needed, reason)  # noqa: S311 - spreads, hides nothing
 
 
-def _links_to_pictures(found: Listing) -> int:
-    """How many links led out of what may be read; each has a failed row as well."""
-    return sum(one.problem is LEADS_OUTSIDE for one in found.images)
+def _passed_over(found: Listing) -> dict[str, PassedOver]:
+    """What a step passed over, and the links to pictures that lead out of what may be read; each of
+    those has a failed row as well."""
+    links = sum(one.problem is LEADS_OUTSIDE for one in found.images)
+    to_pictures = {LINK_TO_PICTURE: PassedOver(links)} if links else {}
+    return dict(found.passed_over) | to_pictures
 
 
 def _expansion(message: SourceMessage, found: Listing) -> Expansion:
-    passed_over = dict(found.passed_over)
-    if links := _links_to_pictures(found):
-        passed_over[LINK_TO_PICTURE] = PassedOver(links)
     return Expansion(
         submission=message.submission,
         submission_name=message.submission_name,
@@ -198,7 +195,7 @@ def _expansion(message: SourceMessage, found: Listing) -> Expansion:
         position=message.position,
         next_position=found.next_position,
         images=found.images,
-        passed_over=passed_over,
+        passed_over=_passed_over(found),
     )
 
 
