@@ -23,7 +23,7 @@ REFUSALS: dict[str, tuple[list[str], str]] = {
     "bench.catalog": (["queries"], "a PostgreSQL is needed.*FACES_BENCH_POSTGRES_URL"),
     "bench.contact_sheet": (["out", "sheet.png"], "no faces.db there.*faces run"),
     "bench.detect": ([], MODEL),
-    "bench.hiding": ([], MODEL),
+    "bench.hiding": ([], "the weights of yunet are needed: make demo"),
     "bench.latency": ([], MODEL),
     "bench.two_buckets": ([], MODEL),
     "bench.throughput": ([], MODEL),
@@ -43,6 +43,7 @@ ONE_ROUND = ["--rounds", "1"]
 FIGURES: dict[str, tuple[list[str], str]] = {
     "bench.cell": ([*ONE_ROUND, "--pictures", "2"], "until ready: closed"),
     "bench.detect": ([*ONE_ROUND, "--sample", "2"], r"detect +[0-9.]+\n"),
+    "bench.hiding_speed": ([], r"box, 1 of 100 pixels +[0-9.]+ ms a picture"),
     "bench.latency": ([*ONE_ROUND, "--starts", "1"], r"first_result_seconds +[0-9.]+\n"),
     "bench.many_files": (["--files", "9", "--small", "1", "--pause", "0"], r"[0-9]+ images/s\n"),
     "bench.queue": (
