@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
@@ -200,7 +201,10 @@ async def test_results_that_a_restored_database_never_named_come_in_the_order_of
     catalog: Catalog,
 ) -> None:
     first, second, third = version(1), version(2), version(3)
-    times = {image.id: now() for image in (first, second, third)}
+    times = {
+        image.id: now() + timedelta(seconds=number)
+        for number, image in enumerate((first, second, third))
+    }
     results = [result_of(image, queued_at=times[image.id]) for image in (third, first)]
     await catalog.ledger.commit(results, take_unknown=True)
     assert await shown(catalog) == [(third.id, RECIPE.id, Status.FACES)]
@@ -210,7 +214,9 @@ async def test_results_that_a_restored_database_never_named_come_in_the_order_of
     assert await shown(catalog) == [(third.id, RECIPE.id, Status.FACES)]
 
     later = version(4)
-    await catalog.ledger.commit([result_of(later, queued_at=now())], take_unknown=True)
+    await catalog.ledger.commit(
+        [result_of(later, queued_at=now() + timedelta(seconds=9))], take_unknown=True
+    )
     assert await shown(catalog) == [(later.id, RECIPE.id, Status.FACES)]
 
 

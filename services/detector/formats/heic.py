@@ -120,9 +120,12 @@ def _each(content: bytes, count: int) -> Iterator[StoredPage | BadPicture]:
         yield StoredPage(header, partial(_pixels, opened[number], header))
 
 
+_of_hevc = branded(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_of_av1 = branded(b"avif", b"avis")  # which have a brand of any coding, `mif1`, besides
+
 HEIC = Format(
     name="HEIC",
-    recognises=branded(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
+    recognises=lambda head: _of_hevc(head) and not _of_av1(head),
     costs=costs,
     read_header=_read_header,
     decode=_decode,
