@@ -200,6 +200,8 @@ async def _rivals(
         _Rivals,
     )
     keys = {one.row: {one.first, one.last} - {None} for one in found}
+    if not any(keys.values()):  # as of nearly all that is new
+        return {row: [] for row in keys}
     locked = await bulk.select(
         connection,
         images,
@@ -221,6 +223,8 @@ def _moment(value: datetime | str) -> datetime:
 
 
 async def _set(connection: AsyncConnection, changed: Mapping[int, Currency]) -> None:
+    if not changed:
+        return
     keys = sorted(changed)
     values = [int(changed[key]) for key in keys]
     await bulk.update(connection, images, {"pk": keys, "current": values})
